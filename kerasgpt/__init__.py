@@ -1,0 +1,67 @@
+"""GPT-2 in Keras 3: fit it, export one verified folder, get text out everywhere.
+
+Public names are imported on first use, so that ``import kerasgpt`` costs nothing and the light half
+(tokenizer, generation, ONNX runtime) never loads TensorFlow or Keras.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from kerasgpt.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from kerasgpt.config import GenerationConfig as GenerationConfig
+    from kerasgpt.config import GPT2Config as GPT2Config
+    from kerasgpt.data.pipeline import dataset as dataset
+    from kerasgpt.engines import load as load
+    from kerasgpt.errors import KerasGPTError as KerasGPTError
+    from kerasgpt.export.pipeline import export_bundle as export_bundle
+    from kerasgpt.layers.attention import MultiHeadAttention as MultiHeadAttention
+    from kerasgpt.layers.block import TransformerBlock as TransformerBlock
+    from kerasgpt.layers.cache import KVCache as KVCache
+    from kerasgpt.layers.embedding import TokenAndPositionEmbedding as TokenAndPositionEmbedding
+    from kerasgpt.layers.feed_forward import FeedForward as FeedForward
+    from kerasgpt.models.gpt2 import GPT2 as GPT2
+    from kerasgpt.models.gpt2 import GPT2CausalLM as GPT2CausalLM
+    from kerasgpt.protocols import Generation as Generation
+    from kerasgpt.protocols import LanguageModel as LanguageModel
+    from kerasgpt.protocols import Score as Score
+    from kerasgpt.tokenizer.bpe import Tokenizer as Tokenizer
+    from kerasgpt.training.config import Recipe as Recipe
+    from kerasgpt.training.train import train as train
+
+_PUBLIC = {
+    "FeedForward": "layers.feed_forward",
+    "GPT2": "models.gpt2",
+    "GPT2CausalLM": "models.gpt2",
+    "GPT2Config": "config",
+    "Generation": "protocols",
+    "GenerationConfig": "config",
+    "KVCache": "layers.cache",
+    "KerasGPTError": "errors",
+    "LanguageModel": "protocols",
+    "MultiHeadAttention": "layers.attention",
+    "Recipe": "training.config",
+    "Score": "protocols",
+    "TokenAndPositionEmbedding": "layers.embedding",
+    "Tokenizer": "tokenizer.bpe",
+    "TransformerBlock": "layers.block",
+    "dataset": "data.pipeline",
+    "export_bundle": "export.pipeline",
+    "load": "engines",
+    "train": "training.train",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'kerasgpt' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"kerasgpt.{_PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

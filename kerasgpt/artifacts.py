@@ -1,0 +1,181 @@
+"""The folders on disk: the names of their files, what kind a folder is, and the manifest with its hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self, TypeAlias
+
+from kerasgpt.atomic import write_text
+from kerasgpt.config import GenerationConfig, GPT2Config, read_json
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.version import __version__
+
+# A model folder (a Hugging Face folder)
+CONFIG = "config.json"
+GENERATION_CONFIG = "generation_config.json"
+WEIGHTS = "model.safetensors"
+TOKENIZER = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+SPECIAL_TOKENS_MAP = "special_tokens_map.json"
+VOCABULARY = "vocab.json"
+MERGES = "merges.txt"
+
+# A bundle has these beside them
+ONNX_MODEL = "onnx/model.onnx"
+SAVED_MODEL = "saved_model/1"
+MANIFEST = "kerasgpt.json"
+PARITY = "parity.npz"
+REPORT_JSON = "export_report.json"
+REPORT_MARKDOWN = "export_report.md"
+
+# A run folder
+RUN_MODEL = "model"
+RUN_CHECKPOINTS = "checkpoints"
+RUN_CONFIG = "config.toml"
+RUN_METRICS = "metrics.jsonl"
+RUN_SUMMARY = "summary.json"
+RUN_PLOT = "loss.png"
+
+FORMATS = {"onnx": ONNX_MODEL, "saved_model": SAVED_MODEL}
+"""Export formats, and where each lies in a bundle."""
+
+FolderKind: TypeAlias = Literal["bundle", "run", "model"]
+
+
+def past_name(layer: int, part: Literal["key", "value"]) -> str:
+    """The ONNX input that holds a layer's cache, float32 (B, N, past, H)."""
+    return f"past_key_values.{layer}.{part}"
+
+
+def present_name(layer: int, part: Literal["key", "value"]) -> str:
+    """The ONNX output that holds a layer's cache, float32 (B, N, past + T, H)."""
+    return f"present.{layer}.{part}"
+
+
+def folder_kind(folder: str | os.PathLike[str]) -> FolderKind:
+    """Tell a bundle, a run and a model folder apart.
+
+    Raises:
+        KerasGPTError: the folder is missing, or none of the three.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise KerasGPTError(f"{root}: no such folder; give a model folder, a run or a bundle")
+    if (root / MANIFEST).is_file():
+        return "bundle"
+    if (root / CONFIG).is_file():
+        return "model"
+    if (root / RUN_CONFIG).is_file() or (root / RUN_MODEL / CONFIG).is_file():
+        return "run"
+    raise KerasGPTError(
+        f"{root}: neither a model folder ({CONFIG}), a run ({RUN_CONFIG}) nor a bundle ({MANIFEST})"
+    )
+
+
+def model_folder(folder: str | os.PathLike[str]) -> Path:
+    """The folder with config.json and tokenizer.json: the folder itself, or a run's best model.
+
+    Raises:
+        KerasGPTError: there is none, as in a run that was stopped before its first evaluation.
+    """
+    root = Path(folder)
+    if folder_kind(root) != "run":
+        return root
+    if not (root / RUN_MODEL / CONFIG).is_file():
+        raise KerasGPTError(f"{root}: this run has no model yet; train on with --resume --out {root}")
+    return root / RUN_MODEL
+
+
+def read_config(folder: str | os.PathLike[str]) -> GPT2Config:
+    """Read a model folder's config.json."""
+    path = Path(folder) / CONFIG
+    return GPT2Config.from_huggingface(read_json(path), source=str(path))
+
+
+def read_generation_config(folder: str | os.PathLike[str]) -> GenerationConfig:
+    """Read a model folder's generation_config.json; without one, the default."""
+    path = Path(folder) / GENERATION_CONFIG
+    return GenerationConfig.from_huggingface(read_json(path)) if path.is_file() else GenerationConfig()
+
+
+def write_json(path: str | os.PathLike[str], values: Any) -> None:
+    """Write JSON atomically, indented, with a final newline."""
+    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Hash a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle holds: ``kerasgpt.json``.
+
+    Attributes:
+        files: path relative to the bundle -> sha256, of every file but the manifest itself.
+        formats: the export formats that are there.
+        provenance: where the weights came from, and the versions that made the bundle.
+    """
+
+    files: dict[str, str]
+    formats: list[str]
+    provenance: dict[str, Any] = field(default_factory=dict)
+    version: str = __version__
+
+    @classmethod
+    def of_folder(cls, folder: str | os.PathLike[str], formats: list[str], provenance: dict[str, Any]) -> Self:
+        """Hash every file under a folder."""
+        root = Path(folder)
+        files = sorted(path for path in root.rglob("*") if path.is_file())
+        hashes = {path.relative_to(root).as_posix(): sha256_of(path) for path in files}
+        hashes.pop(MANIFEST, None)
+        return cls(hashes, formats, provenance)
+
+    @classmethod
+    def read(cls, folder: str | os.PathLike[str]) -> Self:
+        """Read a bundle's manifest.
+
+        Raises:
+            KerasGPTError: it is missing or damaged, or names files outside the bundle.
+        """
+        path = Path(folder) / MANIFEST
+        values = read_json(path)
+        try:
+            manifest = cls(
+                dict(values["files"]), list(values["formats"]), dict(values["provenance"]), values["version"]
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise KerasGPTError(f"{path}: damaged manifest ({error}); export the model again") from error
+        root = Path(folder).resolve()
+        for name in manifest.files:
+            if not (root / name).resolve().is_relative_to(root):
+                raise KerasGPTError(f"{path}: names '{name}', a file outside the bundle; refused")
+        return manifest
+
+    def write(self, folder: str | os.PathLike[str]) -> None:
+        """Write it as the bundle's ``kerasgpt.json``."""
+        values = {
+            "format": "kerasgpt-bundle",
+            "version": self.version,
+            "formats": self.formats,
+            "provenance": self.provenance,
+            "files": self.files,
+        }
+        write_json(Path(folder) / MANIFEST, values)
+
+    def damaged_files(self, folder: str | os.PathLike[str]) -> dict[str, str]:
+        """Files that are missing or whose hash differs: path -> ``"missing"`` or ``"altered"``."""
+        root = Path(folder)
+        damage = {}
+        for name, expected in self.files.items():
+            if not (root / name).is_file():
+                damage[name] = "missing"
+            elif sha256_of(root / name) != expected:
+                damage[name] = "altered"
+        return damage

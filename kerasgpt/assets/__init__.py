@@ -1,0 +1,1 @@
+"""Packaged data: GPT-2's vocabulary, a training text, a text to measure parity on."""

@@ -1,0 +1,103 @@
+"""Write beside, then rename: a reader sees the old file or folder or the new one, never half of one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kerasgpt.errors import KerasGPTError
+
+
+def _cannot_write(path: Path, error: OSError) -> KerasGPTError:
+    reason = error.strerror or str(error)
+    return KerasGPTError(f"{path}: cannot write ({reason}); free some space or choose another place")
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; when the block succeeds it becomes `path`.
+
+    Raises:
+        KerasGPTError: the disk is full or the folder cannot be written; `path` is as it was before.
+    """
+    target = Path(path)
+    temporary: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.tmp-", dir=target.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        _apply_umask(temporary, 0o666)
+        _flush_to_disk(temporary)
+        temporary.replace(target)
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a new folder beside `path`; when the block succeeds it takes the place of `path`.
+
+    An existing folder at `path` is replaced as a whole, and stays untouched if the block fails.
+
+    Raises:
+        KerasGPTError: the disk is full or the place cannot be written.
+    """
+    target = Path(path)
+    temporary: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent))
+        yield temporary
+        _apply_umask(temporary, 0o777)
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _flush_to_disk(file)
+        _swap(temporary, target)
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a UTF-8 text file atomically."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _swap(new: Path, target: Path) -> None:
+    # A folder cannot be renamed over a non-empty one: step the old one aside, and back if that fails.
+    if not target.exists():
+        new.replace(target)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent)) / "old"
+    target.replace(aside)
+    try:
+        new.replace(target)
+    except OSError:
+        aside.replace(target)
+        raise
+    finally:
+        shutil.rmtree(aside.parent, ignore_errors=True)
+
+
+def _flush_to_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _apply_umask(path: Path, mode: int) -> None:
+    # mkstemp and mkdtemp create private files; what we leave should have a user's usual permissions.
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(mode & ~umask)

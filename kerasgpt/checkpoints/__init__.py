@@ -1,0 +1,1 @@
+"""Weights on disk <-> named arrays <-> models."""

@@ -1,0 +1,75 @@
+"""One table: engine -> the function that opens a folder with it, resolved when chosen; `load` lives here."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerasgpt.artifacts import ONNX_MODEL, SAVED_MODEL, WEIGHTS, folder_kind, model_folder
+from kerasgpt.errors import KerasGPTError, UsageError, require, unknown_name
+
+if TYPE_CHECKING:
+    from kerasgpt.protocols import LanguageModel
+
+# engine -> (function that opens a folder, the file it needs there, the module it needs, the extra with it)
+ENGINES = {
+    "onnx": ("kerasgpt.runtime.language_model:open_bundle", ONNX_MODEL, "onnxruntime", ""),
+    "saved_model": ("kerasgpt.in_graph.language_model:open_bundle", SAVED_MODEL, "tensorflow", "train"),
+    "keras": ("kerasgpt.models.language_model:open_model", WEIGHTS, "keras", "train"),
+}
+
+PRECISIONS = ("fp32",)
+
+
+def resolve(target: str) -> Any:
+    """Import ``"module:name"`` and return the object."""
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def load(
+    folder: str | os.PathLike[str], engine: str = "auto", precision: str | None = None
+) -> LanguageModel:
+    """Open a model folder, a run or a bundle as a language model.
+
+    Args:
+        folder: where it lies.
+        engine: ``"onnx"``, ``"saved_model"``, ``"keras"``, or ``"auto"``: the first of these whose file is there.
+        precision: of the exported file; None means the first there is.
+
+    Raises:
+        UsageError: no such engine or precision.
+        KerasGPTError: the folder lacks the file, or the engine is not installed.
+
+    ```python
+    lm = kerasgpt.load("saved_models/demo")
+    lm.generate(["ROMEO:"])[0].text
+    ```
+    """
+    if engine not in ENGINES and engine != "auto":
+        raise unknown_name("engine", engine, ["auto", *ENGINES])
+    if precision is not None and precision not in PRECISIONS:
+        raise unknown_name("precision", precision, PRECISIONS)
+    root = model_folder(folder)
+    chosen = _first_available(root) if engine == "auto" else engine
+    target, file, module, extra = ENGINES[chosen]
+    if not (root / file).exists():
+        raise KerasGPTError(_missing_file(root, file, chosen))
+    require(module, extra or "export", f"the {chosen} engine")
+    model: LanguageModel = resolve(target)(root)
+    return model
+
+
+def _first_available(root: Path) -> str:
+    for name, (_, file, _, _) in ENGINES.items():
+        if (root / file).exists():
+            return name
+    raise UsageError(f"{root}: holds no {ONNX_MODEL}, {SAVED_MODEL} or {WEIGHTS}: nothing to run")
+
+
+def _missing_file(root: Path, file: str, engine: str) -> str:
+    if folder_kind(root) == "model" and engine != "keras":
+        return f"{root}: has no {file}: export it first with 'kerasgpt export {root} --out BUNDLE'"
+    return f"{root}: has no {file}, which the {engine} engine needs"

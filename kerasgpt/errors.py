@@ -1,0 +1,65 @@
+"""Errors a user can act on: one sentence that names the file, the value and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from types import ModuleType
+
+
+class KerasGPTError(Exception):
+    """Something failed that the user can mend; the command line prints it and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class UsageError(KerasGPTError, ValueError):
+    """The request itself is wrong: an unknown name, a value out of range."""
+
+    exit_code = 2
+
+
+class MissingExtraError(KerasGPTError, ImportError):
+    """An optional dependency is not installed."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """Build the error for a name that is not in a table, with the nearest right one.
+
+    Args:
+        kind: what the name stands for, such as ``"preset"``.
+        name: the name as given.
+        known: the names that exist.
+
+    Returns:
+        The error, to be raised by the caller.
+
+    >>> print(unknown_name("preset", "gtp2", ["gpt2", "gpt2-xl"]))
+    unknown preset 'gtp2': did you mean 'gpt2'? Known: gpt2, gpt2-xl
+    """
+    names = list(known)
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f" did you mean '{nearest[0]}'?" if nearest else ""
+    return UsageError(f"unknown {kind} '{name}':{hint} Known: {', '.join(names)}")
+
+
+def require(module: str, extra: str, purpose: str) -> ModuleType:
+    """Import an optional dependency, or say in one sentence how to install it.
+
+    Args:
+        module: the module to import, such as ``"tensorflow"``.
+        extra: the extra of this package that brings it.
+        purpose: what it is needed for, such as ``"training"``.
+
+    Raises:
+        MissingExtraError: the module is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        if error.name and error.name.split(".")[0] != module.split(".")[0]:
+            raise  # it is installed, and broken in some other way: let that be seen
+        raise MissingExtraError(
+            f"{purpose} needs {module}, which is not installed: pip install 'kerasgpt[{extra}]'"
+        ) from error

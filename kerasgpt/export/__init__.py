@@ -1,0 +1,1 @@
+"""What was trained -> one verified folder."""

@@ -1,0 +1,1 @@
+"""logits -> ids -> text: what generation is, on numpy alone."""

@@ -1,0 +1,1 @@
+"""What must live inside a SavedModel: core TensorFlow ops only."""

@@ -1,0 +1,1 @@
+"""The layers of a GPT-2, in keras.ops only."""

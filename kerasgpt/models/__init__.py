@@ -1,0 +1,1 @@
+"""The GPT-2 models: one forward pass for training, prefill and decode."""

@@ -1,0 +1,134 @@
+"""The contracts that join the light and the heavy world: Tokenizer, StepModel, LanguageModel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kerasgpt.config import GenerationConfig
+
+Prompt: TypeAlias = str | Sequence[int]
+"""A prompt is text, or the token ids themselves."""
+
+Ids: TypeAlias = NDArray[np.int64]
+"""Token ids, int64."""
+
+Logits: TypeAlias = NDArray[np.float32]
+"""Unnormalised log-probabilities over the vocabulary, float32."""
+
+FinishReason: TypeAlias = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a model wrote after one prompt.
+
+    Attributes:
+        text: the continuation only, valid UTF-8, special tokens left out unless asked for.
+        token_ids: the ids of the continuation, the end-of-text token included when it ended the text.
+        num_prompt_tokens: tokens of the prompt that the model read (after truncation to the context).
+        finish_reason: ``"stop"`` at end of text or a stop string, ``"length"`` at a limit.
+        logprobs: natural-log probability of each id of `token_ids` under the model's unmodified softmax.
+    """
+
+    text: str
+    token_ids: list[int]
+    num_prompt_tokens: int
+    finish_reason: FinishReason
+    logprobs: list[float]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How probable a continuation is after its prompt.
+
+    Attributes:
+        logprob: sum of natural-log probabilities of the continuation's tokens.
+        num_tokens: tokens of the continuation.
+        is_greedy: whether greedy decoding would have written exactly this continuation.
+    """
+
+    logprob: float
+    num_tokens: int
+    is_greedy: bool
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """text <-> ids, exactly and reversibly."""
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of ids, special tokens included."""
+
+    @property
+    def end_of_text_id(self) -> int:
+        """The id of ``<|endoftext|>``, which begins, separates and ends documents."""
+
+    def encode(self, text: str) -> list[int]:
+        """Turn text into ids; special tokens in the text are ordinary text."""
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """Turn ids into text; malformed UTF-8 becomes U+FFFD."""
+
+
+class StepModel(Protocol):
+    """A language model that reads a prompt at once and then one token at a time.
+
+    `state` is whatever the engine needs between steps (its KV cache); callers only hand it back.
+    """
+
+    @property
+    def vocabulary_size(self) -> int:
+        """V, the length of the last axis of the logits."""
+
+    @property
+    def max_sequence_length(self) -> int:
+        """The context: prompt and continuation together have at most so many tokens."""
+
+    def prefill(self, ids: Ids, lengths: Ids) -> tuple[Any, Logits]:
+        """Read prompts.
+
+        Args:
+            ids: int64 (B, T), padded on the right with any valid id.
+            lengths: int64 (B,), tokens of each row that count, at least 1.
+
+        Returns:
+            The state, and the logits float32 (B, V) that follow each row's last token.
+        """
+
+    def step(self, state: Any, ids: Ids) -> tuple[Any, Logits]:
+        """Read one more token a row: int64 (B,) -> the new state and logits float32 (B, V)."""
+
+    def reorder(self, state: Any, indices: Ids) -> Any:
+        """Keep, repeat or drop rows: the state whose row i is the old row ``indices[i]``."""
+
+    def all_logits(self, ids: Ids, lengths: Ids) -> Logits:
+        """Logits at every position, float32 (B, T, V); those at and after `lengths` are meaningless."""
+
+
+class LanguageModel(Protocol):
+    """Text in, text out, on any engine: all that tasks, the command line and a server know."""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer the model was trained with."""
+
+    @property
+    def max_sequence_length(self) -> int:
+        """The context, in tokens."""
+
+    def generate(
+        self, prompts: Sequence[Prompt], settings: GenerationConfig | None = None
+    ) -> list[Generation]:
+        """Continue each prompt; a row's result does not depend on its neighbours."""
+
+    def stream(self, prompt: Prompt, settings: GenerationConfig | None = None) -> Iterator[str]:
+        """Yield the continuation in pieces that never split a character; joined, they are `generate`'s text."""
+
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[Prompt]) -> list[Score]:
+        """Score each continuation after its prompt."""

@@ -1,0 +1,1 @@
+"""text <-> ids, exactly and reversibly."""

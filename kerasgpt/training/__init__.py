@@ -1,0 +1,1 @@
+"""Recipes that learn a model with model.fit."""
