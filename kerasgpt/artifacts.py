@@ -18,6 +18,7 @@ from kerasgpt.version import __version__
 CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
 WEIGHTS = "model.safetensors"
+WEIGHTS_INDEX = "model.safetensors.index.json"
 TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 SPECIAL_TOKENS_MAP = "special_tokens_map.json"
@@ -129,7 +130,9 @@ class Manifest:
     version: str = __version__
 
     @classmethod
-    def of_folder(cls, folder: str | os.PathLike[str], formats: list[str], provenance: dict[str, Any]) -> Self:
+    def of_folder(
+        cls, folder: str | os.PathLike[str], formats: list[str], provenance: dict[str, Any]
+    ) -> Self:
         """Hash every file under a folder."""
         root = Path(folder)
         files = sorted(path for path in root.rglob("*") if path.is_file())

@@ -13,7 +13,7 @@ from kerasgpt.errors import KerasGPTError
 
 
 def _cannot_write(path: Path, error: OSError) -> KerasGPTError:
-    reason = error.strerror or str(error)
+    reason = error.strerror or str(error.args[-1])
     return KerasGPTError(f"{path}: cannot write ({reason}); free some space or choose another place")
 
 

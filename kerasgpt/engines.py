@@ -22,6 +22,11 @@ ENGINES = {
 
 PRECISIONS = ("fp32",)
 
+# What a model's from_preset and save_to_preset reach for; the checkpoints room lies above the models.
+CHECKPOINT_READER = "kerasgpt.checkpoints.native:read_folder"
+CHECKPOINT_WRITER = "kerasgpt.checkpoints.native:write_model"
+CHECKPOINT_ASSIGNER = "kerasgpt.checkpoints.mapping:assign_arrays"
+
 
 def resolve(target: str) -> Any:
     """Import ``"module:name"`` and return the object."""
@@ -29,14 +34,13 @@ def resolve(target: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def load(
-    folder: str | os.PathLike[str], engine: str = "auto", precision: str | None = None
-) -> LanguageModel:
+def load(folder: str | os.PathLike[str], engine: str = "auto", precision: str | None = None) -> LanguageModel:
     """Open a model folder, a run or a bundle as a language model.
 
     Args:
         folder: where it lies.
-        engine: ``"onnx"``, ``"saved_model"``, ``"keras"``, or ``"auto"``: the first of these whose file is there.
+        engine: ``"onnx"``, ``"saved_model"``, ``"keras"``, or ``"auto"``: the first of these that has
+            its file there.
         precision: of the exported file; None means the first there is.
 
     Raises:

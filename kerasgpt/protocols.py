@@ -128,7 +128,7 @@ class LanguageModel(Protocol):
         """Continue each prompt; a row's result does not depend on its neighbours."""
 
     def stream(self, prompt: Prompt, settings: GenerationConfig | None = None) -> Iterator[str]:
-        """Yield the continuation in pieces that never split a character; joined, they are `generate`'s text."""
+        """Yield the continuation in pieces that split no character; joined, they are `generate`'s text."""
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[Prompt]) -> list[Score]:
         """Score each continuation after its prompt."""

@@ -1,0 +1,169 @@
+"""Causal multi-head self-attention, with one fused projection to queries, keys and values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from kerasgpt.layers.cache import Tensor, write_columns
+
+
+def attention_mask_of(padding_mask: Tensor | None, num_queries: Any, num_keys: Any, start: Any) -> Tensor:
+    """Say which columns each query may see: its own and earlier ones that are no padding.
+
+    Args:
+        padding_mask: (B, S) with 0 at padding, or None for no padding.
+        num_queries: T.
+        num_keys: S.
+        start: column of the first query.
+
+    Returns:
+        bool (B or 1, 1, T, S).
+    """
+    columns = ops.arange(num_keys, dtype="int32")
+    queries = start + ops.arange(num_queries, dtype="int32")
+    causal = ops.expand_dims(columns, 0) <= ops.expand_dims(queries, 1)  # (T, S)
+    causal = ops.expand_dims(causal, (0, 1))  # (1, 1, T, S)
+    if padding_mask is None:
+        return causal
+    return ops.logical_and(causal, ops.expand_dims(ops.cast(padding_mask, "bool"), (1, 2)))
+
+
+def scaled_dot_product_weights(query: Tensor, key: Tensor, mask: Tensor, scale: float) -> Tensor:
+    """softmax(scale * Q K^T) over the columns that `mask` allows (Vaswani et al. 2017, eq. 1).
+
+    Args:
+        query: (B, N, T, H).
+        key: (B, N, S, H).
+        mask: bool, broadcastable to (B, N, T, S).
+        scale: factor on the scores, 1/sqrt(H) in GPT-2.
+
+    Returns:
+        float32 (B, N, T, S); a row that may see nothing gets finite numbers of no meaning.
+    """
+    scores = ops.matmul(query * ops.cast(scale, query.dtype), ops.transpose(key, (0, 1, 3, 2)))
+    # float32 whatever the policy: a half-precision softmax over many columns loses the small ones.
+    scores = ops.where(mask, ops.cast(scores, "float32"), -1e9)  # (B, N, T, S)
+    return ops.softmax(scores, axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="kerasgpt")
+class MultiHeadAttention(keras.layers.Layer):
+    """Attention(x) = concat_n(softmax(scale Q_n K_n^T) V_n) W_o, each position seeing only earlier ones.
+
+    Vaswani et al. 2017, arXiv:1706.03762, section 3.2, with GPT-2's fused W_qkv and biases everywhere.
+
+    Args:
+        num_heads: N; must divide the width of the input.
+        attention_scale: factor on the scores; None means 1/sqrt(H).
+        attention_dropout: rate on the attention weights.
+        dropout: rate on the output.
+        initializer_range: standard deviation of W_qkv.
+        output_initializer_range: standard deviation of W_o; None means the same.
+        **kwargs: of `keras.layers.Layer`.
+
+    >>> import numpy as np
+    >>> layer = MultiHeadAttention(num_heads=2)
+    >>> mask = attention_mask_of(None, 3, 3, 0)
+    >>> tuple(layer(np.zeros((1, 3, 8), "float32"), mask)[0].shape)
+    (1, 3, 8)
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        attention_scale: float | None = None,
+        attention_dropout: float = 0.0,
+        dropout: float = 0.0,
+        initializer_range: float = 0.02,
+        output_initializer_range: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.attention_scale = attention_scale
+        self.attention_dropout = attention_dropout
+        self.dropout = dropout
+        self.initializer_range = initializer_range
+        self.output_initializer_range = output_initializer_range
+        self.weights_dropout = keras.layers.Dropout(attention_dropout, dtype=self.dtype_policy)
+        self.output_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+
+    def build(self, hidden_shape: Any, *_: Any) -> None:
+        """Make W_qkv (D, 3D) and W_o (D, D)."""
+        width = hidden_shape[-1]
+        self.head_dim = width // self.num_heads
+        self.qkv = keras.layers.Dense(
+            3 * width,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=self.initializer_range),
+            dtype=self.dtype_policy,
+            name="qkv",
+        )
+        self.qkv.build(hidden_shape)
+        stddev = self.output_initializer_range or self.initializer_range
+        self.output_projection = keras.layers.Dense(
+            width,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=stddev),
+            dtype=self.dtype_policy,
+            name="output",
+        )
+        self.output_projection.build(hidden_shape)
+
+    def call(
+        self,
+        hidden: Tensor,
+        mask: Tensor,
+        cache: tuple[Tensor, Tensor] | None = None,
+        start: Tensor | None = None,
+        training: bool | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Mix each position with the earlier ones.
+
+        Args:
+            hidden: (B, T, D).
+            mask: bool (B or 1, 1, T, S), see `attention_mask_of`.
+            cache: the layer's keys and values (B, N, S, H), to be filled from column `start` on.
+            start: int32 scalar, columns already filled; needed with a cache.
+            training: whether dropout is active.
+
+        Returns:
+            (B, T, D), and the keys and values (B, N, S, H) that were attended to.
+        """
+        query, key, value = self._project(hidden)
+        if cache is not None:
+            key = write_columns(cache[0], key, start)
+            value = write_columns(cache[1], value, start)  # (B, N, S, H)
+        scale = self.head_dim**-0.5 if self.attention_scale is None else self.attention_scale
+        weights = scaled_dot_product_weights(query, key, mask, scale)
+        weights = self.weights_dropout(ops.cast(weights, self.compute_dtype), training=training)
+        mixed = ops.matmul(weights, value)  # (B, N, T, H)
+        mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), ops.shape(hidden))  # (B, T, D)
+        return self.output_dropout(self.output_projection(mixed), training=training), (key, value)
+
+    def _project(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        batch, length, _ = ops.shape(hidden)
+        fused = ops.reshape(self.qkv(hidden), (batch, length, 3, self.num_heads, self.head_dim))
+        fused = ops.transpose(fused, (2, 0, 3, 1, 4))  # (3, B, N, T, H)
+        return fused[0], fused[1], fused[2]
+
+    def compute_output_spec(self, hidden: Any, *_: Any, **__: Any) -> tuple[Any, tuple[Any, Any]]:
+        """Symbolic result of a call without a cache."""
+        batch, length, width = hidden.shape
+        heads = keras.KerasTensor(
+            (batch, self.num_heads, length, width // self.num_heads), dtype=self.compute_dtype
+        )
+        return keras.KerasTensor(hidden.shape, dtype=self.compute_dtype), (heads, heads)
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "attention_scale": self.attention_scale,
+            "attention_dropout": self.attention_dropout,
+            "dropout": self.dropout,
+            "initializer_range": self.initializer_range,
+            "output_initializer_range": self.output_initializer_range,
+        }

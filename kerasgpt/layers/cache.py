@@ -1,0 +1,64 @@
+"""KVCache: the keys and values of the positions read so far."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from keras import ops
+
+Tensor = Any
+"""A tensor of whichever backend Keras runs on."""
+
+
+class KVCache(NamedTuple):
+    """Keys and values of all layers in buffers of fixed capacity, an argument and a result of each call.
+
+    Column j of a buffer holds what was read j-th, padding included; `length` columns are filled.
+
+    Attributes:
+        keys: L tensors (B, N, C, H), C being the capacity in columns.
+        values: L tensors (B, N, C, H).
+        length: int32 scalar, columns filled.
+    """
+
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
+    length: Tensor
+
+    @property
+    def capacity(self) -> Any:
+        """C, the columns there is room for."""
+        return ops.shape(self.keys[0])[2]
+
+
+def empty_cache(
+    *, num_layers: int, batch_size: Any, num_heads: int, capacity: Any, head_dim: int, dtype: str
+) -> KVCache:
+    """Make a cache that has read nothing; sizes may be scalar tensors."""
+    shape = (batch_size, num_heads, capacity, head_dim)
+    buffers = [ops.zeros(shape, dtype=dtype) for _ in range(2 * num_layers)]
+    return KVCache(tuple(buffers[:num_layers]), tuple(buffers[num_layers:]), ops.zeros((), dtype="int32"))
+
+
+def write_columns(buffer: Tensor, update: Tensor, start: Tensor) -> Tensor:
+    """Put T new columns into a buffer from column `start` on.
+
+    Args:
+        buffer: (B, N, C, H).
+        update: (B, N, T, H).
+        start: int32 scalar, with start + T <= C.
+
+    Returns:
+        The buffer (B, N, C, H) with its columns start .. start + T - 1 replaced.
+    """
+    # A scatter, since TensorFlow runs it in place in a loop and it is a core op; Keras's slice_update
+    # becomes an XLA op there, which not every server of a SavedModel has.
+    batch, heads, columns, _ = ops.shape(update)
+    rows = ops.arange(batch * heads, dtype="int32") // heads
+    rows = ops.broadcast_to(ops.reshape(rows, (batch, heads, 1)), (batch, heads, columns))
+    head = ops.broadcast_to(
+        ops.reshape(ops.arange(heads, dtype="int32"), (1, heads, 1)), (batch, heads, columns)
+    )
+    column = ops.broadcast_to(start + ops.arange(columns, dtype="int32"), (batch, heads, columns))
+    indices = ops.stack([rows, head, column], axis=-1)  # (B, N, T, 3)
+    return ops.scatter_update(buffer, indices, ops.cast(update, buffer.dtype))

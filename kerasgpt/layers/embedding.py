@@ -1,0 +1,159 @@
+"""Token and position embeddings, and the output head that shares the token embeddings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from kerasgpt.layers.cache import Tensor
+
+
+@keras.saving.register_keras_serializable(package="kerasgpt")
+class TokenEmbedding(keras.layers.ReversibleEmbedding):
+    """Keras's ReversibleEmbedding with a dense gradient.
+
+    A lookup's gradient is sparse on TensorFlow, and AdamW updates a sparse gradient wrongly where an id
+    repeats: it adds the squares g_i^2 of each occurrence in place of squaring their sum. Looking up in
+    ``embeddings * 1`` makes the gradient dense.
+    """
+
+    def call(self, inputs: Tensor, reverse: bool = False) -> Tensor:
+        """Embed ids (B, T) -> (B, T, D), or in reverse project (B, T, D) -> logits (B, T, V)."""
+        if reverse or self.quantization_mode is not None:
+            return super().call(inputs, reverse=reverse)
+        table = ops.cast(self.embeddings * 1.0, self.compute_dtype)
+        return ops.take(table, ops.cast(inputs, "int32"), axis=0)
+
+
+@keras.saving.register_keras_serializable(package="kerasgpt")
+class PositionEmbedding(keras.layers.Layer):
+    """One learned vector per absolute position.
+
+    Args:
+        max_sequence_length: number of positions.
+        hidden_dim: D.
+        initializer_range: standard deviation of the initial weights.
+        **kwargs: of `keras.layers.Layer`.
+    """
+
+    def __init__(
+        self, max_sequence_length: int, hidden_dim: int, initializer_range: float = 0.02, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.max_sequence_length = max_sequence_length
+        self.hidden_dim = hidden_dim
+        self.initializer_range = initializer_range
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the table (max_sequence_length, D)."""
+        self.embeddings = self.add_weight(
+            name="embeddings",
+            shape=(self.max_sequence_length, self.hidden_dim),
+            initializer=keras.initializers.RandomNormal(stddev=self.initializer_range),
+        )
+
+    def call(self, position_ids: Tensor) -> Tensor:
+        """Look up positions int (B, T) or (1, T) -> (B, T, D)."""
+        table = ops.cast(self.embeddings * 1.0, self.compute_dtype)  # dense gradient, as above
+        return ops.take(table, ops.cast(position_ids, "int32"), axis=0)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
+        """Shape of the result."""
+        return (*input_shape, self.hidden_dim)
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        return {
+            **super().get_config(),
+            "max_sequence_length": self.max_sequence_length,
+            "hidden_dim": self.hidden_dim,
+            "initializer_range": self.initializer_range,
+        }
+
+
+@keras.saving.register_keras_serializable(package="kerasgpt")
+class TokenAndPositionEmbedding(keras.layers.Layer):
+    """The input encoding of GPT-2, x = wte[id] + wpe[position], and its output head.
+
+    Args:
+        vocabulary_size: V.
+        max_sequence_length: number of learned positions.
+        hidden_dim: D.
+        dropout: rate on the sum.
+        initializer_range: standard deviation of the initial weights.
+        tie_word_embeddings: the head is wte transposed (Press and Wolf 2017, arXiv:1608.05859); else
+            it has weights of its own.
+        **kwargs: of `keras.layers.Layer`.
+
+    >>> import numpy as np
+    >>> layer = TokenAndPositionEmbedding(10, 8, 4)
+    >>> hidden = layer(np.array([[1, 2, 3]]), np.array([[0, 1, 2]]))
+    >>> tuple(hidden.shape), tuple(layer.logits(hidden).shape)
+    ((1, 3, 4), (1, 3, 10))
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        max_sequence_length: int,
+        hidden_dim: int,
+        dropout: float = 0.0,
+        initializer_range: float = 0.02,
+        tie_word_embeddings: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.vocabulary_size = vocabulary_size
+        self.max_sequence_length = max_sequence_length
+        self.hidden_dim = hidden_dim
+        self.dropout = dropout
+        self.initializer_range = initializer_range
+        self.tie_word_embeddings = tie_word_embeddings
+        self.token_embedding = TokenEmbedding(
+            vocabulary_size,
+            hidden_dim,
+            tie_weights=tie_word_embeddings,
+            embeddings_initializer=keras.initializers.RandomNormal(stddev=initializer_range),
+            dtype=self.dtype_policy,
+            name="token_embedding",
+        )
+        self.position_embedding = PositionEmbedding(
+            max_sequence_length,
+            hidden_dim,
+            initializer_range,
+            dtype=self.dtype_policy,
+            name="position_embedding",
+        )
+        self.embedding_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+
+    def build(self, *_: Any) -> None:
+        """Make both tables; their shapes do not depend on the input."""
+        self.token_embedding.build(None)
+        self.position_embedding.build(None)
+
+    def call(self, token_ids: Tensor, position_ids: Tensor, training: bool | None = None) -> Tensor:
+        """Encode ids int (B, T) at positions int (B, T) or (1, T) -> (B, T, D)."""
+        encoding = self.token_embedding(token_ids) + self.position_embedding(position_ids)
+        return self.embedding_dropout(encoding, training=training)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Project hidden states (..., D) -> logits float32 (..., V)."""
+        return ops.cast(self.token_embedding(hidden, reverse=True), "float32")
+
+    def compute_output_shape(self, token_ids_shape: Any, position_ids_shape: Any = None) -> tuple[Any, ...]:
+        """Shape of the encoding."""
+        return (*token_ids_shape, self.hidden_dim)
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        return {
+            **super().get_config(),
+            "vocabulary_size": self.vocabulary_size,
+            "max_sequence_length": self.max_sequence_length,
+            "hidden_dim": self.hidden_dim,
+            "dropout": self.dropout,
+            "initializer_range": self.initializer_range,
+            "tie_word_embeddings": self.tie_word_embeddings,
+        }

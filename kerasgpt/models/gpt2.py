@@ -1,0 +1,229 @@
+"""GPT2 and GPT2CausalLM: one forward pass for training, prefill and decode."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Self
+
+import keras
+from keras import ops
+
+from kerasgpt.config import PRESETS, GPT2Config
+from kerasgpt.engines import CHECKPOINT_ASSIGNER, CHECKPOINT_READER, CHECKPOINT_WRITER, resolve
+from kerasgpt.errors import unknown_name
+from kerasgpt.layers.attention import attention_mask_of
+from kerasgpt.layers.block import TransformerBlock
+from kerasgpt.layers.cache import KVCache, Tensor, empty_cache
+from kerasgpt.layers.embedding import TokenAndPositionEmbedding
+
+
+def _as_config(config: GPT2Config | Mapping[str, Any]) -> GPT2Config:
+    return config if isinstance(config, GPT2Config) else GPT2Config(**config)
+
+
+@keras.saving.register_keras_serializable(package="kerasgpt")
+class GPT2(keras.Model):
+    """The GPT-2 stack from token ids to hidden states (Radford et al. 2019).
+
+    Args:
+        config: a GPT2Config, or its `to_dict`.
+        **kwargs: of `keras.Model`.
+
+    >>> import numpy as np
+    >>> stack = GPT2(GPT2Config(vocabulary_size=16, num_layers=1, num_heads=2, hidden_dim=8))
+    >>> tuple(stack(np.array([[3, 1, 4]])).shape)
+    (1, 3, 8)
+    """
+
+    def __init__(self, config: GPT2Config | Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config = _as_config(config)
+        self.embedding = TokenAndPositionEmbedding(
+            config.vocabulary_size,
+            config.max_sequence_length,
+            config.hidden_dim,
+            config.embedding_dropout,
+            config.initializer_range,
+            config.tie_word_embeddings,
+            dtype=self.dtype_policy,
+            name="embedding",
+        )
+        self.blocks = [self._make_block(index) for index in range(config.num_layers)]
+        self.final_norm = keras.layers.LayerNormalization(
+            epsilon=config.layer_norm_epsilon, dtype=self.dtype_policy, name="final_norm"
+        )
+
+    def _make_block(self, index: int) -> TransformerBlock:
+        config = self.config
+        return TransformerBlock(
+            config.num_heads,
+            config.feed_forward_dim,
+            config.activation,
+            attention_scale=config.attention_scale(index),
+            attention_dropout=config.attention_dropout,
+            dropout=config.dropout,
+            layer_norm_epsilon=config.layer_norm_epsilon,
+            initializer_range=config.initializer_range,
+            output_initializer_range=config.initializer_range / (2 * config.num_layers) ** 0.5,
+            dtype=self.dtype_policy,
+            name=f"block_{index}",
+        )
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make all weights; their shapes follow from the configuration alone."""
+        if self.built:
+            return
+        hidden_shape = (None, None, self.config.hidden_dim)
+        self.embedding.build()
+        for layer in (*self.blocks, self.final_norm):
+            layer.build(hidden_shape)
+        self.built = True
+
+    def call(
+        self,
+        token_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        cache: KVCache | None = None,
+        training: bool | None = None,
+    ) -> Tensor | tuple[Tensor, KVCache]:
+        """Encode tokens, each in the light of those before it.
+
+        Args:
+            token_ids: int (B, T).
+            attention_mask: (B, S) with 0 at padding, S being T, or with a cache its capacity;
+                None means no padding.
+            position_ids: int (B, T); None means T positions from the first free column on.
+            cache: what was read before; None means nothing, and no cache is returned.
+            training: whether dropout is active.
+
+        Returns:
+            Hidden states (B, T, D) after the final norm, and with a cache also the cache that
+            holds the T new positions.
+        """
+        num_queries = ops.shape(token_ids)[1]
+        start = 0 if cache is None else cache.length
+        num_keys = num_queries if cache is None else cache.capacity
+        if position_ids is None:
+            position_ids = ops.expand_dims(start + ops.arange(num_queries, dtype="int32"), 0)
+        mask = attention_mask_of(attention_mask, num_queries, num_keys, start)  # (B or 1, 1, T, S)
+        hidden = self.embedding(token_ids, position_ids, training=training)  # (B, T, D)
+        filled = []
+        for index, block in enumerate(self.blocks):
+            layer_cache = None if cache is None else (cache.keys[index], cache.values[index])
+            hidden, keys_and_values = block(
+                hidden, mask, cache=layer_cache, start=None if cache is None else start, training=training
+            )
+            filled.append(keys_and_values)
+        hidden = self.final_norm(hidden)
+        if cache is None:
+            return hidden
+        keys, values = zip(*filled, strict=True)
+        return hidden, KVCache(keys, values, cache.length + num_queries)
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        return {**super().get_config(), "config": self.config.to_dict()}
+
+
+@keras.saving.register_keras_serializable(package="kerasgpt")
+class GPT2CausalLM(keras.Model):
+    """GPT-2 with its language-model head: the probability of each next token.
+
+    An ordinary Keras model: `compile`, `fit` on (ids, next ids), `evaluate`, `save`, `export`.
+
+    Args:
+        config: a GPT2Config, or its `to_dict`.
+        **kwargs: of `keras.Model`.
+
+    >>> import numpy as np
+    >>> model = GPT2CausalLM(GPT2Config(vocabulary_size=16, num_layers=1, num_heads=2, hidden_dim=8))
+    >>> tuple(model(np.array([[3, 1, 4]])).shape)
+    (1, 3, 16)
+    """
+
+    def __init__(self, config: GPT2Config | Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = _as_config(config)
+        self.backbone = GPT2(self.config, dtype=self.dtype_policy, name="transformer")
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make all weights; their shapes follow from the configuration alone."""
+        if not self.built:
+            self.backbone.build()
+            self.built = True
+
+    def call(
+        self,
+        token_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        cache: KVCache | None = None,
+        training: bool | None = None,
+    ) -> Tensor | tuple[Tensor, KVCache]:
+        """Predict the token after each position; arguments as in `GPT2.call`.
+
+        Returns:
+            Logits float32 (B, T, V), and with a cache also the new cache.
+        """
+        result = self.backbone(
+            token_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            cache=cache,
+            training=training,
+        )
+        if cache is None:
+            return self.head(result)
+        hidden, cache = result
+        return self.head(hidden), cache
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Project hidden states (..., D) -> logits float32 (..., V)."""
+        return self.backbone.embedding.logits(hidden)
+
+    def make_cache(self, batch_size: Any, capacity: Any) -> KVCache:
+        """Make an empty cache for so many rows and columns."""
+        return empty_cache(
+            num_layers=self.config.num_layers,
+            batch_size=batch_size,
+            num_heads=self.config.num_heads,
+            capacity=capacity,
+            head_dim=self.config.head_dim,
+            dtype=self.compute_dtype,
+        )
+
+    @classmethod
+    def from_preset(cls, source: str | os.PathLike[str], load_weights: bool = True, **overrides: Any) -> Self:
+        """Make a model of a preset's size, or load one from a model folder, a run or a bundle.
+
+        Args:
+            source: a folder; or the name of a preset, which gives its shape with fresh weights.
+            load_weights: whether to read a folder's weights, or start from fresh ones.
+            **overrides: fields of the configuration to change, such as ``dropout=0.2``.
+
+        Raises:
+            UsageError: neither a folder nor a preset.
+            KerasGPTError: the folder's files cannot be read as a GPT-2 of that shape.
+        """
+        if str(source) in PRESETS and not os.path.isdir(source):
+            model = cls(GPT2Config.from_preset(str(source), **overrides))
+            model.build()
+            return model
+        if not os.path.isdir(source):
+            raise unknown_name("preset or folder", str(source), PRESETS)
+        config, arrays = resolve(CHECKPOINT_READER)(source, load_weights)
+        model = cls(config.replace(**overrides))
+        model.build()
+        if load_weights:
+            resolve(CHECKPOINT_ASSIGNER)(model, arrays, str(source))
+        return model
+
+    def save_to_preset(self, folder: str | os.PathLike[str]) -> None:
+        """Write config.json, generation_config.json and model.safetensors in Hugging Face form."""
+        resolve(CHECKPOINT_WRITER)(self, folder)
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        return {**super().get_config(), "config": self.config.to_dict()}
