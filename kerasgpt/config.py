@@ -230,7 +230,8 @@ class GenerationConfig:
     skip_special_tokens: bool = True
 
     def __post_init__(self) -> None:
-        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+        given: object = self.stop  # one string is a natural mistake, and would be taken letter by letter
+        stop = (given,) if isinstance(given, str) else self.stop
         object.__setattr__(self, "stop", tuple(text for text in stop if text))
         limits = {
             "max_new_tokens": self.max_new_tokens >= 0,
@@ -274,9 +275,9 @@ class GenerationConfig:
     @classmethod
     def from_huggingface(cls, values: Mapping[str, Any]) -> Self:
         """Read a ``generation_config.json``; words that mean nothing here are left alone."""
-        names = ("max_new_tokens", "repetition_penalty")
+        names = ["max_new_tokens", "repetition_penalty"]
         if values.get("do_sample"):
-            names += ("temperature", "top_k", "top_p", "min_p")
+            names += ["temperature", "top_k", "top_p", "min_p"]
         given = {name: values[name] for name in names if values.get(name) is not None}
         if values.get("do_sample"):
             given.setdefault("temperature", 1.0)

@@ -86,7 +86,8 @@ def assign_arrays(model: GPT2CausalLM, arrays: Mapping[str, NDArray[Any]], sourc
     for name, variable in table.items():
         if values[name].shape != tuple(variable.shape):
             raise KerasGPTError(
-                f"{source}: {name} has shape {given[name].shape}, config.json asks for {tuple(variable.shape)}"
+                f"{source}: {name} has shape {given[name].shape},"
+                f" config.json asks for {_oriented_shape(name, variable)}"
             )
     for name, variable in table.items():
         variable.assign(keras.ops.convert_to_tensor(values[name].astype("float32")))
@@ -103,3 +104,8 @@ def canonical_names(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any
 
 def _oriented(name: str, array: NDArray[Any]) -> NDArray[Any]:
     return array.T if name in _TRANSPOSED else array
+
+
+def _oriented_shape(name: str, variable: Any) -> tuple[int, ...]:
+    shape = tuple(variable.shape)
+    return shape[::-1] if name in _TRANSPOSED else shape

@@ -72,13 +72,13 @@ class GPT2(keras.Model):
 
     def build(self, input_shape: Any = None) -> None:
         """Make all weights; their shapes follow from the configuration alone."""
-        if self.built:
+        if self.embedding.built:
             return
         hidden_shape = (None, None, self.config.hidden_dim)
         self.embedding.build()
         for layer in (*self.blocks, self.final_norm):
             layer.build(hidden_shape)
-        self.built = True
+        self.built: bool = True
 
     def call(
         self,
@@ -150,9 +150,8 @@ class GPT2CausalLM(keras.Model):
 
     def build(self, input_shape: Any = None) -> None:
         """Make all weights; their shapes follow from the configuration alone."""
-        if not self.built:
-            self.backbone.build()
-            self.built = True
+        self.backbone.build()
+        self.built: bool = True
 
     def call(
         self,

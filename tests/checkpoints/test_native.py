@@ -1,0 +1,131 @@
+"""Model folders in every form Hugging Face writes them, and what is refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from kerasgpt.checkpoints.native import read_folder, read_weights, write_model
+from kerasgpt.config import GPT2Config
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.models.gpt2 import GPT2CausalLM
+
+
+@pytest.fixture
+def folder(golden_folder, tmp_path):
+    return shutil.copytree(golden_folder, tmp_path / "model")
+
+
+def rewritten(folder, change):
+    arrays = change(load_file(folder / "model.safetensors"))
+    save_file(arrays, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def logits_error(folder, golden):
+    return np.abs(
+        np.asarray(GPT2CausalLM.from_preset(folder)(golden["input_ids"])) - golden["logits_float64"]
+    ).max()
+
+
+def test_bare_names_and_stray_masks_are_read(folder, golden):
+    def bare(arrays):
+        arrays = {name.removeprefix("transformer."): array for name, array in arrays.items()}
+        return arrays | {
+            "h.0.attn.bias": np.ones((1, 1, 4, 4), np.uint8),
+            "h.0.attn.masked_bias": np.float32([-1e4]),
+        }
+
+    assert logits_error(rewritten(folder, bare), golden) < 1e-5
+
+
+def test_a_tied_head_written_out_is_read(folder, golden):
+    def with_head(arrays):
+        return arrays | {"lm_head.weight": arrays["transformer.wte.weight"].copy()}
+
+    assert logits_error(rewritten(folder, with_head), golden) < 1e-5
+
+
+def test_shards_are_read(folder, golden):
+    arrays = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names = sorted(arrays)
+    shards = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
+    for shard, members in shards.items():
+        save_file({name: arrays[name] for name in members}, folder / shard)
+    weight_map = {name: shard for shard, members in shards.items() for name in members}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    assert logits_error(folder, golden) < 1e-5
+
+
+def test_writing_and_reading_changes_no_bit(folder, tmp_path):
+    model = GPT2CausalLM.from_preset(folder)
+    write_model(model, tmp_path / "copy")
+    written, original = read_weights(tmp_path / "copy"), read_weights(folder)
+    assert written.keys() == original.keys()
+    assert all(np.array_equal(written[name], original[name]) for name in original)
+    config, _ = read_folder(tmp_path / "copy")
+    assert config == model.config
+
+
+def test_an_untied_head_keeps_hugging_faces_orientation(tmp_path):
+    config = GPT2Config(vocabulary_size=7, num_layers=1, num_heads=1, hidden_dim=4, tie_word_embeddings=False)
+    model = GPT2CausalLM(config)
+    model.save_to_preset(tmp_path)
+    arrays = read_weights(tmp_path)
+    assert arrays["lm_head.weight"].shape == (7, 4)
+    again = GPT2CausalLM.from_preset(tmp_path)
+    assert np.array_equal(again(np.arange(5)[None]), model(np.arange(5)[None]))
+
+
+def test_overrides_reach_the_model(folder):
+    assert GPT2CausalLM.from_preset(folder, dropout=0.3).backbone.blocks[0].attention.dropout == 0.3
+
+
+def test_a_missing_weight_is_named(folder):
+    def without(arrays):
+        del arrays["transformer.h.1.mlp.c_fc.bias"]
+        return arrays
+
+    with pytest.raises(KerasGPTError, match=r"has no transformer\.h\.1\.mlp\.c_fc\.bias"):
+        GPT2CausalLM.from_preset(rewritten(folder, without))
+
+
+def test_a_weight_of_the_wrong_shape_is_named(folder):
+    def transposed(arrays):
+        return arrays | {"transformer.wpe.weight": arrays["transformer.wpe.weight"][:-1].copy()}
+
+    with pytest.raises(KerasGPTError, match=r"transformer\.wpe\.weight has shape .* config\.json asks for"):
+        GPT2CausalLM.from_preset(rewritten(folder, transposed))
+
+
+def test_a_truncated_file_is_refused(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(KerasGPTError, match=r"model\.safetensors: cannot read the weights"):
+        GPT2CausalLM.from_preset(folder)
+
+
+def test_a_shard_outside_the_folder_is_refused(folder):
+    (folder / "model.safetensors").unlink()
+    index = {"weight_map": {"transformer.wte.weight": "../secret.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(KerasGPTError, match="outside the folder; refused"):
+        GPT2CausalLM.from_preset(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"model_type": "llama"}, "model_type is 'llama'"),
+        ({"add_cross_attention": True}, "add_cross_attention is set"),
+        ({"activation_function": "gelu_nwe"}, "did you mean 'gelu_new'"),
+    ],
+)
+def test_what_is_not_a_gpt2_is_refused(folder, change, sentence):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(KerasGPTError, match=sentence):
+        GPT2CausalLM.from_preset(folder)

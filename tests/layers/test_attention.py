@@ -1,0 +1,58 @@
+"""Attention against the formula written out with loops."""
+
+import numpy as np
+import pytest
+
+from kerasgpt.layers.attention import MultiHeadAttention, attention_mask_of
+
+
+def naive_attention(layer, hidden):
+    """One query, one head at a time: softmax over the earlier positions."""
+    batch, length, width = hidden.shape
+    fused = hidden @ np.asarray(layer.qkv.kernel) + np.asarray(layer.qkv.bias)
+    query, key, value = np.split(fused, 3, axis=-1)
+    head_dim = width // layer.num_heads
+    scale = layer.attention_scale or head_dim**-0.5
+    mixed = np.zeros_like(hidden)
+    for row in range(batch):
+        for head in range(layer.num_heads):
+            columns = slice(head * head_dim, (head + 1) * head_dim)
+            for position in range(length):
+                scores = key[row, : position + 1, columns] @ query[row, position, columns] * scale
+                weights = np.exp(scores - scores.max())
+                mixed[row, position, columns] = weights / weights.sum() @ value[row, : position + 1, columns]
+    return mixed @ np.asarray(layer.output_projection.kernel) + np.asarray(layer.output_projection.bias)
+
+
+@pytest.mark.parametrize("scale", [None, 0.7])
+def test_equals_the_formula(scale):
+    layer = MultiHeadAttention(num_heads=4, attention_scale=scale, initializer_range=0.5)
+    hidden = np.random.default_rng(0).normal(size=(2, 7, 16)).astype("float32")
+    output, _ = layer(hidden, attention_mask_of(None, 7, 7, 0))
+    assert np.allclose(output, naive_attention(layer, hidden), atol=1e-5)
+
+
+def test_the_mask_is_causal_and_hides_padding():
+    mask = np.asarray(attention_mask_of(np.array([[0, 1, 1, 1]]), 2, 4, 1))
+    assert mask.tolist() == [[[[False, True, False, False], [False, True, True, False]]]]
+
+
+def test_a_row_that_may_see_nothing_stays_finite():
+    layer = MultiHeadAttention(num_heads=2)
+    mask = attention_mask_of(np.zeros((1, 3)), 3, 3, 0)
+    output, _ = layer(np.ones((1, 3, 8), "float32"), mask)
+    assert np.isfinite(np.asarray(output)).all()
+
+
+def test_dropout_acts_in_training_only():
+    layer = MultiHeadAttention(num_heads=2, attention_dropout=0.5, dropout=0.5, initializer_range=0.5)
+    hidden = np.random.default_rng(0).normal(size=(2, 7, 16)).astype("float32")
+    mask = attention_mask_of(None, 7, 7, 0)
+    once, again = layer(hidden, mask)[0], layer(hidden, mask)[0]
+    assert np.array_equal(once, again)
+    assert not np.allclose(layer(hidden, mask, training=True)[0], once)
+
+
+def test_configuration_round_trips():
+    layer = MultiHeadAttention(2, 0.3, 0.1, 0.2, 0.02, 0.01, name="attention")
+    assert MultiHeadAttention.from_config(layer.get_config()).get_config() == layer.get_config()

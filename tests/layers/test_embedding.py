@@ -1,0 +1,42 @@
+"""Embeddings are lookups with a dense gradient, and the head is their transpose or its own."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasgpt.layers.embedding import PositionEmbedding, TokenAndPositionEmbedding, TokenEmbedding
+
+
+def test_encoding_is_the_sum_of_both_lookups():
+    layer = TokenAndPositionEmbedding(10, 8, 4)
+    ids, positions = np.array([[1, 2, 3], [9, 9, 0]]), np.array([[0, 1, 2], [0, 0, 1]])
+    encoding = layer(ids, positions)
+    tokens = np.asarray(layer.token_embedding.embeddings)
+    places = np.asarray(layer.position_embedding.embeddings)
+    assert np.allclose(encoding, tokens[ids] + places[positions])
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_head_is_the_transpose_or_its_own(tied):
+    layer = TokenAndPositionEmbedding(10, 8, 4, tie_word_embeddings=tied)
+    layer.build()
+    hidden = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
+    table = layer.token_embedding.embeddings
+    head = np.asarray(table).T if tied else np.asarray(layer.token_embedding.reverse_embeddings)
+    assert np.allclose(layer.logits(hidden), hidden @ head, atol=1e-6)
+    assert len(layer.trainable_variables) == (2 if tied else 3)
+
+
+@pytest.mark.parametrize("layer", [TokenEmbedding(6, 4, tie_weights=False), PositionEmbedding(6, 4)])
+def test_gradients_are_dense(layer):
+    layer.build(None)
+    with tf.GradientTape() as tape:
+        result = tf.reduce_sum(layer(np.array([[1, 1, 5]])) ** 2)
+    gradient = tape.gradient(result, layer.embeddings.value)
+    assert isinstance(gradient, tf.Tensor)
+    assert np.allclose(gradient[1], 4 * np.asarray(layer.embeddings)[1])  # two occurrences of 2 w
+
+
+def test_configuration_round_trips():
+    layer = TokenAndPositionEmbedding(10, 8, 4, 0.1, 0.03, False, name="embedding")
+    assert TokenAndPositionEmbedding.from_config(layer.get_config()).get_config() == layer.get_config()

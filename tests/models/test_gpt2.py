@@ -1,0 +1,296 @@
+"""The model against Hugging Face's outputs, and its ways of computing the same thing against each other."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from kerasgpt.config import ACTIVATIONS, GPT2Config
+from kerasgpt.errors import UsageError
+from kerasgpt.layers.cache import KVCache
+from kerasgpt.models.gpt2 import GPT2CausalLM
+
+TINY = GPT2Config(vocabulary_size=61, max_sequence_length=32, num_layers=2, num_heads=2, hidden_dim=16)
+
+
+def tiny_model(seed: int = 0, **overrides) -> GPT2CausalLM:
+    keras.utils.set_random_seed(seed)
+    model = GPT2CausalLM(TINY.replace(**overrides))
+    model.build()
+    generator = np.random.default_rng(seed)
+    for variable in model.trainable_variables:  # away from the symmetric start: biases and norms too
+        variable.assign(variable + 0.1 * generator.normal(size=variable.shape).astype("float32"))
+    return model
+
+
+def test_logits_equal_the_float64_reference(golden_folder, golden):
+    logits = np.asarray(GPT2CausalLM.from_preset(golden_folder)(golden["input_ids"]))
+    assert np.abs(logits - golden["logits_float64"]).max() < 1e-5
+
+
+def test_left_padding_equals_hugging_face(golden_folder, golden):
+    model = GPT2CausalLM.from_preset(golden_folder)
+    mask, positions = golden["left_mask"], golden["left_position_ids"]
+    logits = np.asarray(model(golden["input_ids"], attention_mask=mask, position_ids=positions))
+    assert np.abs(logits - golden["left_logits"])[mask == 1].max() < 1e-5
+
+
+def test_loss_equals_hugging_face(golden_folder, golden):
+    model = GPT2CausalLM.from_preset(golden_folder)
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    ids = golden["input_ids"]
+    assert model.evaluate(ids[:, :-1], ids[:, 1:], verbose=0) == pytest.approx(golden["loss"], abs=1e-5)
+
+
+def test_first_layer_keys_and_values_equal_hugging_face(golden_folder, golden):
+    model = GPT2CausalLM.from_preset(golden_folder)
+    batch, length = golden["input_ids"].shape
+    _, cache = model(
+        golden["input_ids"],
+        attention_mask=golden["left_mask"],
+        position_ids=golden["left_position_ids"],
+        cache=model.make_cache(batch, length),
+    )
+    visible = golden["left_mask"][:, None, :, None] == 1
+    assert np.abs((np.asarray(cache.keys[0]) - golden["key0"]) * visible).max() < 1e-5
+    assert np.abs((np.asarray(cache.values[0]) - golden["value0"]) * visible).max() < 1e-5
+
+
+@pytest.mark.parametrize("chunks", [[24], [10, 14], [1] * 24, [7, 1, 1, 15]])
+def test_cached_equals_uncached(golden_folder, golden, chunks):
+    model = GPT2CausalLM.from_preset(golden_folder)
+    ids = golden["input_ids"]
+    cache = model.make_cache(len(ids), 30)  # some columns stay free
+    parts = []
+    for start, end in itertools.pairwise([0, *itertools.accumulate(chunks)]):
+        logits, cache = model(ids[:, start:end], cache=cache)
+        parts.append(np.asarray(logits))
+    assert int(cache.length) == 24
+    assert np.abs(np.concatenate(parts, axis=1) - golden["logits_float64"]).max() < 1e-5
+
+
+def test_right_padding_changes_nothing():
+    model, ids = tiny_model(), np.arange(1, 9)[None]
+    padded = np.concatenate([ids, np.full((1, 5), 60)], axis=1)
+    mask = (np.arange(13) < 8)[None].astype("int32")
+    assert np.allclose(model(padded, attention_mask=mask)[:, :8], model(ids), atol=1e-6)
+
+
+def test_batched_equals_one_by_one(golden_folder, golden):
+    model = GPT2CausalLM.from_preset(golden_folder)
+    alone = [np.asarray(model(row[None]))[0] for row in golden["input_ids"]]
+    assert np.allclose(alone, model(golden["input_ids"]), atol=1e-5)
+
+
+def test_the_future_does_not_leak():
+    model, ids = tiny_model(), np.arange(12)[None]
+    changed = ids.copy()
+    changed[0, 7:] += 20
+    difference = np.abs(np.asarray(model(ids)) - np.asarray(model(changed))).max(axis=-1)[0]
+    assert (difference[:7] == 0).all()
+    assert (difference[7:] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("preset", "parameters"),
+    [
+        ("gpt2", 124_439_808),
+        ("gpt2-medium", 354_823_168),
+        ("gpt2-large", 774_030_080),
+        ("gpt2-xl", 1_557_611_200),
+    ],
+)
+def test_presets_have_exactly_gpt2s_parameters(preset, parameters):
+    assert GPT2Config.from_preset(preset).num_parameters == parameters
+
+
+def test_the_gpt2_preset_builds_with_all_its_parameters():
+    assert GPT2CausalLM.from_preset("gpt2").count_params() == 124_439_808
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_formula_counts_what_the_model_has(activation, tied):
+    config = TINY.replace(activation=activation, tie_word_embeddings=tied, intermediate_dim=24)
+    model = GPT2CausalLM(config)
+    model.build()
+    assert model.count_params() == config.num_parameters
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        {"activation": "gelu"},
+        {"activation": "relu"},
+        {"activation": "silu"},
+        {"activation": "tanh"},
+        {"layer_norm_epsilon": 0.1},
+        {"scale_attn_weights": False},
+        {"scale_attn_by_inverse_layer_idx": True},
+    ],
+)
+def test_every_setting_changes_the_numbers(override):
+    plain, changed = tiny_model(), tiny_model(**override)
+    ids = np.arange(9)[None]
+    assert np.abs(np.asarray(plain(ids)) - np.asarray(changed(ids))).max() > 1e-4
+
+
+def test_initialisation_is_gpt2s():
+    keras.utils.set_random_seed(1)
+    model = GPT2CausalLM(TINY.replace(hidden_dim=256, num_heads=4, vocabulary_size=500))
+    model.build()
+    block = model.backbone.blocks[0]
+    assert np.std(model.backbone.embedding.token_embedding.embeddings) == pytest.approx(0.02, rel=0.05)
+    assert np.std(block.attention.qkv.kernel) == pytest.approx(0.02, rel=0.05)
+    for projection in (block.attention.output_projection, block.feed_forward.contract):
+        assert np.std(projection.kernel) == pytest.approx(0.02 / np.sqrt(2 * 2), rel=0.05)
+        assert np.all(np.asarray(projection.bias) == 0)
+
+
+def test_saves_and_loads_as_a_keras_file(tmp_path):
+    model, ids = tiny_model(tie_word_embeddings=False), np.arange(9)[None]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert loaded.config == model.config
+    assert np.array_equal(loaded(ids), model(ids))
+
+
+def test_keras_export_gives_the_same_logits(tmp_path):
+    import tensorflow as tf
+
+    model, ids = tiny_model(), np.arange(9, dtype="int32")[None]
+    model(ids)
+    signature = [keras.InputSpec(shape=(None, None), dtype="int32", name="token_ids")]
+    model.export(tmp_path / "exported", input_signature=signature, verbose=False)
+    exported = tf.saved_model.load(tmp_path / "exported")
+    assert np.allclose(exported.serve(ids), model(ids), atol=1e-6)
+
+
+def test_symbolic_call_and_summary(capsys):
+    model = tiny_model()
+    inputs = keras.Input((None,), dtype="int32")
+    functional = keras.Model(inputs, model(inputs))
+    assert functional.output.shape == (None, None, 61)
+    ids = np.arange(9)[None]
+    assert np.allclose(functional(ids), model(ids), atol=1e-6)
+    model.summary()
+    assert f"{model.config.num_parameters:,}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_computes_low_and_answers_float32(policy):
+    low, full = GPT2CausalLM(TINY, dtype=policy), GPT2CausalLM(TINY)
+    low.build()
+    full.build()
+    for ours, theirs in zip(low.trainable_variables, full.trainable_variables, strict=True):
+        ours.assign(theirs)
+    ids = np.arange(9)[None]
+    logits = low(ids)
+    assert keras.backend.standardize_dtype(logits.dtype) == "float32"
+    assert low.make_cache(1, 4).keys[0].dtype == policy.removeprefix("mixed_")
+    difference = np.abs(np.asarray(logits) - np.asarray(full(ids))).max()
+    assert 0 < difference < 0.05
+
+
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_fit_learns(jit_compile):
+    model = tiny_model()
+    ids = np.tile(np.arange(1, 21), (8, 1))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.AdamW(1e-2), loss=loss, jit_compile=jit_compile)
+    history = model.fit(ids[:, :-1], ids[:, 1:], epochs=12, batch_size=8, verbose=0).history["loss"]
+    assert history[-1] < history[0] / 2
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_repeated_ids_get_one_right_adamw_step(tied):
+    # TensorFlow would sum the squares of a sparse gradient's parts where an id repeats.
+    model = tiny_model(tie_word_embeddings=tied, dropout=0.0, embedding_dropout=0.0, attention_dropout=0.0)
+    embedding = model.backbone.embedding
+    tables = [embedding.token_embedding.embeddings, embedding.position_embedding.embeddings]
+    before = [np.asarray(table).copy() for table in tables]
+    model.compile(
+        keras.optimizers.AdamW(1e-3, weight_decay=0.0, epsilon=1e-3),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    ids = np.array([[5, 5, 5, 7, 5], [5, 7, 7, 7, 2]])
+    gradients = _numeric_like_gradients(model, ids, tables)
+    model.fit(ids[:, :-1], ids[:, 1:], batch_size=2, epochs=1, verbose=0)
+    for table, old, gradient in zip(tables, before, gradients, strict=True):
+        # The first Adam step with bias correction: -rate * g / (|g| + epsilon); Keras scales epsilon.
+        step = _first_adam_step(gradient)
+        assert np.allclose(np.asarray(table) - old, step, atol=1e-6)
+
+
+def _numeric_like_gradients(model, ids, tables):
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        logits = model(ids[:, :-1])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(ids[:, 1:], logits)
+    return [
+        tf.convert_to_tensor(gradient).numpy()
+        for gradient in tape.gradient(loss, [table.value for table in tables])
+    ]
+
+
+def _first_adam_step(gradient, rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-3):
+    alpha = rate * np.sqrt(1 - beta_2) / (1 - beta_1)
+    return -alpha * (1 - beta_1) * gradient / (np.sqrt((1 - beta_2) * gradient**2) + epsilon)
+
+
+FIT_ON_ANOTHER_BACKEND = """
+import json, sys, numpy as np, keras
+from kerasgpt.config import GPT2Config
+from kerasgpt.models.gpt2 import GPT2CausalLM
+config = GPT2Config(vocabulary_size=61, max_sequence_length=32, num_layers=2, num_heads=2, hidden_dim=16,
+                    dropout=0.0, embedding_dropout=0.0, attention_dropout=0.0)
+model = GPT2CausalLM(config)
+model.build()
+generator = np.random.default_rng(0)
+for variable in model.trainable_variables:
+    variable.assign(0.1 * generator.normal(size=variable.shape).astype("float32"))
+model.compile(keras.optimizers.AdamW(1e-3), loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+ids = np.tile(np.arange(1, 21), (8, 1))
+losses = model.fit(ids[:, :-1], ids[:, 1:], epochs=5, batch_size=4, shuffle=False, verbose=0).history["loss"]
+model.save_to_preset(sys.argv[1])
+result = {"losses": losses, "tensorflow": "tensorflow" in sys.modules, "on": keras.backend.backend()}
+print(json.dumps(result))
+"""
+
+
+def fit_with(backend: str, folder: Path) -> dict:
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", FIT_ON_ANOTHER_BACKEND, str(folder)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def test_trains_on_jax_as_on_tensorflow(tmp_path):
+    tensorflow, jax = fit_with("tensorflow", tmp_path / "tf"), fit_with("jax", tmp_path / "jax")
+    assert jax["on"] == "jax"
+    assert not jax["tensorflow"]
+    assert np.allclose(jax["losses"], tensorflow["losses"], atol=1e-5)
+    ids = np.arange(9)[None]
+    trained_on_jax = GPT2CausalLM.from_preset(tmp_path / "jax")(ids)
+    trained_on_tensorflow = GPT2CausalLM.from_preset(tmp_path / "tf")(ids)
+    assert np.allclose(trained_on_jax, trained_on_tensorflow, atol=1e-5)
+
+
+def test_a_preset_that_does_not_exist_is_refused_with_the_nearest():
+    with pytest.raises(UsageError, match="did you mean 'gpt2-medium'"):
+        GPT2CausalLM.from_preset("gpt2-medum")
+
+
+def test_the_cache_has_the_documented_layout():
+    cache = tiny_model().make_cache(3, 10)
+    assert isinstance(cache, KVCache)
+    assert len(cache.keys) == len(cache.values) == 2
+    assert tuple(cache.keys[0].shape) == (3, 2, 10, 8)
+    assert int(cache.length) == 0

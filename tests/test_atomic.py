@@ -1,0 +1,75 @@
+"""A failure leaves what was there, and nothing beside it."""
+
+import os
+import stat
+
+import pytest
+
+from kerasgpt.atomic import atomic_file, atomic_folder, write_text
+from kerasgpt.errors import KerasGPTError
+
+
+def test_a_file_appears_whole(tmp_path):
+    write_text(tmp_path / "deep" / "file.txt", "content")
+    assert (tmp_path / "deep" / "file.txt").read_text() == "content"
+    assert os.listdir(tmp_path / "deep") == ["file.txt"]
+
+
+def test_a_failure_keeps_the_old_file(tmp_path):
+    target = tmp_path / "file.txt"
+    target.write_text("old")
+    with pytest.raises(ZeroDivisionError), atomic_file(target) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file.txt"]
+
+
+@pytest.mark.parametrize("existed", [True, False])
+def test_a_folder_is_replaced_as_a_whole(tmp_path, existed):
+    target = tmp_path / "folder"
+    if existed:
+        target.mkdir()
+        (target / "old").write_text("old")
+    with atomic_folder(target) as temporary:
+        (temporary / "inner").mkdir()
+        (temporary / "inner" / "new").write_text("new")
+    assert [path.name for path in target.rglob("*")] == ["inner", "new"]
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_a_failure_keeps_the_old_folder(tmp_path):
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "old").write_text("old")
+    with pytest.raises(ZeroDivisionError), atomic_folder(target) as temporary:
+        (temporary / "new").write_text("half")
+        raise ZeroDivisionError
+    assert os.listdir(target) == ["old"]
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_files_have_a_users_usual_permissions(tmp_path):
+    write_text(tmp_path / "file.txt", "content")
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "file.txt").stat().st_mode) == 0o666 & ~umask
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("a file, not a folder")
+    with pytest.raises(KerasGPTError, match="cannot write .*; free some space or choose another place"):
+        write_text(tmp_path / "file" / "inside", "x")
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_the_old_file(tmp_path):
+    target = tmp_path / "file.txt"
+    target.write_text("old")
+    with pytest.raises(KerasGPTError, match="No space left on device"), atomic_file(target) as temporary:
+        os.symlink("/dev/full", temporary.with_suffix(".full"))
+        try:
+            temporary.with_suffix(".full").write_text("x")
+        finally:
+            temporary.with_suffix(".full").unlink()
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file.txt"]

@@ -1,0 +1,101 @@
+"""Settings: their Hugging Face form, their checks, and the sentences they refuse with."""
+
+import pytest
+
+from kerasgpt.config import PRESETS, GenerationConfig, GPT2Config, read_json
+from kerasgpt.errors import KerasGPTError, UsageError
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_hugging_face_form_round_trips(preset):
+    config = GPT2Config.from_preset(preset, activation="silu", tie_word_embeddings=False, vocabulary_size=300)
+    assert GPT2Config.from_huggingface(config.to_huggingface()) == config
+
+
+def test_reads_a_hugging_face_config(golden_config):
+    config = GPT2Config.from_huggingface(golden_config)
+    assert config.vocabulary_size == golden_config["vocab_size"]
+    assert config.max_sequence_length == golden_config["n_positions"]
+    assert config.feed_forward_dim == (golden_config["n_inner"] or 4 * golden_config["n_embd"])
+    assert config.layer_norm_epsilon == golden_config["layer_norm_epsilon"]
+    assert config.eos_token_id == 0
+
+
+def test_the_end_of_text_follows_the_vocabulary():
+    assert GPT2Config(vocabulary_size=1024).eos_token_id == 1023
+    assert GPT2Config().to_huggingface()["eos_token_id"] == 50256
+
+
+def test_attention_scales():
+    plain = GPT2Config(hidden_dim=64, num_heads=4)
+    assert plain.attention_scale(3) == 0.25
+    assert plain.replace(scale_attn_by_inverse_layer_idx=True).attention_scale(3) == 0.25 / 4
+    assert plain.replace(scale_attn_weights=False).attention_scale(3) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"num_heads": 5}, "hidden_dim 768 is not a multiple of num_heads 5"),
+        ({"num_layers": 0}, "num_layers is 0"),
+        ({"activation": "swish"}, "unknown activation 'swish'"),
+        ({"dropout": 1.0}, r"a rate is in \[0, 1\)"),
+        ({"eos_token_id": 50257}, "eos_token_id 50257 is not an id"),
+    ],
+)
+def test_impossible_shapes_are_refused(fields, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        GPT2Config(**fields)
+
+
+def test_an_unknown_field_is_refused_with_the_nearest():
+    with pytest.raises(UsageError, match="did you mean 'num_layers'"):
+        GPT2Config.from_preset("gpt2", num_layer=3)
+    with pytest.raises(UsageError, match="did you mean 'hidden_dim'"):
+        GPT2Config().replace(hidden_dims=3)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"max_new_tokens": -1},
+        {"temperature": -0.1},
+        {"temperature": float("nan")},
+        {"top_k": -1},
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+        {"min_p": 2},
+        {"repetition_penalty": 0.0},
+    ],
+)
+def test_impossible_generation_settings_are_refused(fields):
+    with pytest.raises(UsageError, match=f"{next(iter(fields))} is"):
+        GenerationConfig(**fields)
+
+
+def test_one_stop_string_is_not_taken_letter_by_letter():
+    assert GenerationConfig(stop="END").stop == ("END",)  # type: ignore[arg-type]  # the mistake itself
+    assert GenerationConfig(stop=("a", "")).stop == ("a",)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        GenerationConfig(),
+        GenerationConfig(max_new_tokens=5),
+        GenerationConfig(temperature=0.8, top_k=40, top_p=0.9),
+    ],
+)
+def test_generation_config_round_trips(settings):
+    assert GenerationConfig.from_huggingface(settings.to_huggingface(GPT2Config())) == settings
+
+
+def test_unreadable_json_is_named(tmp_path):
+    with pytest.raises(KerasGPTError, match="nothing.json: cannot read"):
+        read_json(tmp_path / "nothing.json")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(KerasGPTError, match="bad.json: cannot read .not valid JSON"):
+        read_json(tmp_path / "bad.json")
+    (tmp_path / "list.json").write_text("[]")
+    with pytest.raises(KerasGPTError, match="holds a JSON list"):
+        read_json(tmp_path / "list.json")

@@ -1,0 +1,77 @@
+"""Learning a vocabulary: against a naive learner, deterministic, with the agreed numbering."""
+
+import itertools
+import re
+from collections import Counter
+from importlib import resources
+
+import pytest
+
+from kerasgpt.errors import UsageError
+from kerasgpt.tokenizer.training import learn
+
+TEXT = "low low low low low lower lower newest newest newest newest newest newest widest widest widest"
+
+
+def naive_merges(words, count):
+    """Sennrich et al.'s algorithm 1 on space-separated words, as a list of the pieces it makes."""
+    table = {tuple(word): frequency for word, frequency in Counter(words).items()}
+    made = []
+    for _ in range(count):
+        pairs = Counter()
+        for pieces, frequency in table.items():
+            for pair in itertools.pairwise(pieces):
+                pairs[pair] += frequency
+        best = max(pairs.values())
+        candidates = [pair for pair, frequency in pairs.items() if frequency == best]
+        if len(candidates) > 1:
+            break  # a tie may be broken either way
+        made.append("".join(candidates[0]))
+        table = {merged(pieces, candidates[0]): frequency for pieces, frequency in table.items()}
+    return made
+
+
+def merged(pieces, pair):
+    result, index = [], 0
+    while index < len(pieces):
+        if pieces[index : index + 2] == pair:
+            result.append("".join(pair))
+            index += 2
+        else:
+            result.append(pieces[index])
+            index += 1
+    return tuple(result)
+
+
+def test_makes_the_merges_of_the_naive_algorithm():
+    shakespeare = (resources.files("kerasgpt") / "assets" / "tinyshakespeare.txt").read_text()[:60_000]
+    words = re.findall("[a-z]+", shakespeare.lower())
+    expected = naive_merges([f"Ġ{word}" for word in words], 60)
+    assert len(expected) > 20  # the comparison must compare something
+    learned = ["".join(pair) for pair in learn([" " + " ".join(words)], 257 + len(expected)).merges]
+    assert learned == expected
+
+
+def test_the_numbering_is_bytes_then_merges_then_end_of_text():
+    tokenizer = learn([TEXT], 262)
+    assert tokenizer.vocabulary_size == 262
+    assert tokenizer.pieces[:256] == [bytes([byte]) for byte in range(256)]
+    assert tokenizer.end_of_text_id == 261
+
+
+def test_is_deterministic():
+    assert learn([TEXT, "other words"], 280).merges == learn([TEXT, "other words"], 280).merges
+
+
+def test_merges_do_not_cross_texts():
+    merges = learn(["ab"] * 2 + ["c"] * 50, 300, minimum_frequency=2).merges
+    assert merges == [("a", "b")]
+
+
+def test_fewer_pieces_when_the_text_has_no_more_pairs():
+    assert learn(["ab ab"], 5000).vocabulary_size < 270
+
+
+def test_a_vocabulary_without_room_for_the_bytes_is_refused():
+    with pytest.raises(UsageError, match="need 257"):
+        learn([TEXT], 256)
