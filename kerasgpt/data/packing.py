@@ -23,7 +23,7 @@ from kerasgpt.data.splits import PARTS, Part, Split, TaggedPieces
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer.bpe import Tokenizer
 
-Ids: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
+Ids: TypeAlias = NDArray[np.unsignedinteger[Any]]
 
 INDEX = "index.json"
 _FORMAT = 1  # raise it when the layout of the folder changes: old ones are then packed again
