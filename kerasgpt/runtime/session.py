@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from kerasgpt.artifacts import past_name, present_name
 from kerasgpt.errors import KerasGPTError
@@ -18,18 +18,20 @@ from kerasgpt.protocols import Ids, Logits
 PREFILL_BUDGET = 2**24  # numbers in the logits of one run while a prompt is read: 64 MiB
 ERRORS_ONLY = 3  # ONNX Runtime's log level; its warnings are about its own optimiser
 
+Caches: TypeAlias = dict[str, NDArray[np.float32]]
+
 
 @dataclass(frozen=True)
 class OnnxState:
     """What the engine keeps between steps.
 
     Attributes:
-        caches: name of the graph's input -> float32 (B, N, S, H), in ONNX Runtime's own memory.
+        caches: name of the graph's input -> float32 (B, N, S, H).
         mask: int64 (B, S), 0 where a column holds padding.
         lengths: int64 (B,), tokens read so far, which is the next token's position.
     """
 
-    caches: Mapping[str, Any]
+    caches: Caches
     mask: Ids
     lengths: Ids
 
@@ -52,11 +54,10 @@ class OnnxStepModel:
         self.max_sequence_length = max_sequence_length
         self._session = _open_session(Path(path), num_threads)
         outputs = [output.name for output in self._session.get_outputs()]
-        self._num_layers = len(outputs) // 2
         # The graph's output -> the input that takes it in the next run.
         self._caches = {
             present_name(layer, part): past_name(layer, part)
-            for layer in range(self._num_layers)
+            for layer in range(len(outputs) // 2)
             for part in ("key", "value")
         }
         inputs = {value.name: value.shape for value in self._session.get_inputs()}
@@ -94,7 +95,7 @@ class OnnxStepModel:
 
     def reorder(self, state: OnnxState, indices: Ids) -> OnnxState:
         """Keep the rows `indices`."""
-        caches = {name: _to_onnx(value.numpy()[indices]) for name, value in state.caches.items()}
+        caches = {name: cache[indices] for name, cache in state.caches.items()}
         return OnnxState(caches, state.mask[indices], state.lengths[indices])
 
     def all_logits(self, ids: Ids, lengths: Ids) -> Logits:
@@ -104,25 +105,19 @@ class OnnxStepModel:
         positions = np.broadcast_to(np.arange(width), ids.shape)
         return self._run(ids, mask, positions, self._empty_caches(batch))[0]
 
-    def _empty_caches(self, batch: int) -> dict[str, Any]:
+    def _empty_caches(self, batch: int) -> Caches:
         return {
-            name: _to_onnx(np.zeros((batch, heads, 0, head_dim), np.float32))
+            name: np.zeros((batch, heads, 0, head_dim), np.float32)
             for name, (_, heads, _, head_dim) in self._cache_shapes.items()
         }
 
-    def _run(
-        self, ids: Ids, mask: Ids, positions: Ids, caches: Mapping[str, Any]
-    ) -> tuple[Logits, dict[str, Any]]:
+    def _run(self, ids: Ids, mask: Ids, positions: Ids, caches: Caches) -> tuple[Logits, Caches]:
         """Run the graph once: logits (B, T, V) and the caches with T columns more."""
-        arrays = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
-        feeds = {name: _to_onnx(array.astype(np.int64)) for name, array in arrays.items()}
-        # As ONNX Runtime's own values the caches are not copied to numpy and back at each step.
-        logits, *presents = self._session.run_with_ort_values(["logits", *self._caches], {**feeds, **caches})
-        return logits.numpy(), dict(zip(self._caches.values(), presents, strict=True))
-
-
-def _to_onnx(array: np.ndarray[Any, Any]) -> Any:
-    return onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+        feeds = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+        feeds = {name: array.astype(np.int64, copy=False) for name, array in feeds.items()}
+        # ONNX Runtime reads numpy's memory and lends us its own: nothing is copied on the way.
+        logits, *presents = self._session.run(["logits", *self._caches], {**feeds, **caches})
+        return logits, dict(zip(self._caches.values(), presents, strict=True))
 
 
 def _open_session(path: Path, num_threads: int) -> Any:
