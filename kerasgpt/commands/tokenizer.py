@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from kerasgpt.data.sources import ErrorHandling, documents, texts_of
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.tokenizer.training import learn
@@ -23,12 +24,12 @@ def command() -> None:
 @click.option("--min-frequency", type=click.IntRange(1), default=2, help="A rarer pair is not merged.")
 @click.option("--errors", type=click.Choice(["strict", "replace"]), default="strict", help="On bad UTF-8.")
 @click.option("--out", required=True, help="Folder to write, in Hugging Face form.")
-def train(paths: tuple[str, ...], vocabulary_size: int, min_frequency: int, errors: str, out: str) -> None:
+def train(
+    paths: tuple[str, ...], vocabulary_size: int, min_frequency: int, errors: ErrorHandling, out: str
+) -> None:
     """Learn a vocabulary from files, read as a stream."""
-    from kerasgpt.data.sources import read_documents  # brings Keras: not for encode and decode
-
-    documents = read_documents(paths, errors=errors)
-    tokenizer = learn(documents, vocabulary_size, minimum_frequency=min_frequency)
+    texts = texts_of(documents(paths, errors))
+    tokenizer = learn(texts, vocabulary_size, minimum_frequency=min_frequency)
     tokenizer.save_to_preset(out)
     click.echo(f"{out}: {tokenizer.vocabulary_size} ids, {len(tokenizer.merges)} merges", err=True)
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from kerasgpt.generation.language_model import StepLanguageModel
 
 from kerasgpt.config import GenerationConfig, GPT2Config
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.export.parity import PROMPTS, Reference, compare_ids, compare_step_model, record
+from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.models.language_model import KerasStepModel
 from kerasgpt.tokenizer.training import learn
