@@ -203,5 +203,3 @@ def _not_utf8(path: Path, offset: int) -> KerasGPTError:
     return KerasGPTError(
         f"{path}: not UTF-8 at byte {offset}; convert the file, or go on with '--errors replace'"
     )
-
-

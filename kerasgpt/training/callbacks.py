@@ -67,7 +67,7 @@ class CountSteps(StepCallback):
     def __init__(self, settings: TrainConfig, state: RunState, learner: Learner) -> None:
         super().__init__(settings, state, every=1)
         self._metric = learner.metric
-        self._metric_values = [np.array(ops.convert_to_numpy(value)) for value in learner.metric.variables]
+        self._metric_values = [np.array(value.numpy()) for value in learner.metric.variables]
         self._seconds_before = state.seconds
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -122,7 +122,7 @@ class LogLosses(StepCallback):
             )
         speed = self._tokens_per_second(step)
         rate = float(self.schedule(step * self.settings.accumulation_steps - 1))  # of the update just done
-        norm = float(ops.convert_to_numpy(self.learner.optimizer.gradient_norm))
+        norm = float(self.learner.optimizer.gradient_norm.numpy())
         record = {"step": step, "loss": loss, "learning_rate": rate, "grad_norm": norm}
         self.journal.write({**record, "tokens_per_second": round(speed, 1)})
         self.progress.step(step, loss=loss, tokens_per_second=speed)
@@ -223,7 +223,7 @@ class SaveAndStop(StepCallback):
 @contextmanager
 def kept_metrics(model: keras.Model) -> Iterator[None]:
     """Evaluate in the midst of `fit` without losing the running metrics of the training."""
-    values = [np.array(ops.convert_to_numpy(variable)) for variable in model.metrics_variables]
+    values = [np.array(variable.numpy()) for variable in model.metrics_variables]
     yield
     for variable, value in zip(model.metrics_variables, values, strict=True):
         variable.assign(ops.convert_to_tensor(value))

@@ -158,9 +158,9 @@ _SECTIONS: dict[str, type] = {"data": DataConfig, "model": ModelConfig, "train":
 class Recipe:
     """All that a run depends on.
 
-    >>> recipe = Recipe.from_dict({"model": {"preset": "gpt-nano"}}, ["train.steps=20", "data.paths=['a.txt']"])
-    >>> recipe.model.preset, recipe.train.steps, recipe.data.paths
-    ('gpt-nano', 20, ('a.txt',))
+    >>> recipe = Recipe.from_dict({"model": {"preset": "gpt-nano"}}, ["train.steps=20"])
+    >>> recipe.model.preset, recipe.train.steps
+    ('gpt-nano', 20)
     >>> Recipe.from_dict({}, ["train.step=20"])
     Traceback (most recent call last):
     kerasgpt.errors.UsageError: unknown setting 'train.step': did you mean 'train.steps'? ...

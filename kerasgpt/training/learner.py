@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
@@ -41,10 +45,10 @@ def make_learner(recipe: Recipe, tokenizer: Tokenizer) -> Learner:
         KerasGPTError: the folder to start from cannot be read.
     """
     settings = recipe.train
-    keras.utils.set_random_seed(settings.seed)
     config = model_config(recipe.model, settings.sequence_length, tokenizer)
-    model = GPT2CausalLM(config, dtype=settings.precision)
-    model.build()
+    with _seeded(settings.seed):
+        model = GPT2CausalLM(config, dtype=settings.precision)
+        model.build()
     if recipe.model.init:
         assign_arrays(model, read_folder(recipe.model.init)[1], recipe.model.init)
     optimizer, metric = make_optimizer(settings, model), token_metric()
@@ -58,6 +62,21 @@ def make_learner(recipe: Recipe, tokenizer: Tokenizer) -> Learner:
     return Learner(model, optimizer, metric)
 
 
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Make initial weights and dropout a function of the seed.
+
+    Keras draws every seed it is not given from Python's `random`. Its own `set_random_seed` would do, but
+    imports TensorFlow wherever it is installed, whatever the backend.
+    """
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+
+
 def model_config(settings: ModelConfig, sequence_length: int, tokenizer: Tokenizer) -> GPT2Config:
     """The model's configuration: its context and vocabulary follow the data unless the recipe names them.
 
@@ -67,11 +86,12 @@ def model_config(settings: ModelConfig, sequence_length: int, tokenizer: Tokeniz
     if settings.init:
         config = read_config(model_folder(settings.init)).replace(**given)
     else:
-        data = {"vocabulary_size": tokenizer.vocabulary_size}
+        fields: dict[str, Any] = {"vocabulary_size": tokenizer.vocabulary_size, **given}
         if not settings.preset.startswith("gpt2"):
-            data["max_sequence_length"] = sequence_length
-        end = dict.fromkeys(("bos_token_id", "eos_token_id"), tokenizer.end_of_text_id)
-        fields = {**data, **end, **given}
+            fields.setdefault("max_sequence_length", sequence_length)
+        if tokenizer.end_of_text_id < fields["vocabulary_size"]:
+            fields.setdefault("bos_token_id", tokenizer.end_of_text_id)
+            fields.setdefault("eos_token_id", tokenizer.end_of_text_id)
         preset = settings.preset
         config = GPT2Config.from_preset(preset, **fields) if preset else GPT2Config(**fields)
     _refuse_misfit(config, sequence_length, tokenizer)
@@ -92,10 +112,7 @@ def _refuse_misfit(config: GPT2Config, sequence_length: int, tokenizer: Tokenize
 
 
 def uses_xla(settings: TrainConfig) -> bool:
-    """Whether to compile with XLA: a gain on TensorFlow, even on a CPU, and JAX knows nothing else.
-
-    Half precision on a CPU is the exception: there XLA is slower.
-    """
+    """Whether to compile with XLA: a gain on TensorFlow, even on a CPU, and JAX knows nothing else."""
     if settings.jit_compile != "auto":
         return bool(settings.jit_compile)
     return keras.backend.backend() in ("tensorflow", "jax")

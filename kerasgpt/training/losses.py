@@ -41,7 +41,7 @@ def bits_per_byte(nats_per_token: float, num_tokens: int, num_bytes: int) -> flo
 
 
 def perplexity(nats_per_token: float) -> float:
-    """exp of the mean loss; infinite where that overflows."""
+    """Exp of the mean loss; infinite where that overflows."""
     try:
         return math.exp(nats_per_token)
     except OverflowError:

@@ -149,7 +149,7 @@ def _variables(learner: Learner) -> dict[str, Any]:
 
 def _read_variables(learner: Learner) -> Arrays:
     # A copy: where the backend's numpy view shares memory, the next update would change it.
-    return {name: np.array(ops.convert_to_numpy(value)) for name, value in _variables(learner).items()}
+    return {name: np.array(value.numpy()) for name, value in _variables(learner).items()}
 
 
 def _assign(folder: Path, learner: Learner, arrays: Arrays) -> None:

@@ -174,9 +174,7 @@ def _fit(
             sample = partial(_write_sample, tokenizer=tokenizer, settings=settings)
             measure = partial(_bits_per_byte, corpus=corpus, part="validation")
             callbacks.append(
-                EvaluateAndKeepBest(
-                    settings, state, validation, measure, save, sample, journal, progress
-                )
+                EvaluateAndKeepBest(settings, state, validation, measure, save, sample, journal, progress)
             )
         checkpoints = run / artifacts.RUN_CHECKPOINTS
         callbacks.append(SaveAndStop(settings, state, learner, interruption, checkpoints))
