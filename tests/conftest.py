@@ -6,6 +6,8 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from importlib import resources
+
 import numpy as np
 import pytest
 
@@ -28,3 +30,9 @@ def golden(golden_folder: Path) -> dict[str, np.ndarray]:
 @pytest.fixture
 def golden_config(golden_folder: Path) -> dict:
     return json.loads((golden_folder / "config.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def shakespeare() -> str:
+    """Some 60 kB of the packaged text, enough to learn a few hundred pieces from."""
+    return (resources.files("kerasgpt") / "assets" / "tinyshakespeare.txt").read_text()[:60_000]

@@ -19,7 +19,7 @@ def model_folder(golden_folder, tmp_path):
 def test_auto_takes_the_engine_whose_file_is_there(model_folder):
     from kerasgpt.models.language_model import KerasStepModel
 
-    assert isinstance(load(model_folder).step_model, KerasStepModel)
+    assert isinstance(load(model_folder).model, KerasStepModel)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,114 @@
+"""The command line: one table, subcommand -> "module:command", imported when chosen."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+import warnings
+from collections.abc import Sequence
+
+import click
+
+from kerasgpt.engines import resolve
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.version import __version__
+
+COMMANDS = {
+    "train": ("kerasgpt.commands.train:command", "Learn a GPT-2 from text, or go on learning."),
+    "tokenizer": ("kerasgpt.commands.tokenizer:command", "Learn a vocabulary; encode and decode text."),
+    "export": ("kerasgpt.commands.export:command", "Turn a model or run into one verified bundle."),
+    "verify": ("kerasgpt.commands.verify:command", "Prove that a bundle is intact and in parity."),
+    "generate": ("kerasgpt.commands.generate:command", "Continue prompts."),
+    "score": ("kerasgpt.commands.score:command", "Score continuations: JSON lines in and out."),
+    "evaluate": ("kerasgpt.commands.evaluate:command", "Measure a model on a text."),
+    "inspect": ("kerasgpt.commands.inspect:command", "Show what a model, run or bundle holds."),
+    "demo": ("kerasgpt.commands.demo:command", "Train, export, verify and generate, in minutes."),
+}
+
+INTERRUPTED = 130  # the shell's convention: 128 + SIGINT
+
+
+class CommandTable(click.Group):
+    """A click group that imports a subcommand when it is called, so that ``--help`` is instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the table, which is the order of a project's life."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one subcommand."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = resolve(COMMANDS[cmd_name][0])
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand, or name the nearest."""
+        nearest = difflib.get_close_matches(args[0], COMMANDS, n=1)
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            hint = f" did you mean '{nearest[0]}'?" if nearest else f" one of: {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no such command '{args[0]}':{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the subcommands from the table, importing none."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.command(cls=CommandTable, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="kerasgpt")
+@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
+def cli(debug: bool) -> None:
+    """GPT-2 in Keras 3: fit it, export one verified folder, get text out everywhere."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: without the program's name; None means those of the process.
+
+    Returns:
+        The exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    warnings.showwarning = _show_warning
+    try:
+        code = cli.main(given, prog_name="kerasgpt", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except Exception as error:
+        if "--debug" in given:
+            raise
+        return _explain(error)
+    except KeyboardInterrupt:
+        print("\nkerasgpt: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _explain(error: Exception) -> int:
+    """Print one sentence for an error, and give its exit code."""
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.Abort):
+        return INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        sys.stdout = None  # whoever read us has gone, as `head` does; nothing is left to flush to
+        return 0
+    if isinstance(error, click.ClickException):
+        sentence, code = error.format_message(), error.exit_code
+    elif isinstance(error, KerasGPTError):
+        sentence, code = str(error), error.exit_code
+    else:
+        kind = type(error).__name__
+        sentence, code = f"{kind}: {error} (run 'kerasgpt --debug ...' for a traceback)", 1
+    print(f"kerasgpt: {sentence}", file=sys.stderr)
+    return code
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    # A note to the user, such as a prompt cut to the context; not the libraries' talk among themselves.
+    if category.__module__.startswith("kerasgpt"):
+        print(f"kerasgpt: {message}", file=sys.stderr)

@@ -1,0 +1,105 @@
+"""``kerasgpt generate``: continue prompts on any engine."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kerasgpt import artifacts
+from kerasgpt.config import GenerationConfig
+from kerasgpt.engines import load
+from kerasgpt.errors import KerasGPTError, UsageError
+
+if TYPE_CHECKING:
+    from kerasgpt.protocols import LanguageModel
+
+
+@click.command("generate")
+@click.argument("folder", metavar="MODEL|RUN|BUNDLE")
+@click.option("--prompt", "prompts", multiple=True, help="Text to continue; may be given several times.")
+@click.option("--prompt-file", help="A file whose whole text is the prompt.")
+@click.option("--engine", default="auto", show_default=True, help="auto, onnx, saved_model or keras.")
+@click.option("--precision", help="Of the exported file; default: the first there is.")
+@click.option("--max-new-tokens", type=int, help="Longest continuation.  [default: the model's, 64]")
+@click.option("--temperature", type=float, help="0 is greedy, 1 the model's own probabilities.")
+@click.option("--top-k", type=int, help="Sample from the K most probable tokens only.")
+@click.option("--top-p", type=float, help="Sample from the most probable tokens that sum to P only.")
+@click.option("--min-p", type=float, help="Drop tokens below P times the most probable.")
+@click.option("--repetition-penalty", type=float, help="Above 1 discourages what was said already.")
+@click.option("--stop", multiple=True, help="Text that ends the continuation; may be given several times.")
+@click.option("--seed", type=int, help="The same seed gives the same text.  [default: 0]")
+@click.option("--num-samples", type=click.IntRange(1), default=1, help="Continuations of each prompt.")
+@click.option("--stream", is_flag=True, help="Print the text as it comes.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def command(
+    folder: str,
+    prompts: tuple[str, ...],
+    prompt_file: str | None,
+    engine: str,
+    precision: str | None,
+    num_samples: int,
+    stream: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Continue prompts: --prompt, --prompt-file, or standard input (one final line break is dropped).
+
+    Prints the continuation alone, without its prompt. An empty prompt starts from <|endoftext|>.
+    """
+    if stream and as_json:
+        raise UsageError("--stream and --json exclude each other: choose one")
+    texts = [text for text in _read_prompts(prompts, prompt_file) for _ in range(num_samples)]
+    settings = _settings(folder, given)
+    if stream and len(texts) > 1:
+        raise UsageError("--stream writes one continuation: give one prompt and one sample")
+    lm = load(folder, engine, precision)
+    if stream:
+        _stream(lm, texts[0], settings)
+    else:
+        _print_all(lm, texts, settings, as_json)
+
+
+def _settings(folder: str, given: dict[str, Any]) -> GenerationConfig:
+    """The folder's generation config, changed by the options that were given."""
+    own = artifacts.read_generation_config(artifacts.model_folder(folder))
+    changes = {name: value for name, value in given.items() if value is not None and value != ()}
+    return dataclasses.replace(own, **changes)
+
+
+def _read_prompts(prompts: tuple[str, ...], prompt_file: str | None) -> list[str]:
+    if prompts and prompt_file is not None:
+        raise UsageError("--prompt and --prompt-file exclude each other: choose one")
+    if prompts:
+        return list(prompts)
+    try:
+        if prompt_file is None:
+            data = sys.stdin.buffer.read()
+        else:
+            with open(prompt_file, "rb") as file:
+                data = file.read()
+        return [data.decode("utf-8").removesuffix("\n")]
+    except OSError as error:
+        raise KerasGPTError(f"{prompt_file}: cannot read the prompt ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        where = prompt_file or "standard input"
+        raise KerasGPTError(f"{where}: not UTF-8 at byte {error.start}; convert it first") from error
+
+
+def _stream(lm: LanguageModel, text: str, settings: GenerationConfig) -> None:
+    for piece in lm.stream(text, settings):
+        click.echo(piece, nl=False)
+        sys.stdout.flush()
+    click.echo()
+
+
+def _print_all(lm: LanguageModel, texts: list[str], settings: GenerationConfig, as_json: bool) -> None:
+    for number, generation in enumerate(lm.generate(texts, settings)):
+        if as_json:
+            content = {"prompt": texts[number], **dataclasses.asdict(generation)}
+            click.echo(json.dumps(content, ensure_ascii=False))
+        else:
+            click.echo(("---\n" if number else "") + generation.text)

@@ -1,0 +1,62 @@
+"""``kerasgpt tokenizer``: learn a vocabulary, encode, decode."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from kerasgpt.data.sources import ErrorHandling, documents, texts_of
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.tokenizer.bpe import Tokenizer
+from kerasgpt.tokenizer.training import learn
+
+
+@click.group("tokenizer")
+def command() -> None:
+    """Learn a byte-level BPE vocabulary; turn text into ids and back."""
+
+
+@command.command("train")
+@click.option("--data", "paths", multiple=True, required=True, help="Text or JSON-lines file; repeatable.")
+@click.option("--vocabulary-size", type=int, required=True, help="Ids, 256 bytes and <|endoftext|> included.")
+@click.option("--min-frequency", type=click.IntRange(1), default=2, help="A rarer pair is not merged.")
+@click.option("--errors", type=click.Choice(["strict", "replace"]), default="strict", help="On bad UTF-8.")
+@click.option("--out", required=True, help="Folder to write, in Hugging Face form.")
+def train(
+    paths: tuple[str, ...], vocabulary_size: int, min_frequency: int, errors: ErrorHandling, out: str
+) -> None:
+    """Learn a vocabulary from files, read as a stream."""
+    texts = texts_of(documents(paths, errors))
+    tokenizer = learn(texts, vocabulary_size, minimum_frequency=min_frequency)
+    tokenizer.save_to_preset(out)
+    click.echo(f"{out}: {tokenizer.vocabulary_size} ids, {len(tokenizer.merges)} merges", err=True)
+
+
+@command.command("encode")
+@click.argument("source", metavar="PRESET|FOLDER")
+@click.option("--lines", is_flag=True, help="Encode each line apart, without its line break.")
+def encode(source: str, lines: bool) -> None:
+    """Read text from standard input, print {"ids": [...]}."""
+    tokenizer = Tokenizer.from_preset(source)
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise KerasGPTError(f"standard input: not UTF-8 at byte {error.start}; convert it first") from error
+    texts = text.removesuffix("\n").split("\n") if lines else [text]
+    for ids in tokenizer.encode_batch(texts):
+        click.echo(json.dumps({"ids": ids}))
+
+
+@command.command("decode")
+@click.argument("source", metavar="PRESET|FOLDER")
+def decode(source: str) -> None:
+    """Read {"ids": [...]} a line from standard input, print each one's text."""
+    tokenizer = Tokenizer.from_preset(source)
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        try:
+            ids = [int(index) for index in json.loads(line)["ids"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise KerasGPTError(f'standard input, line {number}: not {{"ids": [...]}}') from error
+        click.echo(tokenizer.decode(ids, skip_special_tokens=False))

@@ -1,0 +1,196 @@
+"""export_bundle: write every format, prove each in a fresh process, and only then let the folder appear."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasgpt import artifacts
+from kerasgpt.artifacts import Manifest
+from kerasgpt.atomic import atomic_folder
+from kerasgpt.checkpoints.mapping import named_arrays
+from kerasgpt.config import GenerationConfig
+from kerasgpt.engines import PRECISIONS
+from kerasgpt.errors import KerasGPTError, UsageError, require, unknown_name
+from kerasgpt.export.parity import record
+from kerasgpt.export.proof import Proof, child_environment, prove
+from kerasgpt.export.report import versions, write_report
+from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.models.gpt2 import GPT2CausalLM
+from kerasgpt.models.language_model import KerasStepModel
+from kerasgpt.tokenizer.bpe import Tokenizer
+
+Tell = Callable[[str], None]
+
+
+def export_bundle(
+    model: GPT2CausalLM,
+    tokenizer: Tokenizer,
+    folder: str | os.PathLike[str],
+    formats: Sequence[str] = ("saved_model", "onnx"),
+    precisions: Sequence[str] = ("fp32",),
+    *,
+    generation_config: GenerationConfig | None = None,
+    provenance: dict[str, Any] | None = None,
+    tell: Tell = lambda _: None,
+) -> list[Proof]:
+    """Export a trained model as one folder that proves itself.
+
+    The folder appears when every artifact in it has been loaded in a fresh process and found equal to
+    `model`; a bundle that was there before is replaced as a whole, and stays if anything fails.
+
+    Args:
+        model: with its trained weights.
+        tokenizer: the one it was trained with.
+        folder: where the bundle goes.
+        formats: of ``"saved_model"`` and ``"onnx"``.
+        precisions: ``"fp32"``.
+        generation_config: how the bundle generates unless told otherwise; default greedy, 64 tokens.
+        provenance: what to remember of the weights' origin.
+        tell: called with a line at each step.
+
+    Returns:
+        The proofs, the weights' first.
+
+    Raises:
+        UsageError: an unknown format or precision, or `folder` holds something that is no bundle.
+        KerasGPTError: an artifact differs from the model, or cannot be written.
+
+    ```python
+    kerasgpt.export_bundle(model, tokenizer, "bundle", formats=("onnx",))
+    ```
+    """
+    target = Path(folder)
+    _check_request(formats, precisions, target)
+    settings = generation_config or GenerationConfig()
+    with atomic_folder(target) as bundle:
+        tell("writing the weights and the tokenizer")
+        _write_model_folder(model, tokenizer, settings, bundle)
+        proofs = _write_and_prove(model, tokenizer, settings, bundle, formats, tell)
+        write_report(bundle, model.config, proofs)
+        made_by = {**(provenance or {}), "versions": versions()}
+        Manifest.of_folder(bundle, list(formats), made_by).write(bundle)
+    return proofs
+
+
+def export_folder(
+    source: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    formats: Sequence[str] = ("saved_model", "onnx"),
+    precisions: Sequence[str] = ("fp32",),
+    tell: Tell = lambda _: None,
+) -> list[Proof]:
+    """Export a model folder or a run's best model; arguments and errors as in `export_bundle`."""
+    _check_request(formats, precisions, Path(folder))
+    root = artifacts.model_folder(source)
+    return export_bundle(
+        GPT2CausalLM.from_preset(root),
+        Tokenizer.from_preset(root),
+        folder,
+        formats,
+        precisions,
+        generation_config=artifacts.read_generation_config(root),
+        provenance={
+            "source": Path(source).name,
+            "weights_sha256": artifacts.sha256_of(root / artifacts.WEIGHTS),
+        },
+        tell=tell,
+    )
+
+
+def _check_request(formats: Sequence[str], precisions: Sequence[str], target: Path) -> None:
+    for name in formats:
+        if name not in artifacts.FORMATS:
+            raise unknown_name("format", name, artifacts.FORMATS)
+    for name in precisions:
+        if name not in PRECISIONS:
+            raise unknown_name("precision", name, PRECISIONS)
+    if not formats or not precisions:
+        raise UsageError("nothing to export: name at least one format and one precision")
+    if "onnx" in formats:
+        require("onnx", "export", "exporting to ONNX")
+    if "saved_model" in formats:
+        require("tensorflow", "export", "exporting a SavedModel")
+    if not _may_be_replaced(target):
+        raise UsageError(f"{target}: exists and is no bundle; choose another folder, or remove it")
+
+
+def _may_be_replaced(target: Path) -> bool:
+    if not target.exists() or (target / artifacts.MANIFEST).is_file():
+        return True
+    return target.is_dir() and not any(target.iterdir())
+
+
+def _write_model_folder(
+    model: GPT2CausalLM, tokenizer: Tokenizer, settings: GenerationConfig, bundle: Path
+) -> None:
+    model.save_to_preset(bundle)
+    tokenizer.save_to_preset(bundle, max_sequence_length=model.config.max_sequence_length)
+    artifacts.write_json(bundle / artifacts.GENERATION_CONFIG, settings.to_huggingface(model.config))
+
+
+def _write_and_prove(
+    model: GPT2CausalLM,
+    tokenizer: Tokenizer,
+    settings: GenerationConfig,
+    bundle: Path,
+    formats: Sequence[str],
+    tell: Tell,
+) -> list[Proof]:
+    tell("recording the model's answers")
+    reference, logits = record(StepLanguageModel(KerasStepModel(model), tokenizer, settings))
+    reference.save(bundle / artifacts.PARITY)
+    with tempfile.TemporaryDirectory(prefix="kerasgpt-export-") as scratch:
+        full_logits = Path(scratch) / "logits.npy"
+        np.save(full_logits, logits)
+        del logits
+        proofs = [_proved(bundle, "keras", full_logits, tell)]
+        for name in formats:
+            tell(f"writing {artifacts.FORMATS[name]}")
+            WRITERS[name](model, tokenizer, settings, bundle)
+            proofs.append(_proved(bundle, name, full_logits, tell))
+    return proofs
+
+
+def _proved(bundle: Path, engine: str, full_logits: Path, tell: Tell) -> Proof:
+    file = artifacts.FORMATS.get(engine, artifacts.WEIGHTS)
+    tell(f"proving {file} in a fresh process")
+    proof = prove(bundle, engine, full_logits)
+    if not proof.parity.holds:
+        raise KerasGPTError(f"{file}: differs from the trained model, nothing was exported: {proof.sentence}")
+    tell(f"{file}: {proof.sentence}")
+    return proof
+
+
+def _write_onnx(model: GPT2CausalLM, tokenizer: Tokenizer, settings: GenerationConfig, bundle: Path) -> None:
+    from kerasgpt.export.onnx_graph import write_onnx  # onnx may be missing where it is not asked for
+
+    write_onnx(model.config, named_arrays(model), bundle / artifacts.ONNX_MODEL)
+
+
+def _write_saved_model(
+    model: GPT2CausalLM, tokenizer: Tokenizer, settings: GenerationConfig, bundle: Path
+) -> None:
+    if keras.backend.backend() == "tensorflow":
+        from kerasgpt.export.saved_model import write_saved_model  # TensorFlow may be missing likewise
+
+        write_saved_model(model, tokenizer, settings, bundle / artifacts.SAVED_MODEL)
+        return
+    # Keras has one backend a process: trained on another, the model crosses over by its files.
+    command = [sys.executable, "-m", "kerasgpt.export.saved_model", str(bundle)]
+    child = subprocess.run(command, env=child_environment(), capture_output=True, text=True, check=False)
+    if child.returncode != 0:
+        reason = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
+        raise KerasGPTError(f"{artifacts.SAVED_MODEL}: could not be written: {reason}")
+
+
+WRITERS = {"onnx": _write_onnx, "saved_model": _write_saved_model}
+"""Format -> function(model, tokenizer, settings, bundle) that writes it into a bundle in the making."""

@@ -1,0 +1,145 @@
+"""The proof: one artifact, loaded in a fresh process from its own files only, compared with the reference."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasgpt import artifacts
+from kerasgpt.engines import load
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.export.parity import Parity, Reference, compare_closed_model, compare_step_model
+from kerasgpt.protocols import Logits
+
+# What each engine needs of a folder, beside the recorded answers.
+_WORDS = [
+    artifacts.CONFIG,
+    artifacts.GENERATION_CONFIG,
+    artifacts.TOKENIZER,
+    artifacts.TOKENIZER_CONFIG,
+    artifacts.VOCABULARY,
+    artifacts.MERGES,
+]
+OWN_FILES = {
+    "keras": [*_WORDS, artifacts.WEIGHTS],
+    "onnx": [*_WORDS, "onnx"],
+    "saved_model": [*_WORDS, "saved_model"],
+}
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The result of one child process.
+
+    Attributes:
+        engine: what loaded the artifact: ``"keras"``, ``"onnx"`` or ``"saved_model"``.
+        seconds: from the child's start to its end.
+        parity: how far the artifact is from the trained model.
+    """
+
+    engine: str
+    seconds: float
+    parity: Parity
+
+    @property
+    def sentence(self) -> str:
+        """The result in one line."""
+        if self.parity.problems:
+            return "; ".join(self.parity.problems[:3])
+        tokens, ties = self.parity.num_tokens_compared, self.parity.num_near_ties
+        exempt = f" ({ties} near ties exempt)" if ties else ""
+        return f"logits within {self.parity.max_logit_error:.1e}, {tokens} greedy tokens equal{exempt}"
+
+
+def prove(folder: Path, engine: str, full_logits: Path | None = None) -> Proof:
+    """Load an artifact in a fresh process and compare it with the folder's recorded answers.
+
+    Args:
+        folder: a bundle, finished or in the making.
+        engine: which of its artifacts, ``"keras"``, ``"onnx"`` or ``"saved_model"``.
+        full_logits: an .npy with the reference's logits at all positions; without it the 16 best count.
+
+    Raises:
+        KerasGPTError: the child could not load or run the artifact.
+    """
+    started = time.monotonic()
+    with own_files(folder, engine) as apart:
+        command = [sys.executable, "-m", "kerasgpt.export.proof", engine, str(apart)]
+        command += [str(full_logits)] if full_logits else []
+        child = subprocess.run(command, env=child_environment(), capture_output=True, text=True, check=False)
+    if child.returncode != 0:
+        reason = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
+        raise KerasGPTError(f"{artifact_path(folder, engine)}: does not load and run ({reason})")
+    parity = Parity(**json.loads(child.stdout.splitlines()[-1]))
+    return Proof(engine, time.monotonic() - started, parity)
+
+
+def artifact_path(folder: Path, engine: str) -> Path:
+    """The artifact an engine runs."""
+    return folder / artifacts.FORMATS.get(engine, artifacts.WEIGHTS)
+
+
+def child_environment() -> dict[str, str]:
+    """The environment of a child that imports this very package, TensorFlow being Keras's backend."""
+    package_parent = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH", "")]))
+    return {**os.environ, "PYTHONPATH": path, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+@contextmanager
+def own_files(folder: Path, engine: str) -> Iterator[Path]:
+    """Yield a folder that holds one artifact's own files and the recorded answers, and nothing else."""
+    with tempfile.TemporaryDirectory(prefix="kerasgpt-proof-") as name:
+        apart = Path(name)
+        for entry in [*OWN_FILES[engine], artifacts.PARITY]:
+            source = folder / entry
+            if source.is_dir():
+                shutil.copytree(source, apart / entry, copy_function=_link_or_copy)
+            elif source.is_file():
+                _link_or_copy(source, apart / entry)
+        yield apart
+
+
+def _link_or_copy(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk
+        shutil.copyfile(source, target)
+
+
+def compare(engine: str, folder: Path, full_logits: Logits | None) -> Parity:
+    """What the child does: open the artifact and compare it."""
+    reference = Reference.load(folder / artifacts.PARITY)
+    lm: Any = load(folder, engine)
+    if engine == "saved_model":
+        return compare_closed_model(lm, reference, full_logits)
+    return compare_step_model(lm, reference, full_logits)
+
+
+def main(arguments: list[str]) -> int:
+    """Run as ``python -m kerasgpt.export.proof ENGINE FOLDER [LOGITS.npy]``; prints the parity as JSON."""
+    engine, folder, *rest = arguments
+    full_logits = np.load(rest[0], mmap_mode="r", allow_pickle=False) if rest else None
+    try:
+        parity = compare(engine, Path(folder), full_logits)
+    except KerasGPTError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(json.dumps(asdict(parity)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

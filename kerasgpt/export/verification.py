@@ -1,0 +1,101 @@
+"""Verify a bundle: each file against its hash, each artifact against the recorded answers."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kerasgpt import artifacts
+from kerasgpt.artifacts import Manifest
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.export.proof import artifact_path, prove
+
+ENGINE_NEEDS = {"keras": "keras", "onnx": "onnxruntime", "saved_model": "tensorflow"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: a file of the bundle.
+        status: ``"ok"``, ``"failed"`` or ``"not checked"``.
+        detail: why, in a sentence.
+    """
+
+    name: str
+    status: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found.
+
+    Attributes:
+        folder: the bundle.
+        checks: hashes first, then each artifact's parity.
+        strict: whether what could not be checked counts as failed.
+    """
+
+    folder: str
+    checks: list[Check]
+    strict: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether every file is intact and in parity."""
+        bad = {"failed", "not checked"} if self.strict else {"failed"}
+        return not any(check.status in bad for check in self.checks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result for a program to read."""
+        checks = [{"name": c.name, "status": c.status, "detail": c.detail} for c in self.checks]
+        return {"bundle": self.folder, "ok": self.holds, "checks": checks}
+
+
+def verify(folder: str | os.PathLike[str], *, strict: bool = False) -> Verification:
+    """Check a bundle's hashes, then load and run each of its artifacts in a fresh process.
+
+    Args:
+        folder: a bundle.
+        strict: whether an artifact whose engine is not installed counts as failed.
+
+    Raises:
+        KerasGPTError: it is no bundle, or its manifest cannot be read.
+    """
+    root = Path(folder)
+    if not (root / artifacts.MANIFEST).is_file():
+        raise KerasGPTError(f"{root}: no {artifacts.MANIFEST}: not a bundle; make one with 'kerasgpt export'")
+    manifest = Manifest.read(root)
+    return Verification(str(root), [*_hash_checks(root, manifest), *_parity_checks(root, manifest)], strict)
+
+
+def _hash_checks(root: Path, manifest: Manifest) -> list[Check]:
+    damage = manifest.damaged_files(root)
+    checks = [
+        Check(name, "failed", f"the file is {how}; export the model again") for name, how in damage.items()
+    ]
+    intact = len(manifest.files) - len(damage)
+    return [*checks, Check(artifacts.MANIFEST, "ok", f"{intact} of {len(manifest.files)} files intact")]
+
+
+def _parity_checks(root: Path, manifest: Manifest) -> list[Check]:
+    engines = ["keras"] if artifacts.WEIGHTS in manifest.files else []
+    return [_parity_check(root, engine) for engine in [*engines, *manifest.formats]]
+
+
+def _parity_check(root: Path, engine: str) -> Check:
+    name = str(artifact_path(root, engine).relative_to(root))
+    if engine not in ENGINE_NEEDS:
+        return Check(name, "failed", f"the manifest names '{engine}', a format this version does not know")
+    if importlib.util.find_spec(ENGINE_NEEDS[engine]) is None:
+        return Check(name, "not checked", f"{ENGINE_NEEDS[engine]} is not installed")
+    try:
+        proof = prove(root, engine)
+    except KerasGPTError as error:
+        return Check(name, "failed", str(error))
+    return Check(name, "ok" if proof.parity.holds else "failed", proof.sentence)

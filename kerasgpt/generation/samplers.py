@@ -1,0 +1,129 @@
+"""logits -> id: the most probable, or drawn with one reproducible number per row and step."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kerasgpt.config import GenerationConfig
+from kerasgpt.generation.processors import descending, process, softmax
+from kerasgpt.protocols import Ids, Logits
+
+Words: TypeAlias = NDArray[np.uint32]
+Seeds: TypeAlias = NDArray[np.uint64]
+
+ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+"""Threefry-2x32's rotation distances; groups of four rounds take the two rows in turn."""
+
+KEY_PARITY = 0x1BD11BDA
+"""The constant of Threefish's key schedule, cut to 32 bits."""
+
+
+def sample(
+    logits: Logits,
+    settings: GenerationConfig,
+    row_seeds: Seeds,
+    step: int,
+    seen: NDArray[np.bool_] | None = None,
+) -> Ids:
+    """Choose each row's next token by the request's settings.
+
+    A row's choice depends on its own logits, its seed and the step alone, never on its neighbours.
+
+    Args:
+        logits: float32 (B, V), as the model gave them.
+        settings: of the request.
+        row_seeds: uint64 (B,), see `seeds_of_rows`.
+        step: tokens written so far, the same for each row.
+        seen: bool (B, V), tokens already in each text, for a repetition penalty.
+
+    Returns:
+        int64 (B,).
+
+    >>> logits = np.array([[0.0, 3.0, 1.0]], np.float32)
+    >>> sample(logits, GenerationConfig(), seeds_of_rows(0, 1), step=0).tolist()
+    [1]
+    """
+    processed = process(logits, settings, seen)
+    if settings.is_greedy:
+        return greedy(processed)
+    numbers = uniform(row_seeds, step)
+    chosen = [invert_cdf(row, number) for row, number in zip(processed, numbers, strict=True)]
+    return np.array(chosen, np.int64)
+
+
+def greedy(logits: Logits) -> Ids:
+    """The most probable token of (..., V); the lowest id among equals."""
+    ids: Ids = np.argmax(logits, axis=-1).astype(np.int64)
+    return ids
+
+
+def invert_cdf(logits: Logits, number: np.float32) -> int:
+    """The token at which the cumulative probability passes `number`.
+
+    Tokens are laid end to end from the most to the least probable (equal ones by ascending id), each as
+    long as its probability, all in float32.
+
+    Args:
+        logits: float32 (V,), minus infinity for removed tokens.
+        number: in [0, 1).
+    """
+    kept = np.flatnonzero(logits > -np.inf)  # sorting only these changes no result, and is much faster
+    ids = kept[descending(logits[kept])]
+    cumulative = np.cumsum(softmax(logits[ids]), dtype=np.float32)
+    # Rounding may leave the total a little off 1: scale the number, so that it always falls on a token.
+    index = np.searchsorted(cumulative, number * cumulative[-1], side="right")
+    return int(ids[min(int(index), len(ids) - 1)])
+
+
+def seeds_of_rows(seed: int, num_rows: int) -> Seeds:
+    """The row seeds of a request, uint64 (B,): seed + index of the prompt, modulo 2^64."""
+    return np.array([(seed + index) % 2**64 for index in range(num_rows)], np.uint64)
+
+
+def uniform(row_seeds: Seeds, step: int) -> NDArray[np.float32]:
+    """One number in [0, 1) for each row at a step: a hash of the two, no hidden state.
+
+    Args:
+        row_seeds: uint64 (B,), the key of the hash (low word first).
+        step: its counter, (step, 0) as two words.
+
+    Returns:
+        float32 (B,): the upper 24 bits of the first word over 2^24, so that each is exact.
+    """
+    key = (
+        (row_seeds & np.uint64(0xFFFFFFFF)).astype(np.uint32),
+        (row_seeds >> np.uint64(32)).astype(np.uint32),
+    )
+    counter = np.full(row_seeds.shape, step, np.uint32), np.zeros(row_seeds.shape, np.uint32)
+    word, _ = threefry2x32(key, counter)
+    return (word >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
+
+
+def threefry2x32(key: tuple[Words, Words], counter: tuple[Words, Words]) -> tuple[Words, Words]:
+    """Threefry-2x32 with 20 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+
+    Only additions, rotations and exclusive ors on 32-bit words, so that every engine can repeat it.
+
+    Args:
+        key: two uint32 arrays of one shape.
+        counter: two more.
+
+    Returns:
+        Two uint32 arrays of pseudo-random words.
+    """
+    schedule = (*key, key[0] ^ key[1] ^ np.uint32(KEY_PARITY))
+    left, right = counter[0] + key[0], counter[1] + key[1]
+    for group in range(5):
+        for distance in ROTATIONS[group % 2]:
+            left = left + right
+            right = _rotate_left(right, distance) ^ left
+        left = left + schedule[(group + 1) % 3]
+        right = right + schedule[(group + 2) % 3] + np.uint32(group + 1)
+    return left, right
+
+
+def _rotate_left(words: Words, distance: int) -> Words:
+    return (words << np.uint32(distance)) | (words >> np.uint32(32 - distance))

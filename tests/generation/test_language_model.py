@@ -1,0 +1,200 @@
+import warnings
+
+import numpy as np
+import pytest
+
+from kerasgpt.config import GenerationConfig
+from kerasgpt.errors import UsageError
+from kerasgpt.generation import language_model
+from kerasgpt.generation.language_model import PromptTruncatedWarning, StepLanguageModel
+from kerasgpt.protocols import LanguageModel
+
+PROMPTS = ["the quick brown fox", "a", "", "jumps over"]
+
+
+@pytest.fixture
+def lm(random_model, byte_tokenizer) -> StepLanguageModel:
+    return StepLanguageModel(random_model, byte_tokenizer)
+
+
+def accepts(lm: LanguageModel) -> LanguageModel:
+    return lm
+
+
+def test_it_is_a_language_model(lm) -> None:
+    assert accepts(lm).max_sequence_length == 64
+
+
+def test_generate_gives_text_without_the_prompt(writer, byte_tokenizer) -> None:
+    lm = StepLanguageModel(writer("né🙂!"), byte_tokenizer)
+    result = lm.generate(["Hi: "])[0]
+    assert result.text == "né🙂!"
+    assert result.token_ids == [*"né🙂!".encode(), 256]
+    assert result.num_prompt_tokens == 4
+    assert result.finish_reason == "stop"
+    assert len(result.logprobs) == len(result.token_ids)
+    assert all(-0.1 < logprob < 0 for logprob in result.logprobs)
+
+
+def test_special_tokens_are_shown_when_asked_for(writer, byte_tokenizer) -> None:
+    lm = StepLanguageModel(writer("ok"), byte_tokenizer)
+    assert lm.generate(["x"], GenerationConfig(skip_special_tokens=False))[0].text == "ok<|endoftext|>"
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 6, 7])
+def test_a_cut_character_becomes_a_replacement_in_both(writer, byte_tokenizer, limit: int) -> None:
+    lm = StepLanguageModel(writer("né🙂"), byte_tokenizer)
+    settings = GenerationConfig(max_new_tokens=limit)
+    result = lm.generate(["x"], settings)[0]
+    assert result.text == byte_tokenizer.decode(result.token_ids)
+    assert "".join(lm.stream("x", settings)) == result.text
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ids_strings_batches_and_streams_agree(lm, seed: int) -> None:
+    settings = GenerationConfig(max_new_tokens=20, temperature=1.0, top_p=0.9, seed=seed)
+    together = lm.generate(PROMPTS, settings)
+    as_ids = lm.generate([lm.tokenizer.encode(prompt) for prompt in PROMPTS], settings)
+    assert as_ids == together
+    for number, prompt in enumerate(PROMPTS):
+        shifted = GenerationConfig(max_new_tokens=20, temperature=1.0, top_p=0.9, seed=seed + number)
+        assert lm.generate([prompt], shifted) == [together[number]]
+        assert "".join(lm.stream(prompt, shifted)) == together[number].text
+
+
+def test_many_prompts_are_split_without_a_trace(lm, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = GenerationConfig(max_new_tokens=5, temperature=1.0)
+    prompts = ["x" * (1 + number % 7) for number in range(20)]
+    whole = lm.generate(prompts, settings)
+    scores = lm.score(prompts, prompts[::-1])
+    monkeypatch.setattr(language_model, "LOGITS_BUDGET", 257 * 9)
+    assert lm.generate(prompts, settings) == whole
+    assert lm.score(prompts, prompts[::-1]) == scores
+
+
+def test_the_same_prompt_twice_draws_differently(lm) -> None:
+    first, second = lm.generate(["same", "same"], GenerationConfig(max_new_tokens=20, temperature=1.0))
+    assert first.token_ids != second.token_ids
+
+
+def test_stop_strings_cut_across_tokens(writer, byte_tokenizer) -> None:
+    lm = StepLanguageModel(writer("one STOX two STOP three"), byte_tokenizer)
+    settings = GenerationConfig(stop=("STOP",))
+    result = lm.generate(["x"], settings)[0]
+    assert result.text == "one STOX two "
+    assert result.finish_reason == "stop"
+    assert bytes(result.token_ids) == b"one STOX two STOP"
+    pieces = list(lm.stream("x", settings))
+    assert "".join(pieces) == result.text
+    assert not any(piece.endswith("S") for piece in pieces)
+
+
+def test_a_half_stop_string_at_the_end_is_text(writer, byte_tokenizer) -> None:
+    lm = StepLanguageModel(writer("one ST"), byte_tokenizer)
+    assert lm.generate(["x"], GenerationConfig(stop=("STOP",)))[0].text == "one ST"
+    assert "".join(lm.stream("x", GenerationConfig(stop=("STOP",)))) == "one ST"
+
+
+def test_an_empty_prompt_starts_from_end_of_text(lm) -> None:
+    settings = GenerationConfig(max_new_tokens=8)
+    empty, explicit = lm.generate(["", [256]], settings)
+    assert empty == explicit
+    assert empty.num_prompt_tokens == 1
+    assert lm.score([""], ["abc"]) == lm.score([[256]], ["abc"])
+
+
+def test_a_long_prompt_keeps_its_end_and_says_so(lm) -> None:
+    prompt = list(range(100))
+    settings = GenerationConfig(max_new_tokens=10)
+    with pytest.warns(PromptTruncatedWarning, match="100 tokens .* context is 64: only its last 54"):
+        long = lm.generate([prompt], settings)
+    assert long == lm.generate([prompt[-54:]], settings)
+    assert long[0].num_prompt_tokens == 54
+    assert len(long[0].token_ids) == 10
+
+
+def test_prompt_and_continuation_stay_within_the_context(lm) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = lm.generate([[1] * 63], GenerationConfig(max_new_tokens=50))[0]
+    assert len(result.token_ids) == 1
+    assert result.finish_reason == "length"
+
+
+def test_no_new_tokens_and_no_prompts(lm) -> None:
+    assert lm.generate([]) == []
+    assert lm.score([], []) == []
+    result = lm.generate(["abc"], GenerationConfig(max_new_tokens=0))[0]
+    assert (result.text, result.token_ids, result.finish_reason) == ("", [], "length")
+    assert list(lm.stream("abc", GenerationConfig(max_new_tokens=0))) == []
+
+
+def test_the_models_own_settings_hold_where_none_are_given(random_model, byte_tokenizer) -> None:
+    lm = StepLanguageModel(random_model, byte_tokenizer, GenerationConfig(max_new_tokens=3))
+    assert len(lm.generate(["x"])[0].token_ids) == 3
+
+
+@pytest.mark.parametrize("index", [-1, 257, 10**9])
+def test_ids_out_of_range_are_refused(lm, index: int) -> None:
+    with pytest.raises(UsageError, match=f"id {index}: ids go from 0 to 256"):
+        lm.generate([[1, index]])
+    with pytest.raises(UsageError, match=f"id {index}"):
+        lm.score(["x"], [[index]])
+    with pytest.raises(UsageError, match=f"id {index}"):
+        lm.stream([index])
+
+
+def test_a_tokenizer_of_another_model_is_refused(rule_model, byte_tokenizer) -> None:
+    with pytest.raises(UsageError, match="257 ids and the model 100"):
+        StepLanguageModel(rule_model(lambda ids: np.zeros(100), vocabulary_size=100), byte_tokenizer)
+
+
+def test_score_equals_one_token_at_a_time(lm) -> None:
+    continuations = ["es", "jump", "b", "the lazy dog"]
+    for prompt, continuation, score in zip(
+        PROMPTS, continuations, lm.score(PROMPTS, continuations), strict=True
+    ):
+        ids, total = lm.tokenizer.encode(prompt) or [256], 0.0
+        for index in lm.tokenizer.encode(continuation):
+            logits = lm.model.rule(ids)
+            total += logits[index] - np.log(np.exp(logits).sum())
+            ids = [*ids, index]
+        assert score.logprob == pytest.approx(total, abs=1e-4)
+        assert score.num_tokens == len(continuation)
+        assert not score.is_greedy
+
+
+def test_score_knows_the_greedy_continuation(lm) -> None:
+    written = lm.generate(["abc"], GenerationConfig(max_new_tokens=6))[0]
+    other = [*written.token_ids[:-1], (written.token_ids[-1] + 1) % 256]
+    right, wrong = lm.score(["abc", "abc"], [written.token_ids, other])
+    assert right.is_greedy
+    assert not wrong.is_greedy
+    assert right.logprob == pytest.approx(sum(written.logprobs), abs=1e-5)
+
+
+def test_score_of_uniform_logits_is_the_logarithm_of_the_vocabulary(rule_model, byte_tokenizer) -> None:
+    lm = StepLanguageModel(rule_model(lambda ids: np.zeros(257)), byte_tokenizer)
+    score = lm.score(["any"], ["thing"])[0]
+    assert score.logprob == pytest.approx(-5 * np.log(257), rel=1e-6)
+
+
+def test_an_empty_continuation_is_certain(lm) -> None:
+    score = lm.score(["abc"], [""])[0]
+    assert (score.logprob, score.num_tokens, score.is_greedy) == (0.0, 0, True)
+
+
+def test_score_cuts_the_prompt_on_the_left(lm) -> None:
+    prompt, rest = list(range(60)), [7] * 10
+    with pytest.warns(PromptTruncatedWarning, match="only its last 55"):
+        cut = lm.score([prompt], [rest])
+    assert cut == lm.score([prompt[-55:]], [rest])
+    with pytest.warns(PromptTruncatedWarning):
+        assert lm.score([prompt], [[7] * 64])[0].num_tokens == 64
+
+
+def test_score_refuses_what_cannot_be_scored(lm) -> None:
+    with pytest.raises(UsageError, match="65 tokens, more than the model's context of 64"):
+        lm.score(["x"], [[7] * 65])
+    with pytest.raises(UsageError, match="2 prompts and 1 continuations"):
+        lm.score(["x", "y"], ["z"])
