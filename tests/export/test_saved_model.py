@@ -51,6 +51,10 @@ def make_model(tokenizer: Tokenizer, **changes: Any) -> GPT2CausalLM:
     for weight in model.weights:
         if "bias" in weight.path:
             weight.assign(keras.random.normal(weight.shape, stddev=0.2))
+        if tuple(weight.shape) == (tokenizer.vocabulary_size, 32):
+            likelier = np.ones((tokenizer.vocabulary_size, 1))
+            likelier[tokenizer.end_of_text_id] = 2
+            weight.assign(np.asarray(weight) * likelier)
     return model
 
 
@@ -189,11 +193,12 @@ def test_weights_are_stored_once_and_alone(folder: Path, model: GPT2CausalLM) ->
 
 RUN_WITH_TENSORFLOW_ALONE = """
 import json, sys
+sys.modules["keras"] = None  # `import tensorflow` imports Keras where it can; this refuses it
 import tensorflow as tf
 serve = tf.saved_model.load(sys.argv[1])
 texts = serve.signatures["serving_default"](prompts=tf.constant(json.load(sys.stdin)))["text"]
 print(json.dumps([text.decode() for text in texts.numpy()]))
-assert not {"keras", "kerasgpt", "tokenizers", "tensorflow_text"} & set(sys.modules)
+assert not {"kerasgpt", "tokenizers", "tensorflow_text"} & set(sys.modules)
 """
 
 

@@ -267,6 +267,7 @@ def test_from_preset_reads_a_saved_folder(learned: Pair, tmp_path: Path) -> None
 
 READ_WITH_TENSORFLOW_ALONE = """
 import json, sys
+sys.modules["keras"] = None  # `import tensorflow` imports Keras where it can; this refuses it
 import tensorflow as tf
 module = tf.saved_model.load(sys.argv[1])
 texts = json.loads(sys.stdin.read())
