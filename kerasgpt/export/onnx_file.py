@@ -40,10 +40,11 @@ def save(
     external = sum(array.nbytes for array in weights.values()) > largest_file
     if external:
         with atomic_file(data_path) as temporary, temporary.open("wb") as file:
-            tensors = [_external_tensor(file, data_path.name, *item) for item in weights.items()]
+            for name, array in weights.items():
+                _append(file, data_path.name, _add_initializer(model, name, array), array)
     else:
-        tensors = [tensor(name, array) for name, array in weights.items()]
-    model.graph.initializer.extend(tensors)
+        for name, array in weights.items():
+            _add_initializer(model, name, array).raw_data = array.tobytes()
     with atomic_file(target) as temporary:
         temporary.write_bytes(model.SerializeToString(deterministic=True))
     if not external:
@@ -58,14 +59,16 @@ def tensor(name: str, array: NDArray[Any]) -> onnx.TensorProto:
     return proto
 
 
-def _external_tensor(file: BinaryIO, location: str, name: str, array: NDArray[Any]) -> onnx.TensorProto:
+def _add_initializer(model: onnx.ModelProto, name: str, array: NDArray[Any]) -> onnx.TensorProto:
+    """Add a tensor without its content; filled in where it lies, it is not held in memory twice."""
+    data_type = helper.np_dtype_to_tensor_dtype(array.dtype)
+    return model.graph.initializer.add(name=name, data_type=data_type, dims=array.shape)
+
+
+def _append(file: BinaryIO, location: str, proto: onnx.TensorProto, array: NDArray[Any]) -> None:
     """Append an array to the data file, and describe where it lies."""
     file.seek(-file.tell() % ALIGNMENT, os.SEEK_CUR)
-    data_type = helper.np_dtype_to_tensor_dtype(array.dtype)
-    proto = onnx.TensorProto(
-        name=name, data_type=data_type, dims=array.shape, data_location=TensorProto.EXTERNAL
-    )
+    proto.data_location = TensorProto.EXTERNAL
     for key, value in (("location", location), ("offset", file.tell()), ("length", array.nbytes)):
         proto.external_data.add(key=key, value=str(value))
     array.tofile(file)
-    return proto
