@@ -61,7 +61,11 @@ def test_json_lines_are_data_too(run, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(None, "cannot read (No such file or directory)"), (b"", "holds no text"), (b"ab\xffc", "not UTF-8 at byte 2")],
+    [
+        (None, "cannot read (No such file or directory)"),
+        (b"", "holds no text"),
+        (b"ab\xffc", "not UTF-8 at byte 2"),
+    ],
 )
 def test_bad_data_is_named_and_nothing_written(refuses, tmp_path, content, sentence):
     data = tmp_path / "bad.txt"
