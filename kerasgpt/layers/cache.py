@@ -53,12 +53,9 @@ def write_columns(buffer: Tensor, update: Tensor, start: Tensor) -> Tensor:
     """
     # A scatter, since TensorFlow runs it in place in a loop and it is a core op; Keras's slice_update
     # becomes an XLA op there, which not every server of a SavedModel has.
-    batch, heads, columns, _ = ops.shape(update)
-    rows = ops.arange(batch * heads, dtype="int32") // heads
-    rows = ops.broadcast_to(ops.reshape(rows, (batch, heads, 1)), (batch, heads, columns))
-    head = ops.broadcast_to(
-        ops.reshape(ops.arange(heads, dtype="int32"), (1, heads, 1)), (batch, heads, columns)
-    )
-    column = ops.broadcast_to(start + ops.arange(columns, dtype="int32"), (batch, heads, columns))
-    indices = ops.stack([rows, head, column], axis=-1)  # (B, N, T, 3)
-    return ops.scatter_update(buffer, indices, ops.cast(update, buffer.dtype))
+    batch, heads, columns, width = ops.shape(update)
+    number = ops.arange(batch * heads * columns, dtype="int32")
+    row, head, column = number // (heads * columns), number // columns % heads, number % columns
+    indices = ops.stack([row, head, start + column], axis=-1)  # (B N T, 3)
+    values = ops.reshape(ops.cast(update, buffer.dtype), (-1, width))  # (B N T, H)
+    return ops.scatter_update(buffer, indices, values)

@@ -260,7 +260,16 @@ model.compile(keras.optimizers.AdamW(1e-3), loss=keras.losses.SparseCategoricalC
 ids = np.tile(np.arange(1, 21), (8, 1))
 losses = model.fit(ids[:, :-1], ids[:, 1:], epochs=5, batch_size=4, shuffle=False, verbose=0).history["loss"]
 model.save_to_preset(sys.argv[1])
-result = {"losses": losses, "tensorflow": "tensorflow" in sys.modules, "on": keras.backend.backend()}
+plain = np.asarray(model(ids[:2]))
+cache = model.make_cache(2, 25)
+cached, cache = model(ids[:2, :12], cache=cache)
+parts = [np.asarray(cached)]
+for column in range(12, 20):
+    cached, cache = model(ids[:2, column : column + 1], cache=cache)
+    parts.append(np.asarray(cached))
+cache_error = float(np.abs(np.concatenate(parts, axis=1) - plain).max())
+result = {"cache_error": cache_error,
+          "losses": losses, "tensorflow": "tensorflow" in sys.modules, "on": keras.backend.backend()}
 print(json.dumps(result))
 """
 
@@ -277,6 +286,7 @@ def test_trains_on_jax_as_on_tensorflow(tmp_path):
     assert jax["on"] == "jax"
     assert not jax["tensorflow"]
     assert np.allclose(jax["losses"], tensorflow["losses"], atol=1e-5)
+    assert max(jax["cache_error"], tensorflow["cache_error"]) < 1e-5
     ids = np.arange(9)[None]
     trained_on_jax = GPT2CausalLM.from_preset(tmp_path / "jax")(ids)
     trained_on_tensorflow = GPT2CausalLM.from_preset(tmp_path / "tf")(ids)

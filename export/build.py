@@ -1,0 +1,59 @@
+"""Rebuild what we ship: train what is not trained yet, export it, print the table.
+
+    python export/build.py [RECIPE.toml]...
+
+Without arguments every recipe in export/recipes.
+"""
+
+import json
+import sys
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import kerasgpt
+from kerasgpt import artifacts
+from kerasgpt.config import read_json
+from kerasgpt.export.pipeline import export_folder
+
+ROOT = Path(__file__).resolve().parents[1]
+NUM_TOKENS = 64
+
+
+def build(path: Path) -> list[dict[str, Any]]:
+    """Make one recipe's bundle, and give its report's rows with the speed of each artifact."""
+    plan = tomllib.loads(path.read_text("utf-8"))
+    data = json.dumps([str(ROOT / name) for name in plan["data"]])
+    recipe = kerasgpt.Recipe.from_toml(ROOT / plan["recipe"], [f"data.paths={data}"])
+    kerasgpt.train(recipe, ROOT / plan["run"], resume=True)
+    bundle = ROOT / plan["out"]
+    export_folder(ROOT / plan["run"], bundle, plan["formats"], plan["precisions"], tell=print)
+    rows: list[dict[str, Any]] = read_json(bundle / artifacts.REPORT_JSON)["artifacts"]
+    return [{**row, "tokens_per_second": tokens_per_second(bundle, row["engine"])} for row in rows]
+
+
+def tokens_per_second(bundle: Path, engine: str) -> float:
+    """Greedy tokens a second after one short prompt, this process being warm."""
+    lm = kerasgpt.load(bundle, engine)
+    settings = kerasgpt.GenerationConfig(max_new_tokens=NUM_TOKENS)
+    lm.generate(["\n"], settings)
+    started = time.perf_counter()
+    generation = lm.generate(["\n"], settings)[0]
+    return len(generation.token_ids) / (time.perf_counter() - started)
+
+
+def main(paths: list[Path]) -> None:
+    """Build the recipes, then print the table of export/README.md."""
+    tables = {path.stem: build(path) for path in paths}
+    print("\n| recipe | artifact | largest logit error | size | tokens a second |\n|---|---|---|---|---|")
+    for name, rows in tables.items():
+        for row in rows:
+            print(
+                f"| {name} | `{row['artifact']}` | {row['max_logit_error']:.1e}"
+                f" | {row['size_bytes'] / 1e6:.1f} MB | {row['tokens_per_second']:,.0f} |"
+            )
+
+
+if __name__ == "__main__":
+    main([Path(name) for name in sys.argv[1:]] or sorted((ROOT / "export" / "recipes").glob("*.toml")))

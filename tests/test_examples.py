@@ -1,0 +1,74 @@
+"""Each example runs as its docstring says, and prints what its docstring promises."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def run(name: str, *arguments: Path) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, ROOT / "examples" / name, *arguments]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The bundle that the second example makes, and what it prints."""
+    folder = tmp_path_factory.mktemp("example")
+    return folder / "bundle", run("02_export.py", folder)
+
+
+def test_these_are_all_examples():
+    assert [path.name for path in EXAMPLES] == ["01_fit.py", "02_export.py", "03_few_lines_of_onnx.py"]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_is_short_and_says_how_to_run_it(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 60
+    assert f"python examples/{path.name}" in text.split('"""')[1]
+    assert "Expect" in text.split('"""')[1]
+
+
+@pytest.mark.slow
+def test_fit(tmp_path):
+    printed = run("01_fit.py", tmp_path)
+    before, after = re.search(r"validation loss: (\S+) -> (\S+) nats", printed).groups()
+    assert float(before) == pytest.approx(6.24, abs=0.1)  # ln 512: it knows nothing yet
+    assert float(after) < 4.2
+    text = printed[printed.index("ROMEO:") :]
+    assert len(text) > 60
+    assert (tmp_path / "model" / "model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_export(exported):
+    bundle, printed = exported
+    assert "keras: logits within" in printed
+    assert "onnx: logits within" in printed
+    assert "verified: True" in printed
+    assert "TensorFlow loaded: False" in printed
+    assert (bundle / "onnx" / "model.onnx").is_file()
+
+
+@pytest.mark.slow
+def test_plain_onnx_runtime_writes_what_the_package_writes(exported):
+    bundle, printed = exported
+    text = run("03_few_lines_of_onnx.py", bundle).strip()
+    assert len(text) > 30
+    assert text in printed.splitlines()
+
+
+def test_plain_onnx_runtime_means_nothing_of_ours():
+    lines = (ROOT / "examples" / "03_few_lines_of_onnx.py").read_text().splitlines()
+    imported = {line.split()[1].split(".")[0] for line in lines if re.match(r"(import|from) ", line)}
+    assert imported - sys.stdlib_module_names == {"numpy", "onnxruntime", "tokenizers"}

@@ -1,0 +1,137 @@
+"""What the pages say exists: commands, options, files, names, links; and nothing is left to be filled in."""
+
+import configparser
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import kerasgpt
+from kerasgpt.cli import main
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "docs").rglob("*.md"),
+    ROOT / "export" / "README.md",
+    ROOT / "saved_models" / "README.md",
+]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str, text: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> Iterator[list[str]]:
+    """The words of every command in every page's shell blocks, pipes taken apart."""
+    for page in PAGES:
+        for block in blocks("shell", page.read_text()):
+            for line in block.splitlines():
+                words = shlex.split(line, comments=True)
+                while "|" in words:
+                    yield words[: words.index("|")]
+                    words = words[words.index("|") + 1 :]
+                if words:
+                    yield words
+
+
+COMMANDS = list(commands())
+
+
+def tree() -> dict[str, str]:
+    """The README's tree: path -> its line of explanation."""
+    listing = re.search(r"^## The tree\n\n```\n(.*?)^```$", README, re.MULTILINE | re.DOTALL).group(1)
+    found, parents = {}, []
+    for line in listing.splitlines():
+        name, _, explanation = line.strip().partition(" ")
+        depth = (len(line) - len(line.lstrip())) // 2
+        parents = [*parents[:depth], name]
+        found["".join(parents)] = explanation.strip()
+    return found
+
+
+def test_the_pages_show_commands():
+    assert {words[0] for words in COMMANDS} == {"kerasgpt", "make", "pip", "python", "echo"}
+    assert {words[1] for words in COMMANDS if words[0] == "kerasgpt"} >= {
+        "train",
+        "export",
+        "verify",
+        "generate",
+    }
+
+
+def unknown_options(words: list[str], help_text: str) -> set[str]:
+    return {word for word in words if word.startswith("--")} - set(re.findall(r"--[a-z][a-z-]*", help_text))
+
+
+@pytest.mark.parametrize("words", [w for w in COMMANDS if w[0] == "kerasgpt"], ids=" ".join)
+def test_commands_and_their_options_exist(words, capsys):
+    assert main([words[1], "--help"]) == 0
+    assert unknown_options(words, capsys.readouterr().out) == set()
+
+
+def test_a_misspelt_option_would_be_noticed(capsys):
+    main(["generate", "--help"])
+    words = ["kerasgpt", "generate", "--temprature", "1", "--top-k", "2"]
+    assert unknown_options(words, capsys.readouterr().out) == {"--temprature"}
+
+
+def test_make_targets_exist():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    shown = {words[1] for words in COMMANDS if words[0] == "make"}
+    assert {"demo", "test", "check"} <= shown <= targets
+
+
+def test_scripts_exist():
+    for words in COMMANDS:
+        if words[0] == "python":
+            assert (ROOT / words[1]).is_file(), words
+
+
+def test_extras_exist():
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    shown = set(re.findall(r"pip install '[^']*\[([a-z]+)\]'", README))
+    assert {"train", "export"} <= shown <= set(parser["options.extras_require"])
+
+
+def test_the_tree_names_each_module_and_no_other():
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "kerasgpt").rglob("*.py")}
+    rooms = {name for name in modules if name.count("/") > 1 and name.endswith("/__init__.py")}
+    shown = {path for path in tree() if path.startswith("kerasgpt/") and path.endswith(".py")}
+    assert shown == modules - rooms
+
+
+def test_what_the_tree_names_exists_and_is_explained():
+    for path, explanation in tree().items():
+        assert (ROOT / path).exists(), path
+        assert explanation or path == "kerasgpt/", path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_python_blocks_compile_and_use_public_names(page):
+    for block in blocks("python", page.read_text()):
+        compile(block, str(page), "exec")
+        names = set(re.findall(r"(?<!from )\bkerasgpt\.(\w+)", block))
+        assert names <= set(kerasgpt.__all__)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_figure_is_missing(page):
+    assert re.findall(r"TBD\([^)]*\)", page.read_text()) == []
+
+
+def test_the_reading_order_names_files_of_about_that_length():
+    rows = re.findall(r"^\| \d \| `(\S+)` \| (\d+) \|", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE)
+    assert len(rows) == 8
+    for path, said in rows:
+        assert len((ROOT / path).read_text().splitlines()) == pytest.approx(int(said), rel=0.15), path
