@@ -12,9 +12,21 @@ from pathlib import Path
 from kerasgpt.errors import KerasGPTError
 
 
-def _cannot_write(path: Path, error: OSError) -> KerasGPTError:
-    reason = error.strerror or str(error.args[-1])
-    return KerasGPTError(f"{path}: cannot write ({reason}); free some space or choose another place")
+class CannotWriteError(KerasGPTError):
+    """A disk is full, or a place cannot be written.
+
+    Args:
+        path: of the file or folder that was to be written.
+        reason: the operating system's words.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: cannot write ({reason}); free some space or choose another place")
+        self.reason = reason
+
+
+def _cannot_write(path: Path, error: OSError) -> CannotWriteError:
+    return CannotWriteError(path, error.strerror or str(error.args[-1]))
 
 
 @contextmanager
@@ -22,7 +34,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the same folder; when the block succeeds it becomes `path`.
 
     Raises:
-        KerasGPTError: the disk is full or the folder cannot be written; `path` is as it was before.
+        CannotWriteError: the disk is full or the folder cannot be written; `path` is as it was before.
     """
     target = Path(path)
     temporary: Path | None = None
@@ -49,7 +61,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     An existing folder at `path` is replaced as a whole, and stays untouched if the block fails.
 
     Raises:
-        KerasGPTError: the disk is full or the place cannot be written.
+        CannotWriteError: the disk is full or the place cannot be written.
     """
     target = Path(path)
     temporary: Path | None = None
@@ -62,6 +74,8 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             if file.is_file():
                 _flush_to_disk(file)
         _swap(temporary, target)
+    except CannotWriteError as error:  # of a file inside: name what the user asked for, not our temporary
+        raise CannotWriteError(target, error.reason) from error
     except OSError as error:
         raise _cannot_write(target, error) from error
     finally:

@@ -52,18 +52,28 @@ def load(folder: str | os.PathLike[str], engine: str = "auto", precision: str | 
     lm.generate(["ROMEO:"])[0].text
     ```
     """
-    if engine not in ENGINES and engine != "auto":
-        raise unknown_name("engine", engine, ["auto", *ENGINES])
     if precision is not None and precision not in PRECISIONS:
         raise unknown_name("precision", precision, PRECISIONS)
+    chosen = choose(folder, engine)
     root = model_folder(folder)
-    chosen = _first_available(root) if engine == "auto" else engine
     target, file, module, extra = ENGINES[chosen]
     if not (root / file).exists():
         raise KerasGPTError(_missing_file(root, file, chosen))
     require(module, extra or "export", f"the {chosen} engine")
     model: LanguageModel = resolve(target)(root)
     return model
+
+
+def choose(folder: str | os.PathLike[str], engine: str = "auto") -> str:
+    """The engine that `load` opens a folder with.
+
+    Raises:
+        UsageError: no such engine; or ``"auto"``, and there is nothing to run.
+        KerasGPTError: no such folder.
+    """
+    if engine not in ENGINES and engine != "auto":
+        raise unknown_name("engine", engine, ["auto", *ENGINES])
+    return _first_available(model_folder(folder)) if engine == "auto" else engine
 
 
 def _first_available(root: Path) -> str:

@@ -73,3 +73,11 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_old_file(tmp_path):
             temporary.with_suffix(".full").unlink()
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["file.txt"]
+
+
+def test_a_full_disk_inside_a_folder_names_the_folder_that_was_asked_for(tmp_path, full_disk):
+    target = tmp_path / "folder"
+    with pytest.raises(KerasGPTError) as caught, full_disk(100), atomic_folder(target) as temporary:
+        write_text(temporary / "big.txt", "x" * 1000)
+    assert str(caught.value).startswith(f"{target}: cannot write (File too large)")
+    assert not any(tmp_path.iterdir())

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from kerasgpt.artifacts import write_json
-from kerasgpt.engines import load
+from kerasgpt.engines import choose, load
 from kerasgpt.errors import KerasGPTError, unknown_name
 from kerasgpt.tasks import language_modeling
 
@@ -29,12 +29,13 @@ def command(
     if task not in TASKS:
         raise unknown_name("task", task, TASKS)
     text = _read(data)
-    lm = load(folder, engine, precision)
+    chosen = choose(folder, engine)
+    lm = load(folder, chosen, precision)
     metrics = TASKS[task](lm, text)
     content = {
         "task": task,
         "model": folder,
-        "engine": engine,
+        "engine": chosen,
         "precision": precision or "fp32",
         "num_examples": 1,
         "metrics": metrics,

@@ -56,6 +56,5 @@ def _print_section(section: Any) -> None:
         return
     width = max((len(key) for key in section), default=0)
     for key, value in section.items():
-        click.echo(
-            f"  {key:{width}}  {value:>14,}" if isinstance(value, int) else f"  {key:{width}}  {value}"
-        )
+        is_count = isinstance(value, int) and not isinstance(value, bool)
+        click.echo(f"  {key:{width}}  {f'{value:>14,}' if is_count else value}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -81,7 +82,8 @@ def prove(folder: Path, engine: str, full_logits: Path | None = None) -> Proof:
         child = subprocess.run(command, env=child_environment(), capture_output=True, text=True, check=False)
     if child.returncode != 0:
         reason = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
-        raise KerasGPTError(f"{artifact_path(folder, engine)}: does not load and run ({reason})")
+        name = artifact_path(folder, engine).relative_to(folder)
+        raise KerasGPTError(f"{name}: does not load and run ({reason})")
     parity = Parity(**json.loads(child.stdout.splitlines()[-1]))
     return Proof(engine, time.monotonic() - started, parity)
 
@@ -91,11 +93,18 @@ def artifact_path(folder: Path, engine: str) -> Path:
     return folder / artifacts.FORMATS.get(engine, artifacts.WEIGHTS)
 
 
+def child_backend() -> str:
+    """Keras's backend in a child: TensorFlow where it is installed, else the caller's."""
+    if importlib.util.find_spec("tensorflow") is not None:
+        return "tensorflow"
+    return os.environ.get("KERAS_BACKEND", "tensorflow")
+
+
 def child_environment() -> dict[str, str]:
-    """The environment of a child that imports this very package, TensorFlow being Keras's backend."""
+    """The environment of a child that imports this very package."""
     package_parent = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "PYTHONPATH": path, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return {**os.environ, "PYTHONPATH": path, "KERAS_BACKEND": child_backend(), "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 @contextmanager

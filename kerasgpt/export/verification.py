@@ -11,7 +11,7 @@ from typing import Any
 from kerasgpt import artifacts
 from kerasgpt.artifacts import Manifest
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.export.proof import artifact_path, prove
+from kerasgpt.export.proof import artifact_path, child_backend, prove
 
 ENGINE_NEEDS = {"keras": "keras", "onnx": "onnxruntime", "saved_model": "tensorflow"}
 
@@ -92,8 +92,10 @@ def _parity_check(root: Path, engine: str) -> Check:
     name = str(artifact_path(root, engine).relative_to(root))
     if engine not in ENGINE_NEEDS:
         return Check(name, "failed", f"the manifest names '{engine}', a format this version does not know")
-    if importlib.util.find_spec(ENGINE_NEEDS[engine]) is None:
-        return Check(name, "not checked", f"{ENGINE_NEEDS[engine]} is not installed")
+    needed = [ENGINE_NEEDS[engine]] + ([child_backend()] if engine == "keras" else [])
+    for module in needed:
+        if importlib.util.find_spec(module) is None:
+            return Check(name, "not checked", f"{module} is not installed")
     try:
         proof = prove(root, engine)
     except KerasGPTError as error:

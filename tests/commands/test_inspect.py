@@ -1,0 +1,78 @@
+"""`kerasgpt inspect`: what is in a folder."""
+
+import json
+
+import pytest
+
+from kerasgpt import GPT2CausalLM
+from kerasgpt.artifacts import RUN_CONFIG, RUN_MODEL, RUN_SUMMARY, Manifest
+
+
+def inspect(run, folder) -> dict:
+    outcome = run("inspect", folder, "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    (content,) = outcome.rows
+    return content
+
+
+def test_a_model_folder(run, model_folder):
+    content = inspect(run, model_folder)
+    assert set(content) == {"folder", "kind", "model", "files"}
+    assert (content["folder"], content["kind"]) == (str(model_folder), "model")
+    assert content["model"]["vocabulary_size"] == 300
+    assert content["model"]["max_sequence_length"] == 96
+    assert content["model"]["num_parameters"] == GPT2CausalLM.from_preset(model_folder).count_params()
+    sizes = {path.name: path.stat().st_size for path in model_folder.iterdir()}
+    assert content["files"] == sizes
+
+
+def test_a_bundle_with_its_proof(run, bundle):
+    content = inspect(run, bundle)
+    assert content["kind"] == "bundle"
+    manifest = Manifest.read(bundle)
+    assert set(content["files"]) == {*manifest.files, "kerasgpt.json"}
+    rows = {row["artifact"]: row for row in content["artifacts"]}
+    assert set(rows) == {"model.safetensors", "onnx/model.onnx", "saved_model/1"}
+    for row in rows.values():
+        assert 0 <= row["max_logit_error"] <= 1e-4
+        assert row["num_greedy_tokens_compared"] > 0
+        assert row["size_bytes"] > 4 * content["model"]["num_parameters"]
+
+
+def test_a_run_before_and_after_its_first_model(run, tmp_path, model_folder):
+    (tmp_path / RUN_CONFIG).write_text("")
+    assert set(inspect(run, tmp_path)) == {"folder", "kind", "files"}
+    (tmp_path / RUN_MODEL).symlink_to(model_folder)
+    (tmp_path / RUN_SUMMARY).write_text(json.dumps({"validation_loss": 1.5}))
+    content = inspect(run, tmp_path)
+    assert content["kind"] == "run"
+    assert content["run"] == {"validation_loss": 1.5}
+    assert content["model"]["num_layers"] == 2
+
+
+def test_for_people(run, bundle):
+    outcome = run("inspect", bundle)
+    assert outcome.code == 0
+    lines = [line.split() for line in outcome.out.splitlines()]
+    assert lines[0] == [f"{bundle}:", "a", "bundle"]
+    assert ["vocabulary_size", "300"] in lines
+    assert ["scale_attn_weights", "True"] in lines
+    assert ["num_parameters", f"{GPT2CausalLM.from_preset(bundle).count_params():,}"] in lines
+    for name in ("onnx/model.onnx", "saved_model/1", "kerasgpt.json"):
+        assert name in outcome.out
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"model_type": "llama"}'])
+def test_damaged_folders_are_named(refuses, tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    assert str(tmp_path / "config.json") in refuses("inspect", tmp_path, code=1)
+
+
+def test_what_is_no_folder_of_ours(refuses, tmp_path):
+    assert "no such folder" in refuses("inspect", tmp_path / "no", code=1)
+    assert "neither a model folder" in refuses("inspect", tmp_path, code=1)
+
+
+def test_a_bundle_without_its_report(refuses, bundle_copy):
+    (bundle_copy / "export_report.json").unlink()
+    assert "export_report.json: cannot read" in refuses("inspect", bundle_copy, code=1)

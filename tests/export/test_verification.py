@@ -1,0 +1,133 @@
+"""One altered weight fails `verify` by its file's hash, and still by parity when the hash was mended."""
+
+import onnx
+import pytest
+import safetensors.numpy
+from onnx import numpy_helper
+
+from kerasgpt.artifacts import MANIFEST, ONNX_MODEL, SAVED_MODEL, WEIGHTS, Manifest
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.export import verification
+from kerasgpt.export.verification import Check, Verification, verify
+
+WEIGHT = "transformer.h.1.mlp.c_fc.weight"
+CHANGE = 0.05  # against weights of standard deviation 0.5
+
+
+def corrupt_safetensors(bundle):
+    arrays = safetensors.numpy.load_file(bundle / WEIGHTS)
+    arrays[WEIGHT][3, 5] += CHANGE
+    safetensors.numpy.save_file(arrays, bundle / WEIGHTS, metadata={"format": "pt"})
+    return WEIGHTS
+
+
+def corrupt_onnx(bundle):
+    proto = onnx.load(bundle / ONNX_MODEL)
+    (tensor,) = [tensor for tensor in proto.graph.initializer if tensor.name == WEIGHT]
+    array = numpy_helper.to_array(tensor).copy()
+    array[3, 5] += CHANGE
+    tensor.CopyFrom(numpy_helper.from_array(array, WEIGHT))
+    onnx.save(proto, bundle / ONNX_MODEL)
+    return ONNX_MODEL
+
+
+def corrupt_saved_model(bundle):
+    """In the bytes of the variables, where the array lies as it does in memory."""
+    array = safetensors.numpy.load_file(bundle / WEIGHTS)[WEIGHT]
+    (file,) = (bundle / SAVED_MODEL / "variables").glob("variables.data-*")
+    content = file.read_bytes()
+    changed = array.copy()
+    changed[3, 5] += CHANGE
+    assert content.count(array.tobytes()) == 1
+    file.write_bytes(content.replace(array.tobytes(), changed.tobytes()))
+    return file.relative_to(bundle).as_posix()
+
+
+CORRUPTIONS = {
+    "keras": (corrupt_safetensors, WEIGHTS),
+    "onnx": (corrupt_onnx, ONNX_MODEL),
+    "saved_model": (corrupt_saved_model, SAVED_MODEL),
+}
+
+
+@pytest.mark.parametrize("engine", CORRUPTIONS)
+def test_one_altered_weight(bundle_copy, monkeypatch, prove_only, engine):
+    monkeypatch.setattr(verification, "prove", prove_only())
+    corrupt, artifact = CORRUPTIONS[engine]
+    name = corrupt(bundle_copy)
+    by_hash = verify(bundle_copy)
+    assert not by_hash.holds
+    assert [check.name for check in by_hash.checks if check.status == "failed"] == [name]
+
+    manifest = Manifest.read(bundle_copy)
+    Manifest.of_folder(bundle_copy, manifest.formats, manifest.provenance).write(bundle_copy)
+    monkeypatch.setattr(verification, "prove", prove_only(engine))
+    by_parity = verify(bundle_copy)
+    assert not by_parity.holds
+    assert [check.name for check in by_parity.checks if check.status == "failed"] == [artifact]
+
+
+def test_an_untouched_bundle_holds_and_every_artifact_is_proved(bundle, monkeypatch, prove_only):
+    proved = []
+    canned = prove_only()
+
+    def note(folder, engine):
+        proved.append(engine)
+        return canned(folder, engine)
+
+    monkeypatch.setattr(verification, "prove", note)
+    assert verify(bundle, strict=True).holds
+    assert proved == ["keras", "saved_model", "onnx"]
+
+
+def test_without_weights_there_is_nothing_for_keras_to_prove(bundle_copy, monkeypatch, prove_only):
+    (bundle_copy / WEIGHTS).unlink()
+    Manifest.of_folder(bundle_copy, ["onnx"], {}).write(bundle_copy)
+    monkeypatch.setattr(verification, "prove", prove_only())
+    names = [check.name for check in verify(bundle_copy).checks]
+    assert names == [MANIFEST, ONNX_MODEL]
+
+
+@pytest.mark.parametrize("missing", ["tensorflow", "keras"])
+def test_without_tensorflow_only_onnx_is_checked(bundle, without, monkeypatch, prove_only, missing):
+    """Keras without a backend proves nothing either."""
+    monkeypatch.setattr(verification, "prove", prove_only())
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    without(missing)
+    result = verify(bundle)
+    status = {check.name: check.status for check in result.checks}
+    assert status[ONNX_MODEL] == "ok"
+    assert status[WEIGHTS] == "not checked"
+    assert result.holds
+    assert not verify(bundle, strict=True).holds
+
+
+def test_without_tensorflow_the_weights_are_proved_on_the_callers_backend(
+    bundle, without, monkeypatch, prove_only
+):
+    monkeypatch.setattr(verification, "prove", prove_only())
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    without("tensorflow")
+    status = {check.name: check.status for check in verify(bundle).checks}
+    assert status[WEIGHTS] == "ok"
+    assert status[SAVED_MODEL] == "not checked"
+
+
+def test_a_folder_without_a_manifest_is_refused(model_folder):
+    with pytest.raises(KerasGPTError, match="not a bundle"):
+        verify(model_folder)
+
+
+def test_strictness_and_the_form_for_programs():
+    checks = [Check("a", "ok", "fine"), Check("b", "not checked", "tensorflow is not installed")]
+    assert Verification("bundle", checks).holds
+    assert not Verification("bundle", checks, strict=True).holds
+    assert not Verification("bundle", [*checks, Check("c", "failed", "no")]).holds
+    assert Verification("bundle", checks).to_dict() == {
+        "bundle": "bundle",
+        "ok": True,
+        "checks": [
+            {"name": "a", "status": "ok", "detail": "fine"},
+            {"name": "b", "status": "not checked", "detail": "tensorflow is not installed"},
+        ],
+    }
