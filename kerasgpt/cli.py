@@ -79,31 +79,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = cli.main(given, prog_name="kerasgpt", standalone_mode=False)
         return code if isinstance(code, int) else 0
+    except (click.Abort, KeyboardInterrupt):
+        print("kerasgpt: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except SystemExit:
+        return 0  # click's end when whoever read our output has gone, as `head` does
     except Exception as error:
         if "--debug" in given:
             raise
         return _explain(error)
-    except KeyboardInterrupt:
-        print("\nkerasgpt: interrupted", file=sys.stderr)
-        return INTERRUPTED
 
 
 def _explain(error: Exception) -> int:
     """Print one sentence for an error, and give its exit code."""
-    if isinstance(error, click.exceptions.Exit):
-        return error.exit_code
-    if isinstance(error, click.Abort):
-        return INTERRUPTED
-    if isinstance(error, BrokenPipeError):
-        sys.stdout = None  # whoever read us has gone, as `head` does; nothing is left to flush to
-        return 0
     if isinstance(error, click.ClickException):
         sentence, code = error.format_message(), error.exit_code
     elif isinstance(error, KerasGPTError):
         sentence, code = str(error), error.exit_code
     else:
-        kind = type(error).__name__
-        sentence, code = f"{kind}: {error} (run 'kerasgpt --debug ...' for a traceback)", 1
+        first_line = next(iter(str(error).splitlines()), "")
+        sentence, code = f"{type(error).__name__}: {first_line} (run 'kerasgpt --debug ...' for more)", 1
     print(f"kerasgpt: {sentence}", file=sys.stderr)
     return code
 

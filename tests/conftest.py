@@ -1,7 +1,12 @@
-"""What several rooms' tests need: the golden references, and numpy for the doctests."""
+"""What several rooms' tests need: the golden references, the command line, a small model and its bundle."""
 
+import io
 import json
 import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -36,3 +41,104 @@ def golden_config(golden_folder: Path) -> dict:
 def shakespeare() -> str:
     """Some 60 kB of the packaged text, enough to learn a few hundred pieces from."""
     return (resources.files("kerasgpt") / "assets" / "tinyshakespeare.txt").read_text()[:60_000]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind: its exit code, standard output and standard error."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[dict]:
+        """Standard output as JSON lines."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Call the command line in this process: ``run("generate", folder, stdin="text")``."""
+    from kerasgpt.cli import main
+
+    def call(*arguments: object, stdin: str | bytes = b"") -> Outcome:
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        return Outcome(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def refuses(run: Callable[..., Outcome]) -> Callable[..., str]:
+    """Call the command line, which must refuse in one sentence on stderr; gives that sentence."""
+
+    def call(*arguments: object, code: int, stdin: str | bytes = b"") -> str:
+        outcome = run(*arguments, stdin=stdin)
+        assert outcome.code == code, outcome
+        assert outcome.out == ""
+        assert outcome.err.startswith("kerasgpt: ")
+        assert outcome.err.count("\n") == 1, outcome.err
+        assert "Traceback" not in outcome.err
+        return outcome.err
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory, shakespeare: str) -> Path:
+    """A small model with random weights that write varied text, a tokenizer of 300 ids, a context of 96."""
+    import keras
+
+    from kerasgpt import GenerationConfig, GPT2CausalLM, GPT2Config
+    from kerasgpt.artifacts import GENERATION_CONFIG, write_json
+    from kerasgpt.tokenizer.training import learn
+
+    keras.utils.set_random_seed(1)
+    tokenizer = learn([shakespeare], 300)
+    config = GPT2Config(
+        tokenizer.vocabulary_size,
+        max_sequence_length=96,
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=16,
+        initializer_range=0.5,
+    )
+    model = GPT2CausalLM(config)
+    model.build()
+    folder = tmp_path_factory.mktemp("small") / "model"
+    model.save_to_preset(folder)
+    tokenizer.save_to_preset(folder, max_sequence_length=config.max_sequence_length)
+    settings = GenerationConfig(max_new_tokens=12).to_huggingface(config)
+    write_json(folder / GENERATION_CONFIG, settings)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bundle(model_folder: Path) -> Path:
+    """That model exported in every format; to be read, not changed."""
+    from kerasgpt.export.pipeline import export_folder
+
+    folder = model_folder.parent / "bundle"
+    export_folder(model_folder, folder)
+    return folder
+
+
+@pytest.fixture
+def bundle_copy(bundle: Path, tmp_path: Path) -> Path:
+    """A copy of that bundle, to be damaged."""
+    return Path(shutil.copytree(bundle, tmp_path / "bundle"))
+
+
+@pytest.fixture
+def without(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let modules be missing: ``without("tensorflow")``."""
+
+    def hide(*modules: str) -> None:
+        for module in modules:
+            monkeypatch.setitem(sys.modules, module, None)
+
+    return hide

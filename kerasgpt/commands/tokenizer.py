@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from kerasgpt.data.sources import ErrorHandling, documents, texts_of
+from kerasgpt.data.sources import ErrorHandling, read_documents
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.tokenizer.training import learn
@@ -28,8 +28,7 @@ def train(
     paths: tuple[str, ...], vocabulary_size: int, min_frequency: int, errors: ErrorHandling, out: str
 ) -> None:
     """Learn a vocabulary from files, read as a stream."""
-    texts = texts_of(documents(paths, errors))
-    tokenizer = learn(texts, vocabulary_size, minimum_frequency=min_frequency)
+    tokenizer = learn(read_documents(paths, errors), vocabulary_size, minimum_frequency=min_frequency)
     tokenizer.save_to_preset(out)
     click.echo(f"{out}: {tokenizer.vocabulary_size} ids, {len(tokenizer.merges)} merges", err=True)
 

@@ -163,5 +163,5 @@ def _grown(size: PartSize, piece: Piece, num_tokens: int) -> PartSize:
     )
 
 
-def _append(file: BinaryIO, row: Ids) -> None:
+def _append(file: BinaryIO, row: NDArray[Any]) -> None:
     file.write(row.tobytes())

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -71,6 +71,13 @@ def documents(paths: Sequence[str | os.PathLike[str]], errors: ErrorHandling = "
     for path in map(Path, paths):
         pieces = _json_documents(path, errors) if path.suffix == ".jsonl" else _text_documents(path, errors)
         yield from _refuse_empty(path, pieces)
+
+
+def read_documents(
+    paths: Sequence[str | os.PathLike[str]], errors: ErrorHandling = "strict"
+) -> Iterator[str]:
+    """The texts of the pieces alone, as a learner of vocabularies wants them; see `documents`."""
+    return (piece.text for piece in documents(paths, errors))
 
 
 def fingerprint(paths: Sequence[str | os.PathLike[str]]) -> str:
@@ -196,8 +203,3 @@ def _not_utf8(path: Path, offset: int) -> KerasGPTError:
     return KerasGPTError(
         f"{path}: not UTF-8 at byte {offset}; convert the file, or go on with '--errors replace'"
     )
-
-
-def texts_of(pieces: Iterable[Piece]) -> Iterator[str]:
-    """The texts alone, as a learner of vocabularies wants them."""
-    return (piece.text for piece in pieces)

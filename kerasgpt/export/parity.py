@@ -117,7 +117,7 @@ class Reference:
 def record(
     lm: StepLanguageModel, settings: GenerationConfig | None = None, prompts: Sequence[str] = PROMPTS
 ) -> tuple[Reference, Logits]:
-    """Ask the trained model, one prompt at a time and without its cache but for the decoding.
+    """Ask the trained model: its greedy text, then its logits at each position, read without the cache.
 
     Args:
         lm: the Keras model.
@@ -129,13 +129,11 @@ def record(
     """
     limit = (settings or lm.settings).max_new_tokens
     greedy = GenerationConfig(max_new_tokens=limit)
-    rows, generations = [], []
-    for prompt in prompts:
-        ids = lm.tokenizer.encode(prompt) or [lm.tokenizer.end_of_text_id]
-        ids = ids[-fit_prompt(len(ids), limit, lm.max_sequence_length) :]
-        generations.append(lm.generate([ids], greedy)[0])
-        rows.append([*ids, *generations[-1].token_ids])
-    padded, lengths = pad_right(rows)
+    read = [lm.tokenizer.encode(prompt) or [lm.tokenizer.end_of_text_id] for prompt in prompts]
+    read = [ids[-fit_prompt(len(ids), limit, lm.max_sequence_length) :] for ids in read]
+    generations = lm.generate(read, greedy)
+    written = [generation.token_ids for generation in generations]
+    padded, lengths = pad_right([[*pair[0], *pair[1]] for pair in zip(read, written, strict=True)])
     logits = lm.model.all_logits(padded, lengths)
     top_ids = np.argsort(-logits, axis=-1, kind="stable")[..., :NUM_TOP_LOGITS].astype(np.int64)
     reference = Reference(

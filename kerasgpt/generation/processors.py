@@ -91,7 +91,13 @@ def min_p(logits: Logits, ratio: float) -> Logits:
 
 def descending(logits: Logits) -> NDArray[np.intp]:
     """Token ids (..., V) from the most to the least probable; equal ones by ascending id."""
-    return np.argsort(-logits, axis=-1, kind="stable")
+    # A stable argsort of -logits would do, six times slower at GPT-2's vocabulary: here the logit's
+    # bits, turned so that they order as integers do, and the id share one word that sorts at once.
+    bits = (logits + np.float32(0)).view(np.uint32)  # adding 0 makes -0 and 0 the same
+    rank = np.where(bits >> np.uint32(31), bits, bits ^ np.uint32(0x7FFFFFFF)).astype(np.uint64)
+    keys = (rank << np.uint64(32)) | np.arange(logits.shape[-1], dtype=np.uint64)
+    keys.sort(axis=-1)
+    return (keys & np.uint64(0xFFFFFFFF)).astype(np.intp)
 
 
 def softmax(logits: Logits) -> Logits:

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from kerasgpt.data import sources
-from kerasgpt.data.sources import Piece, documents, fingerprint, texts_of
+from kerasgpt.data.sources import Piece, documents, fingerprint, read_documents
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.tokenizer.bpe import Tokenizer
 
@@ -33,7 +33,7 @@ def test_a_text_file_is_one_document(tmp_path):
 def test_documents_come_in_the_order_of_the_files(tmp_path):
     for name in "ab":
         (tmp_path / name).write_text(name)
-    assert list(texts_of(documents([tmp_path / "b", tmp_path / "a"]))) == ["b", "a"]
+    assert list(read_documents([tmp_path / "b", tmp_path / "a"])) == ["b", "a"]
 
 
 @pytest.mark.parametrize("block_bytes", [1, 7, 50, 1 << 18])

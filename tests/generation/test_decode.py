@@ -35,6 +35,14 @@ def test_a_row_is_the_same_alone_and_in_a_batch(random_model, settings: Generati
         assert [token.logprob for token in together[row]] == [token.logprob for token in alone]
 
 
+@pytest.mark.parametrize("settings", SETTINGS, ids=["greedy", "sampled", "penalised"])
+def test_a_row_that_ends_early_does_not_disturb_the_others(random_model, settings: GenerationConfig) -> None:
+    undisturbed = write(random_model, PROMPTS, settings)
+    rows = write(random_model, PROMPTS, settings, ends_text=lambda row, _: row == 0)
+    assert [len(row) for row in rows] == [1, 12, 12, 12]
+    assert rows[1:] == undisturbed[1:]
+
+
 def test_greedy_equals_reading_the_whole_text_again_each_time(random_model) -> None:
     for row, prompt in zip(write(random_model, PROMPTS, SETTINGS[0]), PROMPTS, strict=True):
         text = list(prompt)

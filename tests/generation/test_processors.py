@@ -107,6 +107,14 @@ def test_min_p_keeps_what_reaches_its_share_of_the_best() -> None:
     assert kept(processors.min_p(logits, 0.5)) == [0, 1]
 
 
+def test_descending_is_the_stable_order() -> None:
+    generator = np.random.default_rng(4)
+    extremes = np.array([0, -0.0, -np.inf, np.inf, -1, 1, -0.0, 0, 1e-40, -1e-40, 3e38, -3e38], np.float32)
+    for logits in (generator.normal(0, 5, 5000), np.round(generator.normal(size=(4, 300)), 1), extremes):
+        expected = np.argsort(-logits.astype(np.float32), axis=-1, kind="stable")
+        np.testing.assert_array_equal(processors.descending(logits.astype(np.float32)), expected)
+
+
 def test_log_softmax_equals_float64() -> None:
     logits = np.random.default_rng(3).normal(0, 20, (3, 5000)).astype(np.float32)
     expected = np.log([naive_softmax(row) for row in logits])

@@ -1,0 +1,75 @@
+"""``kerasgpt train``: learn a GPT-2 from text, or go on learning."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kerasgpt.artifacts import RUN_CONFIG
+from kerasgpt.errors import MissingExtraError, require
+
+BACKENDS = {"tensorflow": "train", "jax": "jax"}
+"""What Keras runs on, and the extra that brings it."""
+
+
+@click.command("train")
+@click.option("--data", "paths", multiple=True, help="Text or .jsonl file; may be given several times.")
+@click.option("--out", required=True, help="Folder of the run.")
+@click.option("--preset", help="Size of a new model, such as gpt-nano or gpt2.  [default: gpt-mini]")
+@click.option("--init", help="Model folder whose weights to start from.")
+@click.option("--config", help="A recipe in TOML.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Such as train.steps=500.")
+@click.option("--errors", type=click.Choice(["strict", "replace"]), help="On bad UTF-8.  [default: strict]")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out; start it if there is none.")
+def command(
+    out: str,
+    config: str | None,
+    settings: tuple[str, ...],
+    resume: bool,
+    **given: Any,
+) -> None:
+    """Learn a vocabulary and a model from text; keep the best model in the run's folder model/.
+
+    Settings come from the recipe (--config), then the options, then --set. With --resume and no recipe
+    they are those the run was begun with. Interrupted by Ctrl-C, a run saves itself first.
+    """
+    _require_keras()
+    from kerasgpt.training.config import Recipe
+    from kerasgpt.training.train import train
+
+    overrides = [*_as_settings(**given), *settings]
+    begun = Path(out) / RUN_CONFIG
+    if config is None and resume and begun.is_file():
+        config = str(begun)
+    recipe = Recipe.from_toml(config, overrides) if config else Recipe.from_dict({}, overrides)
+    run = train(recipe, out, resume=resume)
+    click.echo(json.dumps(run.summary, indent=2))
+
+
+def _require_keras() -> None:
+    """Import Keras, or say which of it and the library it is to run on is not installed."""
+    try:
+        require("keras", "train", "training")
+    except MissingExtraError:
+        raise
+    except ImportError as error:  # Keras is there and imports its backend
+        missing = (error.name or "").split(".")[0]
+        if missing in BACKENDS:
+            require(missing, BACKENDS[missing], "training")
+        raise
+
+
+def _as_settings(
+    paths: tuple[str, ...], preset: str | None, init: str | None, errors: str | None
+) -> list[str]:
+    """The options as settings of a recipe."""
+    table = {
+        "data.paths": list(paths),
+        "data.errors": errors,
+        "model.preset": preset,
+        "model.init": init,
+    }
+    return [f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in table.items() if value]

@@ -1,0 +1,221 @@
+"""The SavedModel engine: an exported graph as a language model, with TensorFlow and never Keras."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from operator import index as as_int
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import tensorflow as tf
+
+from kerasgpt import artifacts
+from kerasgpt.config import GenerationConfig
+from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.generation.decode import pad_right
+from kerasgpt.generation.language_model import PromptTruncatedWarning, StepLanguageModel
+from kerasgpt.generation.stopping import fit_prompt
+from kerasgpt.protocols import FinishReason, Generation, Ids, Logits, Prompt, Score, StepModel
+from kerasgpt.tokenizer.bpe import Tokenizer
+
+
+class SavedModel:
+    """The signatures of a loaded graph, numpy in and out.
+
+    Args:
+        loaded: by ``tf.saved_model.load``.
+        vocabulary_size: V.
+        max_sequence_length: the context, in tokens.
+    """
+
+    def __init__(self, loaded: Any, vocabulary_size: int, max_sequence_length: int) -> None:
+        self._loaded = loaded  # its signatures do not keep their own weights alive
+        self._signatures: Mapping[str, Any] = loaded.signatures
+        self.vocabulary_size = vocabulary_size
+        self.max_sequence_length = max_sequence_length
+
+    @property
+    def max_new_tokens(self) -> int:
+        """M, the length that the graph was exported with."""
+        return int(self._signatures["generate_from_text"].structured_outputs["token_ids"].shape[1])
+
+    def all_logits(self, ids: Ids, lengths: Ids) -> Logits:
+        """Logits at every position, float32 (B, T, V); those at and after `lengths` are meaningless."""
+        outputs = self._signatures["logits"](input_ids=tf.constant(ids), lengths=tf.constant(lengths))
+        logits: Logits = outputs["logits"].numpy()
+        return logits
+
+    def generate_from_text(self, prompts: Sequence[str]) -> list[dict[str, Any]]:
+        """Continue texts, the graph's own tokenizer reading them: for each its row of every output."""
+        texts = tf.constant([prompt.encode() for prompt in prompts], tf.string)
+        return _rows(self._signatures["generate_from_text"](prompts=texts))
+
+    def generate_from_ids(self, prompts: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
+        """Continue ids: for each prompt its row of every output."""
+        ids, lengths = pad_right(prompts)
+        generate = self._signatures["generate_from_ids"]
+        return _rows(generate(input_ids=tf.constant(ids), lengths=tf.constant(lengths)))
+
+
+class SavedModelLanguageModel:
+    """Generates greedily, streams and scores with an exported graph; see `kerasgpt.protocols.LanguageModel`.
+
+    Args:
+        model: the graph.
+        tokenizer: of the same bundle.
+        settings: of the same bundle, used where a call gives none; None means the graph's own.
+    """
+
+    def __init__(
+        self, model: SavedModel, tokenizer: Tokenizer, settings: GenerationConfig | None = None
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.settings = settings or GenerationConfig(max_new_tokens=model.max_new_tokens)
+        # Scoring asks a StepModel for nothing but all its logits, and those the graph has.
+        self._scorer = StepLanguageModel(cast(StepModel, model), tokenizer)
+
+    @property
+    def max_sequence_length(self) -> int:
+        """The context, in tokens."""
+        return self.model.max_sequence_length
+
+    def all_logits(self, ids: Ids, lengths: Ids) -> Logits:
+        """Logits at every position, float32 (B, T, V); those at and after `lengths` are meaningless."""
+        return self.model.all_logits(ids, lengths)
+
+    def generate(
+        self, prompts: Sequence[Prompt], settings: GenerationConfig | None = None
+    ) -> list[Generation]:
+        """Continue each prompt greedily.
+
+        Args:
+            prompts: texts, or ids; an empty one starts from ``<|endoftext|>``. Of one that fills the
+                context only the end is read, with a PromptTruncatedWarning.
+            settings: greedy, and at most as long as the graph was exported for.
+
+        Raises:
+            UsageError: the graph cannot do what the settings ask, or an id is not in the vocabulary.
+        """
+        chosen = settings or self.settings
+        self._check(chosen)
+        if not prompts:
+            return []
+        if chosen.max_new_tokens == self.model.max_new_tokens and all(isinstance(p, str) for p in prompts):
+            rows = self.model.generate_from_text(cast(Sequence[str], prompts))
+        else:
+            rows = self._generate_from_ids(prompts, chosen.max_new_tokens)
+        for row in rows:
+            self._warn_if_truncated(row)
+        return [self._generation(row, chosen) for row in rows]
+
+    def stream(self, prompt: Prompt, settings: GenerationConfig | None = None) -> Iterator[str]:
+        """Yield the continuation in one piece: the graph gives it out when it is complete.
+
+        Raises:
+            UsageError: as `generate` does.
+        """
+        (generation,) = self.generate([prompt], settings)
+        return iter([generation.text] if generation.text else [])
+
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[Prompt]) -> list[Score]:
+        """Score each continuation after its prompt, as `StepLanguageModel.score` does."""
+        return self._scorer.score(prompts, continuations)
+
+    def _check(self, settings: GenerationConfig) -> None:
+        """Refuse what is not in the graph."""
+        limit = self.model.max_new_tokens
+        refused = {
+            f"temperature {settings.temperature:g}": not settings.is_greedy,
+            f"repetition_penalty {settings.repetition_penalty:g}": settings.repetition_penalty != 1,
+            f"stop {list(settings.stop)}": bool(settings.stop),
+            f"max_new_tokens {settings.max_new_tokens}": settings.max_new_tokens > limit,
+        }
+        for what, is_asked in refused.items():
+            if is_asked:
+                raise UsageError(
+                    f"{what}: this SavedModel decodes greedily, at most {limit} tokens; use the onnx or the"
+                    f" keras engine"
+                )
+
+    def _generate_from_ids(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[dict[str, Any]]:
+        """Continue prompts that are ids, or whose end depends on a length the graph does not know."""
+        given = [self._ids(prompt) for prompt in prompts]
+        context = self.max_sequence_length
+        kept = [fit_prompt(len(ids), max_new_tokens, context) for ids in given]
+        fitted = [ids[len(ids) - count :] for ids, count in zip(given, kept, strict=True)]
+        rows = self.model.generate_from_ids(fitted)
+        for row, ids in zip(rows, given, strict=True):
+            row["num_dropped_tokens"] = max(len(ids) - row["num_prompt_tokens"], 0)
+        return rows
+
+    def _ids(self, prompt: Prompt) -> list[int]:
+        if isinstance(prompt, str):
+            return self.tokenizer.encode(prompt)
+        ids = [as_int(index) for index in prompt]
+        for index in ids:
+            if not 0 <= index < self.model.vocabulary_size:
+                raise UsageError(
+                    f"the prompt holds id {index}: ids go from 0 to {self.model.vocabulary_size - 1}"
+                )
+        return ids
+
+    def _warn_if_truncated(self, row: Mapping[str, Any]) -> None:
+        kept, dropped = int(row["num_prompt_tokens"]), int(row["num_dropped_tokens"])
+        if dropped:
+            warnings.warn(
+                f"the prompt has {kept + dropped} tokens and the model's context is"
+                f" {self.max_sequence_length}: only its last {kept} are read",
+                PromptTruncatedWarning,
+                stacklevel=3,
+            )
+
+    def _generation(self, row: Mapping[str, Any], settings: GenerationConfig) -> Generation:
+        written = int(row["num_tokens"])
+        count = min(written, settings.max_new_tokens)
+        token_ids = row["token_ids"][:count].tolist()
+        is_whole = count == written
+        # The graph's text has all tokens but the special ones; any other text is made here.
+        if is_whole and settings.skip_special_tokens:
+            text = row["text"].decode("utf-8")
+        else:
+            text = self.tokenizer.decode(token_ids, skip_special_tokens=settings.skip_special_tokens)
+        reason: FinishReason = "stop" if is_whole and row["finish_reason"] == b"stop" else "length"
+        return Generation(
+            text=text,
+            token_ids=token_ids,
+            num_prompt_tokens=int(row["num_prompt_tokens"]),
+            finish_reason=reason,
+            logprobs=row["logprobs"][:count].tolist(),
+        )
+
+
+def _rows(outputs: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Turn tensors (B, ...) into one dict of numpy values a row."""
+    arrays = {name: np.asarray(tensor.numpy()) for name, tensor in outputs.items()}
+    return [dict(zip(arrays, values, strict=True)) for values in zip(*arrays.values(), strict=True)]
+
+
+def open_bundle(folder: str | os.PathLike[str]) -> SavedModelLanguageModel:
+    """Open a bundle's SavedModel, with the tokenizer and the settings beside it.
+
+    Raises:
+        KerasGPTError: the SavedModel is missing, damaged, or not one of this package.
+    """
+    path = Path(folder) / artifacts.SAVED_MODEL
+    try:
+        loaded = tf.saved_model.load(str(path))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise KerasGPTError(f"{path}: cannot load the SavedModel ({reason}); export it again") from error
+    missing = {"generate_from_text", "generate_from_ids", "logits"} - set(loaded.signatures)
+    if missing:
+        raise KerasGPTError(f"{path}: has no signature {min(missing)}; export it again")
+    config = artifacts.read_config(folder)
+    model = SavedModel(loaded, config.vocabulary_size, config.max_sequence_length)
+    return SavedModelLanguageModel(
+        model, Tokenizer.from_preset(folder), artifacts.read_generation_config(folder)
+    )

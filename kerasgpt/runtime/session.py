@@ -1,0 +1,133 @@
+"""ONNX Runtime as a StepModel: an exported graph, run step by step."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from kerasgpt.artifacts import past_name, present_name
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.protocols import Ids, Logits
+
+PREFILL_BUDGET = 2**24  # numbers in the logits of one run while a prompt is read: 64 MiB
+ERRORS_ONLY = 3  # ONNX Runtime's log level; its warnings are about its own optimiser
+
+Caches: TypeAlias = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class OnnxState:
+    """What the engine keeps between steps.
+
+    Attributes:
+        caches: name of the graph's input -> float32 (B, N, S, H).
+        mask: int64 (B, S), 0 where a column holds padding.
+        lengths: int64 (B,), tokens read so far, which is the next token's position.
+    """
+
+    caches: Caches
+    mask: Ids
+    lengths: Ids
+
+
+class OnnxStepModel:
+    """Runs an ONNX file step by step; see `kerasgpt.protocols.StepModel`.
+
+    Args:
+        path: of a graph as `kerasgpt.export.onnx_graph` writes it.
+        max_sequence_length: the context, in tokens, which the graph itself does not tell.
+        num_threads: that work on one operator; 0 means one for each core.
+
+    Raises:
+        KerasGPTError: the file is missing or damaged, or its inputs are not those of such a graph.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, max_sequence_length: int, num_threads: int = 0
+    ) -> None:
+        self.max_sequence_length = max_sequence_length
+        self._session = _open_session(Path(path), num_threads)
+        outputs = [output.name for output in self._session.get_outputs()]
+        # The graph's output -> the input that takes it in the next run.
+        self._caches = {
+            present_name(layer, part): past_name(layer, part)
+            for layer in range(len(outputs) // 2)
+            for part in ("key", "value")
+        }
+        inputs = {value.name: value.shape for value in self._session.get_inputs()}
+        ids = {"input_ids", "attention_mask", "position_ids"}
+        if set(outputs) != {"logits", *self._caches} or set(inputs) != {*ids, *self._caches.values()}:
+            raise KerasGPTError(
+                f"{path}: not a language model with a cache as exported here; export it again"
+            )
+        self.vocabulary_size: int = self._session.get_outputs()[outputs.index("logits")].shape[2]
+        self._cache_shapes = {name: inputs[name] for name in self._caches.values()}
+
+    def prefill(self, ids: Ids, lengths: Ids) -> tuple[OnnxState, Logits]:
+        """Read right-padded prompts (B, T) -> the state and the next logits (B, V).
+
+        Long prompts are read in pieces, so that the logits nobody asked for never fill the memory.
+        """
+        batch, width = ids.shape
+        mask = (np.arange(width) < lengths[:, None]).astype(np.int64)
+        caches = self._empty_caches(batch)
+        last = np.empty((batch, self.vocabulary_size), np.float32)
+        piece = max(PREFILL_BUDGET // (batch * self.vocabulary_size), 1)
+        for start in range(0, width, piece):
+            end = min(start + piece, width)
+            positions = np.broadcast_to(np.arange(start, end), (batch, end - start))
+            logits, caches = self._run(ids[:, start:end], mask[:, :end], positions, caches)
+            rows = np.flatnonzero((start < lengths) & (lengths <= end))
+            last[rows] = logits[rows, lengths[rows] - 1 - start]
+        return OnnxState(caches, mask, lengths.copy()), last
+
+    def step(self, state: OnnxState, ids: Ids) -> tuple[OnnxState, Logits]:
+        """Read one token a row (B,) -> the state and the next logits (B, V)."""
+        mask = np.pad(state.mask, ((0, 0), (0, 1)), constant_values=1)  # (B, S + 1)
+        logits, caches = self._run(ids[:, None], mask, state.lengths[:, None], state.caches)
+        return OnnxState(caches, mask, state.lengths + 1), logits[:, 0]
+
+    def reorder(self, state: OnnxState, indices: Ids) -> OnnxState:
+        """Keep the rows `indices`."""
+        caches = {name: cache[indices] for name, cache in state.caches.items()}
+        return OnnxState(caches, state.mask[indices], state.lengths[indices])
+
+    def all_logits(self, ids: Ids, lengths: Ids) -> Logits:
+        """Logits at every position, (B, T, V)."""
+        batch, width = ids.shape
+        mask = (np.arange(width) < lengths[:, None]).astype(np.int64)
+        positions = np.broadcast_to(np.arange(width), ids.shape)
+        return self._run(ids, mask, positions, self._empty_caches(batch))[0]
+
+    def _empty_caches(self, batch: int) -> Caches:
+        return {
+            name: np.zeros((batch, heads, 0, head_dim), np.float32)
+            for name, (_, heads, _, head_dim) in self._cache_shapes.items()
+        }
+
+    def _run(self, ids: Ids, mask: Ids, positions: Ids, caches: Caches) -> tuple[Logits, Caches]:
+        """Run the graph once: logits (B, T, V) and the caches with T columns more."""
+        feeds = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+        feeds = {name: array.astype(np.int64, copy=False) for name, array in feeds.items()}
+        # ONNX Runtime reads numpy's memory and lends us its own: nothing is copied on the way.
+        logits, *presents = self._session.run(["logits", *self._caches], {**feeds, **caches})
+        return logits, dict(zip(self._caches.values(), presents, strict=True))
+
+
+def _open_session(path: Path, num_threads: int) -> Any:
+    if not path.is_file():
+        raise KerasGPTError(f"{path}: no such file; export the model again")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    options.log_severity_level = ERRORS_ONLY
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no common base but this
+        reason = str(error).splitlines()[0]
+        raise KerasGPTError(f"{path}: cannot be loaded ({reason}); export the model again") from error

@@ -1,0 +1,229 @@
+"""What happens between steps: log, evaluate and keep the best, stop, save."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasgpt.data.pipeline import TokenDataset
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.training.config import TrainConfig
+from kerasgpt.training.interruption import Interruption
+from kerasgpt.training.journal import Journal
+from kerasgpt.training.learner import Learner
+from kerasgpt.training.losses import NATS
+from kerasgpt.training.optimizer import learning_rate_schedule
+from kerasgpt.training.progress import Progress
+from kerasgpt.training.resume import RunState, save_checkpoint
+
+
+class StepCallback(keras.callbacks.Callback):
+    """Calls `on_step` after each update of the weights, which may take several batches.
+
+    Args:
+        settings: of the training.
+        state: of the run, shared by all callbacks.
+        every: steps between calls; the last step of the run is always one.
+    """
+
+    def __init__(self, settings: TrainConfig, state: RunState, every: int) -> None:
+        super().__init__()
+        self.settings = settings
+        self.state = state
+        self.every = every
+        self.first_step = state.step
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Called by Keras after each batch."""
+        batches = batch + 1
+        if batches % self.settings.accumulation_steps:
+            return
+        step = self.first_step + batches // self.settings.accumulation_steps
+        if step % self.every == 0 or step == self.settings.steps or self.state.is_over:
+            self.on_step(step, logs or {})
+
+    def on_step(self, step: int, logs: dict[str, Any]) -> None:
+        """What to do."""
+        raise NotImplementedError
+
+
+class CountSteps(StepCallback):
+    """Keeps the run's state up to date; comes first.
+
+    Args:
+        settings: of the training.
+        state: of the run.
+        learner: whose running metric a resumed run goes on with.
+    """
+
+    def __init__(self, settings: TrainConfig, state: RunState, learner: Learner) -> None:
+        super().__init__(settings, state, every=1)
+        self._metric = learner.metric
+        self._metric_values = [np.array(value.numpy()) for value in learner.metric.variables]
+        self._seconds_before = state.seconds
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Called by Keras."""
+        self._began = time.perf_counter()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Called by Keras just after it has reset the running metric: a resumed run goes on with its own."""
+        for variable, value in zip(self._metric.variables, self._metric_values, strict=True):
+            variable.assign(ops.convert_to_tensor(value))
+
+    def on_step(self, step: int, logs: dict[str, Any]) -> None:
+        """Count."""
+        self.state.step = step
+        self.state.seconds = self._seconds_before + time.perf_counter() - self._began
+        self.state.is_over = step == self.settings.steps
+
+
+class LogLosses(StepCallback):
+    """Writes a line of metrics.jsonl and moves the bar.
+
+    Args:
+        settings: of the training.
+        state: of the run.
+        learner: whose optimizer knows the norm of the gradient.
+        journal: to write to.
+        progress: to show.
+    """
+
+    def __init__(
+        self,
+        settings: TrainConfig,
+        state: RunState,
+        learner: Learner,
+        journal: Journal,
+        progress: Progress,
+    ) -> None:
+        super().__init__(settings, state, settings.log_every)
+        self.learner = learner
+        self.schedule = learning_rate_schedule(settings)
+        self.journal = journal
+        self.progress = progress
+        self._last_step, self._last_seconds = state.step, state.training_seconds
+
+    def on_step(self, step: int, logs: dict[str, Any]) -> None:
+        """Log the mean loss since the last line."""
+        model = self.model  # on JAX this brings the variables up to date
+        loss = self.state.train_loss = float(logs[NATS])
+        if not math.isfinite(loss):
+            raise KerasGPTError(
+                f"the loss is {loss} at step {step}: try a learning rate below {self.settings.learning_rate}"
+            )
+        speed = self._tokens_per_second(step)
+        rate = float(self.schedule(step * self.settings.accumulation_steps - 1))  # of the update just done
+        norm = float(self.learner.optimizer.gradient_norm.numpy())
+        record = {"step": step, "loss": loss, "learning_rate": rate, "grad_norm": norm}
+        self.journal.write({**record, "tokens_per_second": round(speed, 1)})
+        self.progress.step(step, loss=loss, tokens_per_second=speed)
+        model.reset_metrics()
+
+    def _tokens_per_second(self, step: int) -> float:
+        tokens = (step - self._last_step) * self.settings.tokens_per_step
+        seconds = self.state.training_seconds - self._last_seconds
+        self._last_step, self._last_seconds = step, self.state.training_seconds
+        return tokens / max(seconds, 1e-9)
+
+
+class EvaluateAndKeepBest(StepCallback):
+    """Measures the validation loss, keeps the best model, and stops when there is none for long.
+
+    Args:
+        settings: of the training.
+        state: of the run.
+        validation: every token of the validation part, once.
+        bits_per_byte: nats per token -> bits per byte of the validation text.
+        save_model: writes the model that is best so far.
+        write_sample: a piece of text by the model as it is.
+        journal: to write to.
+        progress: to show.
+    """
+
+    def __init__(
+        self,
+        settings: TrainConfig,
+        state: RunState,
+        validation: TokenDataset,
+        bits_per_byte: Callable[[float], float],
+        save_model: Callable[[keras.Model], None],
+        write_sample: Callable[[keras.Model], str],
+        journal: Journal,
+        progress: Progress,
+    ) -> None:
+        super().__init__(settings, state, settings.evaluate_every)
+        self.validation = validation
+        self.bits_per_byte = bits_per_byte
+        self.save_model = save_model
+        self.write_sample = write_sample
+        self.journal = journal
+        self.progress = progress
+
+    def on_step(self, step: int, logs: dict[str, Any]) -> None:
+        """Evaluate."""
+        began = time.perf_counter()
+        model = self.model
+        with kept_metrics(model):
+            loss = float(model.evaluate(self.validation, verbose=0, return_dict=True)[NATS])
+        bits = self.bits_per_byte(loss)
+        self.journal.write({"step": step, "validation_loss": loss, "bits_per_byte": bits})
+        if self.state.note_validation(loss):
+            self.save_model(model)
+        patience = self.settings.early_stopping_patience
+        if patience and self.state.evaluations_since_best >= patience:
+            self.state.is_over = True
+            self.progress.note(f"no better evaluation since step {self.state.best_step}: stopping")
+        sample = self.write_sample(model)
+        self.progress.evaluation(step, sample, validation_loss=loss, bits_per_byte=bits)
+        self.state.evaluation_seconds += time.perf_counter() - began
+
+
+class SaveAndStop(StepCallback):
+    """Writes checkpoints, and ends `fit` when the run is over or the user asks; comes last.
+
+    Args:
+        settings: of the training.
+        state: of the run.
+        learner: what to save.
+        interruption: the user's wish to stop.
+        root: the folder of checkpoints.
+    """
+
+    def __init__(
+        self,
+        settings: TrainConfig,
+        state: RunState,
+        learner: Learner,
+        interruption: Interruption,
+        root: Path,
+    ) -> None:
+        super().__init__(settings, state, every=1)
+        self.learner = learner
+        self.interruption = interruption
+        self.root = root
+
+    def on_step(self, step: int, logs: dict[str, Any]) -> None:
+        """Save when due, stop when due."""
+        stops = self.state.is_over or self.interruption.is_requested
+        if stops or step % self.settings.checkpoint_every == 0:
+            model = self.model  # on JAX this brings the variables up to date
+            save_checkpoint(self.root, self.learner, self.state)
+            model.stop_training = stops
+
+
+@contextmanager
+def kept_metrics(model: keras.Model) -> Iterator[None]:
+    """Evaluate in the midst of `fit` without losing the running metrics of the training."""
+    values = [np.array(variable.numpy()) for variable in model.metrics_variables]
+    yield
+    for variable, value in zip(model.metrics_variables, values, strict=True):
+        variable.assign(ops.convert_to_tensor(value))

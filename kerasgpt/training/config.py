@@ -1,0 +1,301 @@
+"""Recipe: what to train on what and how, from TOML and ``section.key=value``, with every name checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from kerasgpt.config import PRESETS, GPT2Config
+from kerasgpt.data.sources import ErrorHandling
+from kerasgpt.data.splits import Split
+from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
+
+DEFAULT_PRESET = "gpt-mini"
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The text, its division, and how it becomes tokens: ``[data]``.
+
+    Args:
+        paths: text and JSON-lines files.
+        validation_fraction: of the data, to choose the best checkpoint on; 0 keeps the last one instead.
+        test_fraction: of the data, scored once, after training.
+        split: ``"tail"`` or ``"document"``, see `kerasgpt.data.splits.Split`.
+        errors: what to do about bytes that are not UTF-8, ``"strict"`` or ``"replace"``.
+        tokenizer: ``"learn"`` from the part to train on, ``"gpt2"``, or a folder; ``"auto"`` means the one
+            of the model to start from, GPT-2's own for its presets, else ``"learn"``.
+        vocabulary_size: of a learned tokenizer.
+    """
+
+    paths: tuple[str, ...] = ()
+    validation_fraction: float = 0.1
+    test_fraction: float = 0.0
+    split: str = "tail"
+    errors: ErrorHandling = "strict"
+    tokenizer: str = "auto"
+    vocabulary_size: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.errors not in typing.get_args(ErrorHandling):
+            raise unknown_name("data.errors", self.errors, typing.get_args(ErrorHandling))
+        self.division()
+
+    def division(self) -> Split:
+        """How the data is divided."""
+        return Split(self.validation_fraction, self.test_fraction, self.split)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The model to train: ``[model]``, a preset or a folder to start from, and fields of GPT2Config.
+
+    Args:
+        preset: a size of `kerasgpt.config.PRESETS`; empty means `DEFAULT_PRESET` unless fields or a
+            folder say otherwise.
+        init: a model folder whose weights to start from.
+        fields: GPT2Config's fields that differ from that; ``dropout`` sets all three rates unless the
+            others are there too.
+    """
+
+    preset: str = ""
+    init: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.preset and self.preset not in PRESETS:
+            raise unknown_name("preset", self.preset, PRESETS)
+        if self.preset and self.init:
+            raise UsageError(f"preset '{self.preset}' and init '{self.init}': give the one or the other")
+
+    def overrides(self) -> dict[str, Any]:
+        """The fields that are set, with ``dropout`` spread over all three rates."""
+        rate = self.fields.get("dropout")
+        rates = {} if rate is None else {"embedding_dropout": rate, "attention_dropout": rate}
+        return {**rates, **self.fields}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train: ``[train]``. A step is one update of the weights.
+
+    Args:
+        steps: updates in all.
+        batch_size: B, windows read at once.
+        sequence_length: T, tokens of a window; also the model's context unless that is given.
+        learning_rate: at its highest.
+        final_learning_rate: at the end of the cosine.
+        warmup_steps: updates over which the rate rises.
+        weight_decay: of matrices and token embeddings.
+        beta_1: decay of AdamW's mean of gradients.
+        beta_2: decay of AdamW's mean of squared gradients.
+        clip_norm: longest global norm of a gradient; 0 means no clipping.
+        accumulation_steps: batches whose gradients make one update.
+        precision: ``"float32"``, ``"mixed_bfloat16"`` or ``"mixed_float16"``.
+        jit_compile: whether to compile with XLA; ``"auto"`` does on TensorFlow and JAX.
+        seed: of initial weights, dropout and the order of the data.
+        log_every: steps between lines of metrics.jsonl.
+        evaluate_every: steps between evaluations on the validation part.
+        checkpoint_every: steps between checkpoints.
+        early_stopping_patience: evaluations without a better one before training stops; 0 means never.
+        sample_prompt: what the sample of text after each evaluation goes on from.
+        sample_tokens: its length; 0 means no sample.
+    """
+
+    steps: int = 1000
+    batch_size: int = 8
+    sequence_length: int = 256
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 0.0
+    warmup_steps: int = 100
+    weight_decay: float = 0.1
+    beta_1: float = 0.9
+    beta_2: float = 0.99
+    clip_norm: float = 1.0
+    accumulation_steps: int = 1
+    precision: str = "float32"
+    jit_compile: bool | str = "auto"
+    seed: int = 0
+    log_every: int = 10
+    evaluate_every: int = 250
+    checkpoint_every: int = 250
+    early_stopping_patience: int = 0
+    sample_prompt: str = "\n"
+    sample_tokens: int = 48
+
+    def __post_init__(self) -> None:
+        positive = ("steps", "batch_size", "sequence_length", "accumulation_steps", "log_every")
+        for name in (*positive, "evaluate_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"train.{name} is {getattr(self, name)}: it must be at least 1")
+        for name in ("learning_rate", "final_learning_rate", "weight_decay", "clip_norm", "warmup_steps"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise UsageError(f"train.{name} is {getattr(self, name)}: it must be 0 or more")
+        if self.precision not in PRECISIONS:
+            raise unknown_name("precision", self.precision, PRECISIONS)
+        if isinstance(self.jit_compile, str) and self.jit_compile != "auto":
+            raise UsageError(f"train.jit_compile is '{self.jit_compile}': it must be true, false or \"auto\"")
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens behind one update."""
+        return self.batch_size * self.sequence_length * self.accumulation_steps
+
+
+_SECTIONS: dict[str, type] = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a run depends on.
+
+    >>> recipe = Recipe.from_dict({"model": {"preset": "gpt-nano"}}, ["train.steps=20"])
+    >>> recipe.model.preset, recipe.train.steps
+    ('gpt-nano', 20)
+    >>> Recipe.from_dict({}, ["train.step=20"])
+    Traceback (most recent call last):
+    kerasgpt.errors.UsageError: unknown setting 'train.step': did you mean 'train.steps'? ...
+    """
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+
+    @classmethod
+    def from_toml(cls, path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Self:
+        """Read a recipe from a file, then change it by ``section.key=value`` settings.
+
+        Raises:
+            KerasGPTError: the file cannot be read.
+            UsageError: a name is unknown, or a value of the wrong type or out of range.
+        """
+        try:
+            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise KerasGPTError(f"{path}: cannot read ({error.strerror}); give a recipe in TOML") from error
+        except ValueError as error:  # bad UTF-8 and bad TOML alike
+            raise KerasGPTError(f"{path}: not valid TOML ({error})") from error
+        return cls.from_dict(values, overrides)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Self:
+        """Build a recipe from nested tables, as TOML gives them, and ``section.key=value`` settings.
+
+        Raises:
+            UsageError: a name is unknown, or a value of the wrong type or out of range.
+        """
+        tables: dict[str, dict[str, Any]] = {}
+        for section, table in values.items():
+            if section not in _SECTIONS or not isinstance(table, Mapping):
+                raise unknown_name("section", section, _SECTIONS)
+            tables[section] = dict(table)
+        for override in overrides:
+            section, key, value = _parse_override(override)
+            tables.setdefault(section, {})[key] = value
+        return cls(**{name: _build(name, table) for name, table in tables.items()})
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Nested tables, as TOML has them; what is unset in ``[model]`` is left out."""
+        model = {"preset": self.model.preset, "init": self.model.init, **self.model.fields}
+        return {
+            "data": {**dataclasses.asdict(self.data), "paths": list(self.data.paths)},
+            "model": {key: value for key, value in model.items() if value not in ("", None)},
+            "train": dataclasses.asdict(self.train),
+        }
+
+    def to_toml(self) -> str:
+        """The recipe as a file's content."""
+        sections = []
+        for name, table in self.to_dict().items():
+            lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items()]
+            sections.append("\n".join([f"[{name}]", *lines]))
+        return "\n\n".join(sections) + "\n"
+
+    def resolved(self) -> Self:
+        """The recipe with nothing left to defaults that may move: absolute paths, preset and tokenizer."""
+        data, model = self.data, self.model
+        if not model.init and not model.preset and not model.fields:
+            model = dataclasses.replace(model, preset=DEFAULT_PRESET)
+        tokenizer = data.tokenizer
+        if tokenizer == "auto":
+            own = "gpt2" if model.preset.startswith("gpt2") else "learn"
+            tokenizer = os.path.abspath(model.init) if model.init else own
+        elif tokenizer not in ("learn", *PRESETS):
+            tokenizer = os.path.abspath(tokenizer)
+        paths = tuple(os.path.abspath(path) for path in data.paths)
+        init = os.path.abspath(model.init) if model.init else ""
+        return dataclasses.replace(
+            self,
+            data=dataclasses.replace(data, paths=paths, tokenizer=tokenizer),
+            model=dataclasses.replace(model, init=init),
+        )
+
+    def difference(self, other: Recipe) -> str | None:
+        """The first setting that differs from another recipe's, as ``section.key``; None if none does."""
+        mine, theirs = self.to_dict(), other.to_dict()
+        for section, table in mine.items():
+            for key in [*table, *theirs[section]]:
+                if table.get(key) != theirs[section].get(key):
+                    return f"{section}.{key}"
+        return None
+
+
+def _parse_override(override: str) -> tuple[str, str, Any]:
+    name, equals, text = override.partition("=")
+    section, _, key = name.strip().partition(".")
+    if not equals or not key:
+        raise UsageError(f"setting '{override}': write it as section.key=value, such as train.steps=500")
+    if section not in _SECTIONS:
+        raise unknown_name("section", section, _SECTIONS)
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a bare word is a string, as a shell's user writes it
+    return section, key, value
+
+
+def _build(section: str, table: Mapping[str, Any]) -> Any:
+    cls = _SECTIONS[section]
+    known = _field_types(cls)
+    if cls is ModelConfig:
+        known = {"preset": str, "init": str, **_field_types(GPT2Config)}
+    for key in table:
+        if key not in known:
+            raise unknown_name("setting", f"{section}.{key}", [f"{section}.{name}" for name in known])
+    values = {key: _typed(f"{section}.{key}", value, known[key]) for key, value in table.items()}
+    if cls is ModelConfig:
+        own = {key: values.pop(key) for key in ("preset", "init") if key in values}
+        return ModelConfig(**own, fields=values)
+    return cls(**values)
+
+
+def _field_types(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _typed(name: str, value: Any, wanted: Any) -> Any:
+    """Check a value from TOML against a field's type; an integer will do for a float, a string for a list."""
+    options = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
+    for option in options:
+        if option is float and type(value) is int:
+            return float(value)
+        if typing.get_origin(option) is tuple:
+            items = [value] if isinstance(value, str) else value
+            if isinstance(items, list | tuple) and all(isinstance(item, str) for item in items):
+                return tuple(items)
+        elif typing.get_origin(option) is typing.Literal:
+            if isinstance(value, str):
+                return value
+        elif type(value) is option:
+            return value
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    raise UsageError(f"{name} is {value!r}: it must be {words.get(options[0], 'a list of texts')}")

@@ -1,0 +1,52 @@
+"""Ctrl-C: the first lets the step finish and everything be saved, the second stops at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from kerasgpt.errors import KerasGPTError
+
+
+class InterruptedRunError(KerasGPTError):
+    """A run was stopped by the user, and everything is saved; exit code 128 + SIGINT, as shells have it."""
+
+    exit_code = 130
+
+
+@dataclass
+class Interruption:
+    """Whether the user asked to stop."""
+
+    is_requested: bool = False
+
+
+@contextmanager
+def interruptible(say: Callable[[str], None]) -> Iterator[Interruption]:
+    """Turn the first SIGINT into a request and the second into KeyboardInterrupt.
+
+    In any thread but the main one signals are left alone.
+
+    Args:
+        say: tells the user what happens.
+    """
+    interruption = Interruption()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if interruption.is_requested:
+            raise KeyboardInterrupt
+        interruption.is_requested = True
+        say("stopping after this step; Ctrl-C again stops at once, back to the last checkpoint")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    before = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield interruption
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,72 @@
+"""metrics.jsonl, one line an event, on disk as soon as written; and loss.png, drawn from it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from kerasgpt.atomic import atomic_file, write_text
+from kerasgpt.errors import KerasGPTError
+
+Record = dict[str, Any]
+
+
+class Journal:
+    """Appends records to a JSON-lines file.
+
+    Args:
+        path: the file; made if need be.
+        step: what an earlier sitting wrote about later steps is dropped.
+    """
+
+    def __init__(self, path: Path, step: int = 0) -> None:
+        self.path = path
+        kept = [record for record in read_journal(path) if record["step"] <= step]
+        write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
+
+    def write(self, record: Record) -> None:
+        """Append one record.
+
+        Raises:
+            KerasGPTError: the disk is full.
+        """
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise KerasGPTError(f"{self.path}: cannot write ({error.strerror}); free some space") from error
+
+
+def read_journal(path: Path) -> list[Record]:
+    """Read a file of records; none if it is not there, and up to the first line that is torn."""
+    records: list[Record] = []
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                record = json.loads(line)
+                record["step"] = int(record["step"])
+            except (ValueError, KeyError, TypeError):
+                break  # a line cut short by a crash is the last one
+            records.append(record)
+    return records
+
+
+def draw_losses(records: list[Record], path: Path) -> None:
+    """Draw training and validation loss over the steps."""
+    from matplotlib.figure import Figure  # no pyplot: it would choose a window system
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot(xlabel="step", ylabel="loss (nats per token)")
+    for key, label, style in (
+        ("loss", "training", "-"),
+        ("validation_loss", "validation", "o-"),
+    ):
+        points = [(r["step"], r[key]) for r in records if key in r and math.isfinite(r[key])]
+        if points:
+            axes.plot(*zip(*points, strict=True), style, label=label, markersize=4, linewidth=1.2)
+            axes.legend()
+    axes.grid(alpha=0.3)
+    with atomic_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)

@@ -1,0 +1,118 @@
+"""Learner: a model with its optimizer and its running metric, compiled and ready for `fit`."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from kerasgpt.artifacts import model_folder, read_config
+from kerasgpt.checkpoints.mapping import assign_arrays
+from kerasgpt.checkpoints.native import read_folder
+from kerasgpt.config import GPT2Config
+from kerasgpt.errors import UsageError
+from kerasgpt.models.gpt2 import GPT2CausalLM
+from kerasgpt.tokenizer.bpe import Tokenizer
+from kerasgpt.training.config import ModelConfig, Recipe, TrainConfig
+from kerasgpt.training.losses import token_loss, token_metric
+from kerasgpt.training.optimizer import RecordingAdamW, make_optimizer
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What training changes.
+
+    Attributes:
+        model: compiled.
+        optimizer: of the model; under mixed_float16 Keras wraps it, and `model.optimizer` is the wrapper.
+        metric: the mean loss per token since it was last reset.
+    """
+
+    model: GPT2CausalLM
+    optimizer: RecordingAdamW
+    metric: keras.metrics.Metric
+
+
+def make_learner(recipe: Recipe, tokenizer: Tokenizer) -> Learner:
+    """Build and compile the model of a recipe, with fresh weights or those of the folder it starts from.
+
+    Raises:
+        UsageError: model, tokenizer and sequence length do not fit together.
+        KerasGPTError: the folder to start from cannot be read.
+    """
+    settings = recipe.train
+    config = model_config(recipe.model, settings.sequence_length, tokenizer)
+    with _seeded(settings.seed):
+        model = GPT2CausalLM(config, dtype=settings.precision)
+        model.build()
+    if recipe.model.init:
+        assign_arrays(model, read_folder(recipe.model.init)[1], recipe.model.init)
+    optimizer, metric = make_optimizer(settings, model), token_metric()
+    model.compile(
+        optimizer=optimizer,
+        loss=token_loss(),
+        weighted_metrics=[metric],
+        jit_compile=uses_xla(settings),
+    )
+    model.optimizer.build(model.trainable_variables)
+    return Learner(model, optimizer, metric)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Make initial weights and dropout a function of the seed.
+
+    Keras draws every seed it is not given from Python's `random`. Its own `set_random_seed` would do, but
+    imports TensorFlow wherever it is installed, whatever the backend.
+    """
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+
+
+def model_config(settings: ModelConfig, sequence_length: int, tokenizer: Tokenizer) -> GPT2Config:
+    """The model's configuration: its context and vocabulary follow the data unless the recipe names them.
+
+    GPT-2's own sizes keep their context of 1,024, and a folder's model keeps the context it has.
+    """
+    given = settings.overrides()
+    if settings.init:
+        config = read_config(model_folder(settings.init)).replace(**given)
+    else:
+        fields: dict[str, Any] = {"vocabulary_size": tokenizer.vocabulary_size, **given}
+        if not settings.preset.startswith("gpt2"):
+            fields.setdefault("max_sequence_length", sequence_length)
+        if tokenizer.end_of_text_id < fields["vocabulary_size"]:
+            fields.setdefault("bos_token_id", tokenizer.end_of_text_id)
+            fields.setdefault("eos_token_id", tokenizer.end_of_text_id)
+        preset = settings.preset
+        config = GPT2Config.from_preset(preset, **fields) if preset else GPT2Config(**fields)
+    _refuse_misfit(config, sequence_length, tokenizer)
+    return config
+
+
+def _refuse_misfit(config: GPT2Config, sequence_length: int, tokenizer: Tokenizer) -> None:
+    if sequence_length > config.max_sequence_length:
+        raise UsageError(
+            f"train.sequence_length {sequence_length} is longer than the model's context of"
+            f" {config.max_sequence_length}: make it smaller"
+        )
+    if tokenizer.vocabulary_size > config.vocabulary_size:
+        raise UsageError(
+            f"the tokenizer has {tokenizer.vocabulary_size} ids and the model {config.vocabulary_size}:"
+            " set model.vocabulary_size, or train with the model's own tokenizer"
+        )
+
+
+def uses_xla(settings: TrainConfig) -> bool:
+    """Whether to compile with XLA: a gain on TensorFlow, even on a CPU, and JAX knows nothing else."""
+    if settings.jit_compile != "auto":
+        return bool(settings.jit_compile)
+    return keras.backend.backend() in ("tensorflow", "jax")

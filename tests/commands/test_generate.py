@@ -1,0 +1,220 @@
+"""`kerasgpt generate`: the same text from every engine, by every way in and out."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+
+from kerasgpt import GenerationConfig, Tokenizer, load
+from kerasgpt.engines import ENGINES
+
+PROMPTS = ["", "The", "ROMEO:\nBut soft, what light", "naïve 北京 🙂"]
+SAMPLING = ("--temperature", 0.9, "--top-k", 50, "--top-p", 0.95)
+
+
+@pytest.fixture
+def generate(run, bundle):
+    """Call it on the bundle and give its JSON lines."""
+
+    def call(*arguments, stdin=b""):
+        outcome = run("generate", bundle, "--json", *arguments, stdin=stdin)
+        assert (outcome.code, outcome.err) == (0, "")
+        return outcome.rows
+
+    return call
+
+
+def prompt_options(prompts):
+    return [word for prompt in prompts for word in ("--prompt", prompt)]
+
+
+def test_the_json_form(generate, bundle):
+    (row,) = generate("--prompt", "The king 北")
+    assert set(row) == {"prompt", "text", "token_ids", "num_prompt_tokens", "finish_reason", "logprobs"}
+    tokenizer = Tokenizer.from_preset(bundle)
+    assert row["prompt"] == "The king 北"
+    assert row["text"] == tokenizer.decode(row["token_ids"])
+    assert row["num_prompt_tokens"] == len(tokenizer.encode("The king 北"))
+    assert len(row["token_ids"]) == 12  # the bundle's own generation_config.json
+    assert row["finish_reason"] == "length"
+    assert len(row["logprobs"]) == 12
+    assert all(logprob <= 0 for logprob in row["logprobs"])
+
+
+def test_the_command_says_what_the_library_says(generate, bundle):
+    settings = GenerationConfig(max_new_tokens=20, temperature=0.9, top_k=50, top_p=0.95, seed=7)
+    rows = generate(*SAMPLING, "--seed", 7, "--max-new-tokens", 20, *prompt_options(PROMPTS))
+    expected = [dataclasses.asdict(generation) for generation in load(bundle).generate(PROMPTS, settings)]
+    assert [{name: row[name] for name in row if name != "prompt"} for row in rows] == expected
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_engines_agree_greedily(generate, engine):
+    reference = generate("--engine", "keras", *prompt_options(PROMPTS))
+    rows = generate("--engine", engine, *prompt_options(PROMPTS))
+    for row, expected in zip(rows, reference, strict=True):
+        same = ("prompt", "text", "token_ids", "num_prompt_tokens", "finish_reason")
+        assert {name: row[name] for name in same} == {name: expected[name] for name in same}
+        assert row["logprobs"] == pytest.approx(expected["logprobs"], abs=1e-4)
+
+
+@pytest.mark.parametrize("engine", ["onnx", "keras"])
+def test_engines_agree_when_sampling(generate, engine):
+    arguments = [*SAMPLING, "--seed", 3, *prompt_options(PROMPTS)]
+    rows, expected = generate("--engine", engine, *arguments), generate("--engine", "keras", *arguments)
+    assert [row["token_ids"] for row in rows] == [row["token_ids"] for row in expected]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_ragged_batch_equals_one_by_one(generate, engine):
+    together = generate("--engine", engine, *prompt_options(PROMPTS))
+    alone = [generate("--engine", engine, "--prompt", prompt)[0]["token_ids"] for prompt in PROMPTS]
+    assert [row["token_ids"] for row in together] == alone
+
+
+def test_the_same_seed_gives_the_same_text_and_another_another(generate):
+    arguments = ("--prompt", "The", *SAMPLING, "--max-new-tokens", 30)
+    first, again, other = (generate(*arguments, "--seed", seed)[0]["text"] for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_sample_number_i_is_drawn_with_seed_plus_i(generate):
+    arguments = ("--prompt", "The", *SAMPLING)
+    samples = generate(*arguments, "--seed", 5, "--num-samples", 3)
+    alone = [generate(*arguments, "--seed", 5 + index)[0] for index in range(3)]
+    assert [row["token_ids"] for row in samples] == [row["token_ids"] for row in alone]
+    assert len({row["text"] for row in samples}) == 3
+
+
+def test_plain_output_is_the_continuation_alone(run, generate, bundle):
+    texts = [row["text"] for row in generate(*prompt_options(PROMPTS[:2]))]
+    outcome = run("generate", bundle, *prompt_options(PROMPTS[:2]))
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out == f"{texts[0]}\n---\n{texts[1]}\n"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_streamed_pieces_joined_are_the_text(run, generate, bundle, engine):
+    arguments = ("--prompt", "naïve 北", "--max-new-tokens", 40, "--engine", engine)
+    outcome = run("generate", bundle, "--stream", *arguments)
+    assert outcome.code == 0
+    assert outcome.out == generate(*arguments)[0]["text"] + "\n"
+
+
+def test_a_stop_string_ends_the_text_and_is_no_part_of_it(generate, run, bundle):
+    arguments = ("--prompt", "The", "--max-new-tokens", 40)
+    whole = generate(*arguments)[0]["text"]
+    stop = whole[10:13]
+    (row,) = generate(*arguments, "--stop", "not in there", "--stop", stop)
+    assert row["text"] == whole[: whole.index(stop)]
+    assert row["finish_reason"] == "stop"
+    assert run("generate", bundle, *arguments, "--stop", stop, "--stream").out == row["text"] + "\n"
+
+
+def test_repetition_is_discouraged(generate):
+    def most(*arguments):
+        ids = generate("--prompt", "The", "--max-new-tokens", 60, *arguments)[0]["token_ids"]
+        return max(map(ids.count, ids))
+
+    assert most("--repetition-penalty", 1e9) == 1 < most()
+
+
+def test_the_prompt_from_standard_input_or_a_file(generate, tmp_path):
+    text = "Two\nlines\n"
+    (tmp_path / "prompt.txt").write_text(text)
+    (expected,) = generate("--prompt", "Two\nlines")
+    assert generate(stdin=text) == [expected]
+    assert generate("--prompt-file", tmp_path / "prompt.txt") == [expected]
+
+
+def test_an_empty_prompt_starts_from_end_of_text(generate, bundle):
+    (row,) = generate("--prompt", "")
+    end_of_text = Tokenizer.from_preset(bundle).end_of_text_id
+    assert row["num_prompt_tokens"] == 1
+    assert load(bundle).generate([[end_of_text]])[0].token_ids == row["token_ids"]
+    assert generate(stdin="") == [row]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_of_a_prompt_longer_than_the_context_the_end_is_read(run, bundle, shakespeare, engine):
+    prompt = shakespeare[:1000]
+    outcome = run("generate", bundle, "--json", "--engine", engine, "--prompt", prompt)
+    assert outcome.code == 0
+    assert outcome.err.count("\n") == 1
+    assert "the model's context is 96: only its last 84 are read" in outcome.err
+    (row,) = outcome.rows
+    assert row["num_prompt_tokens"] == 84
+    ids = Tokenizer.from_preset(bundle).encode(prompt)[-84:]
+    assert row["token_ids"] == load(bundle, "keras").generate([ids])[0].token_ids
+
+
+def test_a_text_ends_where_the_context_does(generate):
+    (row,) = generate("--prompt", "The", "--max-new-tokens", 1000)
+    assert row["num_prompt_tokens"] + len(row["token_ids"]) == 96
+    assert row["finish_reason"] == "length"
+
+
+def test_a_model_folder_generates_as_its_bundle(run, generate, model_folder):
+    outcome = run("generate", model_folder, "--json", "--prompt", "The")
+    assert outcome.rows[0]["token_ids"] == generate("--prompt", "The")[0]["token_ids"]
+
+
+def test_onnx_runs_without_importing_tensorflow_or_keras(bundle):
+    script = (
+        "import json, sys\nfrom kerasgpt.cli import main\n"
+        f"main(['generate', {str(bundle)!r}, '--prompt', 'The', '--temperature', '1', '--json'])\n"
+        "print(json.dumps([n for n in ('tensorflow', 'keras', 'onnx', 'jax') if n in sys.modules]))"
+    )
+    child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    text, imported = child.stdout.splitlines()
+    assert len(json.loads(text)["token_ids"]) == 12
+    assert json.loads(imported) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--engine", "onx"], "unknown engine 'onx': did you mean 'onnx'?"),
+        (["--precision", "fp23"], "unknown precision 'fp23': did you mean 'fp32'?"),
+        (["--temperature", "-1"], "temperature is -1.0: it must be 0 (greedy) or a positive number"),
+        (["--top-p", "0"], "top_p is 0.0: it must be above 0"),
+        (["--top-k", "-2"], "top_k is -2"),
+        (["--num-samples", "0"], "--num-samples"),
+        (["--max-new-tokens", "many"], "--max-new-tokens"),
+        (["--stream", "--json"], "--stream and --json exclude each other"),
+        (["--stream", "--prompt", "b"], "--stream writes one continuation"),
+        (["--prompt-file", "x"], "--prompt and --prompt-file exclude each other"),
+        (["--engine", "saved_model", "--temperature", "1"], "temperature"),
+    ],
+)
+def test_wrong_usage(refuses, bundle, arguments, sentence):
+    assert sentence in refuses("generate", bundle, "--prompt", "a", *arguments, code=2)
+
+
+def test_unreadable_prompts(refuses, bundle, tmp_path):
+    assert "cannot read the prompt" in refuses("generate", bundle, "--prompt-file", tmp_path / "no", code=1)
+    assert "not UTF-8 at byte 2" in refuses("generate", bundle, stdin=b"ab\xff", code=1)
+
+
+def test_folders_with_nothing_to_run(refuses, tmp_path, model_folder):
+    arguments = ("--prompt", "a")
+    assert "no such folder" in refuses("generate", tmp_path / "no", *arguments, code=1)
+    assert "neither a model folder" in refuses("generate", tmp_path, *arguments, code=1)
+    sentence = refuses("generate", model_folder, "--engine", "onnx", *arguments, code=1)
+    assert "export it first with 'kerasgpt export" in sentence
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "onnx/model.onnx"])
+def test_a_damaged_file_is_named(refuses, bundle_copy, name):
+    (bundle_copy / name).write_bytes(b"{")
+    arguments = ("--prompt", "a", "--engine", "onnx")
+    assert name in refuses("generate", bundle_copy, *arguments, code=1)
+
+
+def test_without_tensorflow_keras_is_asked_for_in_a_sentence(refuses, bundle, without):
+    without("tensorflow", "keras")
+    arguments = ("--prompt", "a", "--engine", "keras")
+    assert "pip install 'kerasgpt[train]'" in refuses("generate", bundle, *arguments, code=1)

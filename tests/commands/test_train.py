@@ -1,0 +1,110 @@
+"""`kerasgpt train` as a user types it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from kerasgpt import cli
+from kerasgpt.training.config import Recipe
+
+SETTINGS = {
+    "data.vocabulary_size": 270,
+    "model.num_layers": 1,
+    "model.num_heads": 2,
+    "model.hidden_dim": 16,
+    "train.batch_size": 2,
+    "train.sequence_length": 16,
+    "train.log_every": 1,
+    "train.evaluate_every": 5000,
+    "train.sample_tokens": 0,
+    "train.jit_compile": "false",
+}
+
+
+@pytest.fixture
+def arguments(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASGPT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "text.txt").write_text("To be, or not to be, that is the question.\n" * 80)
+
+    def make(*more, **settings):
+        changed = {**SETTINGS, **{key.replace("__", "."): value for key, value in settings.items()}}
+        sets = [part for key, value in changed.items() for part in ("--set", f"{key}={value}")]
+        return ["train", "--data", str(tmp_path / "text.txt"), "--out", str(tmp_path / "run"), *sets, *more]
+
+    return make
+
+
+def test_a_run_prints_its_summary(arguments, tmp_path, capsys):
+    assert cli.main(arguments(train__steps=2)) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert "step 2/2" in printed.err
+
+
+def test_options_and_settings_change_the_recipe(arguments, tmp_path, capsys):
+    (tmp_path / "recipe.toml").write_text("[train]\nsteps = 3\nseed = 7\n[model]\npreset = 'gpt2'\n")
+    given = ["--config", str(tmp_path / "recipe.toml"), "--preset", "gpt-nano", "--errors", "replace"]
+    assert cli.main(arguments(*given, train__steps=1)) == 0
+    recipe = Recipe.from_toml(tmp_path / "run" / "config.toml")
+    assert (recipe.model.preset, recipe.train.steps, recipe.train.seed) == ("gpt-nano", 1, 7)
+    assert recipe.data.errors == "replace"
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "sentence"),
+    [
+        (["--set", "train.stops=3"], 2, "did you mean 'train.steps'"),
+        (["--preset", "gtp2"], 2, "did you mean 'gpt2'"),
+        (["--data", "none.txt"], 1, "none.txt: cannot read"),
+        (["--config", "none.toml"], 1, "none.toml: cannot read"),
+        (["--set", "train.sequence_length=100000"], 1, "give more text"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(arguments, tmp_path, capsys, more, code, sentence):
+    assert cli.main(arguments(*more)) == code
+    printed = capsys.readouterr()
+    assert sentence in printed.err
+    assert printed.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("missing", "extra"), [("tensorflow", "train"), ("keras", "train"), ("jax", "jax")])
+def test_what_is_not_installed_is_named_with_the_command_that_installs_it(arguments, missing, extra):
+    program = f"import sys; sys.modules['{missing}'] = None; from kerasgpt.cli import main; sys.exit(main())"
+    backend = "jax" if missing == "jax" else "tensorflow"
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", program, *arguments()]
+    child = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert child.returncode == 1
+    assert f"training needs {missing}" in child.stderr
+    assert f"pip install 'kerasgpt[{extra}]'" in child.stderr
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_cleanly_and_resume_goes_on(arguments, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "kerasgpt", *arguments(train__steps=4000)]
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    child = subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not (metrics.is_file() and metrics.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 130, said
+    assert "kerasgpt train --resume --out" in said
+    stopped = json.loads(metrics.read_text().splitlines()[-1])["step"]
+    assert 0 < stopped < 4000
+    resume = [sys.executable, "-m", "kerasgpt", "train", "--resume", "--out", str(tmp_path / "run")]
+    child = subprocess.run(resume, env=environment, capture_output=True, text=True, check=False)
+    assert child.returncode == 0, child.stderr
+    assert json.loads(child.stdout)["steps"] == 4000
+    steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
+    assert sorted(set(steps)) == list(range(1, 4001))

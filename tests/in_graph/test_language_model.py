@@ -1,0 +1,173 @@
+"""The SavedModel engine against the Keras engine on the same folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasgpt import artifacts
+from kerasgpt.config import GenerationConfig, GPT2Config
+from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.export.saved_model import write_saved_model
+from kerasgpt.generation.language_model import PromptTruncatedWarning, StepLanguageModel
+from kerasgpt.in_graph.language_model import SavedModelLanguageModel, open_bundle
+from kerasgpt.models.gpt2 import GPT2CausalLM
+from kerasgpt.models.language_model import open_model
+from kerasgpt.tokenizer.bpe import Tokenizer, learned_vocabulary
+
+CONTEXT, NEW = 40, 10
+MERGES = [("Ġ", "t"), ("h", "e"), ("Ġt", "he"), ("o", "u"), ("l", "l")]
+PROMPTS = ["hello", "", "the end of you'll", "naïve 🙂", [5, 6, 7], "a", "b", "c", "d", "e", []]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    keras.utils.set_random_seed(5)
+    tokenizer = Tokenizer(learned_vocabulary(MERGES), MERGES)
+    shape = {"num_layers": 2, "num_heads": 2, "hidden_dim": 32, "initializer_range": 0.4}
+    config = GPT2Config(tokenizer.vocabulary_size, max_sequence_length=CONTEXT, **shape)
+    model = GPT2CausalLM(config)
+    model.build()
+    (table,) = [weight for weight in model.weights if tuple(weight.shape) == (config.vocabulary_size, 32)]
+    likelier = np.ones((config.vocabulary_size, 1))
+    likelier[tokenizer.end_of_text_id] = 2  # so that some continuations end by themselves
+    table.assign(np.asarray(table) * likelier)
+    root = tmp_path_factory.mktemp("bundle")
+    settings = GenerationConfig(max_new_tokens=NEW)
+    model.save_to_preset(root)
+    tokenizer.save_to_preset(root)
+    artifacts.write_json(root / artifacts.GENERATION_CONFIG, settings.to_huggingface(config))
+    write_saved_model(model, tokenizer, settings, root / artifacts.SAVED_MODEL)
+    return root
+
+
+@pytest.fixture(scope="module")
+def lm(folder: Path) -> SavedModelLanguageModel:
+    return open_bundle(folder)
+
+
+@pytest.fixture(scope="module")
+def keras_lm(folder: Path) -> StepLanguageModel:
+    return open_model(folder)
+
+
+def assert_same(mine: list[Any], theirs: list[Any]) -> None:
+    assert len(mine) == len(theirs)
+    for one, other in zip(mine, theirs, strict=True):
+        fields = ("text", "token_ids", "num_prompt_tokens", "finish_reason")
+        assert {name: getattr(one, name) for name in fields} == {
+            name: getattr(other, name) for name in fields
+        }
+        np.testing.assert_allclose(one.logprobs, other.logprobs, atol=1e-4)
+
+
+def test_it_writes_what_keras_writes(lm: SavedModelLanguageModel, keras_lm: StepLanguageModel) -> None:
+    theirs = keras_lm.generate(PROMPTS)
+    assert {generation.finish_reason for generation in theirs} == {"stop", "length"}
+    assert_same(lm.generate(PROMPTS), theirs)
+    texts = [prompt for prompt in PROMPTS if isinstance(prompt, str)]
+    assert_same(lm.generate(texts), keras_lm.generate(texts))
+    assert lm.generate([]) == []
+
+
+@pytest.mark.parametrize("max_new_tokens", [0, 1, 4])
+def test_less_than_the_graphs_length_is_cut(
+    lm: SavedModelLanguageModel, keras_lm: StepLanguageModel, max_new_tokens: int
+) -> None:
+    settings = GenerationConfig(max_new_tokens=max_new_tokens)
+    assert_same(lm.generate(PROMPTS, settings), keras_lm.generate(PROMPTS, settings))
+
+
+@pytest.mark.parametrize("max_new_tokens", [3, NEW])
+def test_a_prompt_longer_than_the_context_keeps_its_end(
+    lm: SavedModelLanguageModel, keras_lm: StepLanguageModel, max_new_tokens: int
+) -> None:
+    settings = GenerationConfig(max_new_tokens=max_new_tokens)
+    for prompts in (["xyz" * 20], [list(range(60))], ["z" * CONTEXT], ["z" * (CONTEXT - 1)]):
+        if len(prompts[0]) < CONTEXT:
+            assert_same(lm.generate(prompts, settings), keras_lm.generate(prompts, settings))
+            continue
+        with pytest.warns(PromptTruncatedWarning, match="only its last") as mine:
+            generations = lm.generate(prompts, settings)
+        with pytest.warns(PromptTruncatedWarning) as theirs:
+            assert_same(generations, keras_lm.generate(prompts, settings))
+        assert str(mine[0].message) == str(theirs[0].message)
+
+
+def test_special_tokens_are_shown_when_asked_for(
+    lm: SavedModelLanguageModel, keras_lm: StepLanguageModel
+) -> None:
+    settings = GenerationConfig(max_new_tokens=NEW, skip_special_tokens=False)
+    mine = lm.generate(PROMPTS, settings)
+    assert any("<|endoftext|>" in generation.text for generation in mine)
+    assert_same(mine, keras_lm.generate(PROMPTS, settings))
+
+
+def test_a_stream_joined_is_the_text(lm: SavedModelLanguageModel) -> None:
+    for prompt, generation in zip(PROMPTS, lm.generate(PROMPTS), strict=True):
+        assert "".join(lm.stream(prompt)) == generation.text
+
+
+def test_scores_are_keras_scores(lm: SavedModelLanguageModel, keras_lm: StepLanguageModel) -> None:
+    rest = [*[generation.token_ids for generation in lm.generate(PROMPTS)][:6], "f", " the", "", "x", "y"]
+    for mine, theirs in zip(lm.score(PROMPTS, rest), keras_lm.score(PROMPTS, rest), strict=True):
+        assert (mine.num_tokens, mine.is_greedy) == (theirs.num_tokens, theirs.is_greedy)
+        assert mine.logprob == pytest.approx(theirs.logprob, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (GenerationConfig(max_new_tokens=NEW, temperature=0.8), "temperature 0.8"),
+        (GenerationConfig(max_new_tokens=NEW, repetition_penalty=1.2), "repetition_penalty 1.2"),
+        (GenerationConfig(max_new_tokens=NEW, stop=("x",)), "stop"),
+        (GenerationConfig(max_new_tokens=NEW + 1), "max_new_tokens 11"),
+    ],
+)
+def test_what_the_graph_cannot_do_is_refused(
+    lm: SavedModelLanguageModel, settings: GenerationConfig, named: str
+) -> None:
+    with pytest.raises(UsageError, match=f"{named}.*use the onnx or the keras engine"):
+        lm.generate(["a"], settings)
+    with pytest.raises(UsageError, match=named):
+        lm.stream("a", settings)
+
+
+def test_an_unknown_id_is_refused(lm: SavedModelLanguageModel) -> None:
+    with pytest.raises(UsageError, match="the prompt holds id 9999"):
+        lm.generate([[1, 9999]])
+
+
+def test_a_folder_without_a_saved_model_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(KerasGPTError, match="cannot load the SavedModel"):
+        open_bundle(tmp_path)
+
+
+def test_another_saved_model_is_an_error(tmp_path: Path) -> None:
+    tf.saved_model.save(tf.Module(), str(tmp_path / artifacts.SAVED_MODEL))
+    with pytest.raises(KerasGPTError, match="has no signature generate_from_ids"):
+        open_bundle(tmp_path)
+
+
+OPEN_AND_GENERATE = """
+import sys
+sys.modules["keras"] = None  # `import tensorflow` imports Keras where it can; this refuses it
+from kerasgpt.in_graph.language_model import open_bundle
+print(open_bundle(sys.argv[1]).generate(["hello"])[0].token_ids)
+"""
+
+
+def test_keras_is_never_imported(folder: Path, lm: SavedModelLanguageModel) -> None:
+    command = [sys.executable, "-c", OPEN_AND_GENERATE, str(folder)]
+    child = subprocess.run(
+        command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False
+    )
+    assert child.returncode == 0, child.stderr
+    assert child.stdout.strip() == str(lm.generate(["hello"])[0].token_ids)

@@ -1,0 +1,92 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kerasgpt import artifacts
+from kerasgpt.config import GenerationConfig
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.protocols import LanguageModel
+from kerasgpt.runtime.language_model import open_bundle
+
+PROMPTS = ["To be, or not to be", "a", "", "né 🙂 and more"]
+
+PROGRAM = """
+import json, sys
+from kerasgpt.runtime.language_model import open_bundle
+lm = open_bundle(sys.argv[1])
+text = lm.generate(["To be"])[0].text
+heavy = {"tensorflow", "keras", "onnx", "jax", "torch"} & set(sys.modules)
+print(json.dumps([text, "".join(lm.stream("To be")), sorted(heavy)]))
+"""
+
+
+@pytest.fixture
+def lm(bundle: Path) -> LanguageModel:
+    return open_bundle(bundle, num_threads=1)
+
+
+def test_generating_imports_nothing_heavy(bundle: Path) -> None:
+    command = [sys.executable, "-c", PROGRAM, str(bundle)]
+    root = Path(__file__).parents[2]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
+    text, streamed, heavy = json.loads(result.stdout)
+    assert heavy == []
+    assert text == streamed == open_bundle(bundle).generate(["To be"])[0].text
+
+
+def test_the_bundles_settings_hold(lm: LanguageModel) -> None:
+    assert lm.max_sequence_length == 48
+    assert len(lm.generate(["x"])[0].token_ids) == 12
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_ragged_prompts_give_the_same_as_one_by_one(lm: LanguageModel, temperature: float) -> None:
+    settings = {"max_new_tokens": 24, "temperature": temperature, "top_k": 40}
+    together = lm.generate(PROMPTS, GenerationConfig(**settings))
+    for number, prompt in enumerate(PROMPTS):
+        shifted = GenerationConfig(**settings, seed=number)
+        alone = lm.generate([prompt], shifted)[0]
+        assert alone.token_ids == together[number].token_ids
+        assert alone.text == together[number].text
+        np.testing.assert_allclose(alone.logprobs, together[number].logprobs, atol=1e-4)
+        assert "".join(lm.stream(prompt, shifted)) == alone.text
+
+
+def test_the_score_of_what_it_wrote_is_what_it_said(lm: LanguageModel) -> None:
+    written = lm.generate(PROMPTS, GenerationConfig(max_new_tokens=10))
+    scores = lm.score(PROMPTS, [generation.token_ids for generation in written])
+    for score, generation in zip(scores, written, strict=True):
+        assert score.is_greedy
+        assert score.logprob == pytest.approx(sum(generation.logprobs), abs=1e-3)
+
+
+def test_a_text_runs_up_to_the_context(lm: LanguageModel) -> None:
+    result = lm.generate(["x" * 40], GenerationConfig(max_new_tokens=100))[0]
+    assert len(result.token_ids) == 8
+    assert result.finish_reason == "length"
+
+
+def test_a_file_outside_the_bundle_is_refused(bundle: Path, tmp_path: Path) -> None:
+    path = bundle / artifacts.ONNX_MODEL
+    path.rename(tmp_path / "elsewhere.onnx")
+    path.symlink_to(tmp_path / "elsewhere.onnx")
+    with pytest.raises(KerasGPTError, match="outside the bundle; refused"):
+        open_bundle(bundle)
+
+
+def test_a_graph_of_another_vocabulary_is_refused(bundle: Path) -> None:
+    values = json.loads((bundle / artifacts.CONFIG).read_text())
+    (bundle / artifacts.CONFIG).write_text(json.dumps(values | {"vocab_size": 300}))
+    with pytest.raises(KerasGPTError, match=r"has 257 ids and config.json says 300"):
+        open_bundle(bundle)
+
+
+@pytest.mark.parametrize("name", [artifacts.ONNX_MODEL, artifacts.CONFIG])
+def test_a_missing_file_is_named(bundle: Path, name: str) -> None:
+    (bundle / name).unlink()
+    with pytest.raises(KerasGPTError, match=name):
+        open_bundle(bundle)

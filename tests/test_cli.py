@@ -1,0 +1,109 @@
+"""The command line: instant help, one sentence for every mistake, the right exit code."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import kerasgpt
+from kerasgpt import cli
+from kerasgpt.errors import KerasGPTError
+
+HEAVY = ("tensorflow", "keras", "onnx", "onnxruntime", "jax", "torch", "numpy", "matplotlib")
+
+
+def child(*command: str, **options) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, **options)
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Let `inspect` raise what a test gives."""
+
+    def install(error: BaseException) -> None:
+        def explode(_: str) -> None:
+            raise error
+
+        monkeypatch.setattr(cli, "resolve", explode)
+
+    return install
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["no-such-command"]])
+def test_help_imports_nothing_heavy(arguments):
+    report = f"import sys, json\nfrom kerasgpt.cli import main\nmain({arguments!r})\n"
+    report += f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
+    result = child("-c", report)
+    assert json.loads(result.stdout.splitlines()[-1]) == []
+
+
+def test_help_lists_every_command_in_the_order_of_a_projects_life(run):
+    outcome = run("--help")
+    assert outcome.code == 0
+    listed = [line.split()[0] for line in outcome.out.split("Commands:")[1].splitlines() if line.strip()]
+    assert listed == list(cli.COMMANDS)
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_explains_itself(run, name):
+    outcome = run(name, "--help")
+    assert outcome.code == 0
+    assert f"kerasgpt {name}" in outcome.out
+
+
+def test_the_version(run):
+    assert run("--version").out == f"kerasgpt, version {kerasgpt.__version__}\n"
+
+
+def test_python_m_kerasgpt_is_the_command_line():
+    result = child("-m", "kerasgpt", "--version")
+    assert result.stdout == f"kerasgpt, version {kerasgpt.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["genrate"], "no such command 'genrate': did you mean 'generate'?"),
+        (["xyzzy"], "no such command 'xyzzy': one of: train, tokenizer,"),
+        (["generate", "folder", "--promt", "x"], "--prompt"),
+        (["generate"], "Missing argument 'MODEL|RUN|BUNDLE'"),
+        (["inspect", "folder", "another"], "unexpected extra argument"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_exit_2(refuses, arguments, sentence):
+    assert sentence in refuses(*arguments, code=2)
+
+
+def test_a_failure_is_one_sentence_and_exit_1(refuses, failing):
+    failing(KerasGPTError("model: is damaged; copy it again"))
+    assert refuses("inspect", "model", code=1) == "kerasgpt: model: is damaged; copy it again\n"
+
+
+def test_an_error_nobody_foresaw_says_how_to_see_more(refuses, failing):
+    failing(RuntimeError("two\nlines"))
+    sentence = refuses("inspect", "model", code=1)
+    assert "RuntimeError: two" in sentence
+    assert "kerasgpt --debug" in sentence
+
+
+def test_debug_shows_the_traceback(run, failing):
+    failing(KerasGPTError("is damaged"))
+    with pytest.raises(KerasGPTError, match="is damaged"):
+        run("--debug", "inspect", "model")
+
+
+def test_interrupted_is_exit_130(run, failing):
+    failing(KeyboardInterrupt())
+    outcome = run("inspect", "model")
+    assert (outcome.code, outcome.out) == (130, "")
+    assert "interrupted" in outcome.err
+
+
+def test_a_reader_that_went_away_is_no_failure(model_folder):
+    """As `kerasgpt inspect FOLDER | head -0` does."""
+    command = [sys.executable, "-m", "kerasgpt", "inspect", str(model_folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait()) == ("", 0)
+    process.stderr.close()

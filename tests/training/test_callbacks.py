@@ -1,0 +1,112 @@
+"""What happens between steps, on a `fit` of a few steps."""
+
+import json
+
+import numpy as np
+import pytest
+
+from kerasgpt.data.pipeline import TokenDataset
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.tokenizer.training import learn
+from kerasgpt.training.callbacks import CountSteps, EvaluateAndKeepBest, LogLosses, SaveAndStop, kept_metrics
+from kerasgpt.training.interruption import Interruption
+from kerasgpt.training.journal import Journal, read_journal
+from kerasgpt.training.learner import make_learner
+from kerasgpt.training.progress import Progress
+from kerasgpt.training.resume import RunState
+
+IDS = np.arange(500) % 7
+
+
+@pytest.fixture
+def fit(recipe, tmp_path):
+    """Train on a cycle of seven ids; the result is the state, the journal and what was saved as best."""
+
+    def run(*settings, interruption=None, losses=None):
+        train = recipe(*settings).train
+        learner = make_learner(recipe(*settings), learn(["abc"], 257))
+        state, saved = RunState(), []
+        journal, progress = Journal(tmp_path / "metrics.jsonl"), Progress(train.steps, quiet=True)
+        evaluate = EvaluateAndKeepBest(
+            train,
+            state,
+            TokenDataset(IDS[:50], 16, 2, seed=None),
+            lambda loss: 2 * loss,
+            lambda model: saved.append(state.step),
+            lambda model: "sample",
+            journal,
+            progress,
+        )
+        if losses is not None:
+            learner.model.evaluate = lambda *args, **kwargs: {"nats": losses[state.step]}
+        stop = SaveAndStop(train, state, learner, interruption or Interruption(), tmp_path / "checkpoints")
+        callbacks = [CountSteps(train, state, learner), LogLosses(train, state, learner, journal, progress)]
+        batches = train.steps * train.accumulation_steps
+        data = TokenDataset(IDS, 16, 2, num_steps=batches)
+        learner.model.fit(data, verbose=0, shuffle=False, callbacks=[*callbacks, evaluate, stop])
+        return state, read_journal(journal.path), saved
+
+    return run
+
+
+def test_steps_are_logged_evaluated_and_counted(fit, tmp_path):
+    state, records, saved = fit("train.steps=5")
+    assert [record["step"] for record in records if "loss" in record] == [2, 4, 5]
+    assert [record["step"] for record in records if "validation_loss" in record] == [4, 5]
+    assert set(records[0]) == {"step", "loss", "learning_rate", "grad_norm", "tokens_per_second"}
+    assert all(
+        record["bits_per_byte"] == 2 * record["validation_loss"] for record in records if len(record) == 3
+    )
+    assert (state.step, state.is_over) == (5, True)
+    assert state.best_step == saved[-1]
+    assert 0 < state.evaluation_seconds < state.seconds
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == ["step-00000003", "step-00000005"]
+
+
+def test_a_logged_loss_is_the_mean_since_the_last_one_and_evaluations_do_not_disturb_it(fit):
+    _, each, _ = fit("train.log_every=1", "train.evaluate_every=100")
+    _, pairs, _ = fit("train.log_every=4", "train.evaluate_every=3")
+    losses = [record["loss"] for record in each if "loss" in record]
+    logged = [record["loss"] for record in pairs if "loss" in record]
+    assert logged == pytest.approx([np.mean(losses[:4]), np.mean(losses[4:])], rel=1e-5)
+
+
+def test_steps_count_updates_when_batches_are_accumulated(fit):
+    state, records, _ = fit("train.steps=4", "train.accumulation_steps=3", "train.log_every=1")
+    assert [record["step"] for record in records if "loss" in record] == [1, 2, 3, 4]
+    rates = [record["learning_rate"] for record in records if "loss" in record]
+    assert rates[1] > rates[0]
+    assert rates[3] < rates[2]
+    assert state.step == 4
+
+
+def test_training_stops_early_and_keeps_the_best(fit):
+    losses = {1: 3.0, 2: 2.0, 3: 2.5, 4: 2.4, 5: 1.0}
+    settings = ["train.evaluate_every=1", "train.early_stopping_patience=2"]
+    state, records, saved = fit(*settings, losses=losses)
+    assert (state.step, state.best_step, state.is_over) == (4, 2, True)
+    assert saved == [1, 2]
+    assert records[-1]["step"] == 4
+
+
+def test_a_wish_to_stop_saves_and_ends_after_the_step(fit, tmp_path):
+    state, _, _ = fit(interruption=Interruption(is_requested=True))
+    assert (state.step, state.is_over) == (1, False)
+    content = json.loads((tmp_path / "checkpoints" / "step-00000001" / "state.json").read_text())
+    assert content["step"] == 1
+
+
+def test_a_loss_that_is_no_number_stops_with_a_sentence(fit):
+    with pytest.raises(KerasGPTError, match="the loss is nan at step .*: try a learning rate below 1e"):
+        fit("train.learning_rate=1e30", "train.clip_norm=0", "train.warmup_steps=0", "train.log_every=1")
+
+
+def test_metrics_are_kept_through_an_evaluation(recipe):
+    model = make_learner(recipe(), learn(["abc"], 257)).model
+    ids = np.arange(32).reshape(2, 16)
+    model.train_on_batch(ids, ids)
+    before = model.get_metrics_result()
+    with kept_metrics(model):
+        model.evaluate(ids + 1, ids, verbose=0)
+    assert model.get_metrics_result() == before

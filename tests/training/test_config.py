@@ -1,0 +1,114 @@
+"""Recipes: every name checked, every type checked."""
+
+import os
+
+import pytest
+
+from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.training.config import Recipe
+
+TOML = """
+[data]
+paths = ["a.txt", "b.jsonl"]
+test_fraction = 0.1
+[model]
+preset = "gpt-nano"
+dropout = 0.2
+attention_dropout = 0
+[train]
+steps = 7
+learning_rate = 1
+jit_compile = true
+"""
+
+
+@pytest.fixture
+def toml(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text(TOML)
+    return path
+
+
+def test_a_file_and_settings_become_a_recipe(toml):
+    recipe = Recipe.from_toml(toml, ["train.steps=9", "model.num_layers = 3", "data.tokenizer=gpt2"])
+    assert recipe.data.paths == ("a.txt", "b.jsonl")
+    assert (recipe.train.steps, recipe.train.learning_rate, recipe.train.jit_compile) == (9, 1.0, True)
+    assert isinstance(recipe.train.learning_rate, float)
+    assert recipe.data.tokenizer == "gpt2"
+    assert recipe.model.overrides() == {
+        "dropout": 0.2,
+        "embedding_dropout": 0.2,
+        "attention_dropout": 0.0,
+        "num_layers": 3,
+    }
+
+
+def test_a_recipe_written_out_reads_back_the_same(toml, tmp_path):
+    recipe = Recipe.from_toml(toml, ['data.paths=["quo\\"te.txt", "né.txt"]', 'train.sample_prompt="\\n"'])
+    (tmp_path / "again.toml").write_text(recipe.to_toml())
+    again = Recipe.from_toml(tmp_path / "again.toml")
+    assert again == recipe
+    assert again.difference(recipe) is None
+
+
+def test_resolving_settles_defaults_and_is_idempotent(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    recipe = Recipe.from_dict({"data": {"paths": "a.txt"}}).resolved()
+    assert recipe.data.paths == (os.path.join(os.getcwd(), "a.txt"),)
+    assert (recipe.model.preset, recipe.data.tokenizer) == ("gpt-mini", "learn")
+    assert recipe.resolved() == recipe
+    assert Recipe.from_dict({"model": {"preset": "gpt2"}}).resolved().data.tokenizer == "gpt2"
+    begun = Recipe.from_dict({"model": {"init": "folder"}}).resolved()
+    assert begun.data.tokenizer == begun.model.init == os.path.join(os.getcwd(), "folder")
+
+
+def test_the_first_difference_is_named(toml):
+    assert Recipe.from_toml(toml).difference(Recipe.from_toml(toml, ["train.seed=5"])) == "train.seed"
+    assert (
+        Recipe.from_toml(toml).difference(Recipe.from_toml(toml, ["model.num_heads=4"])) == "model.num_heads"
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("train.step=3", "unknown setting 'train.step': did you mean 'train.steps'"),
+        ("trian.steps=3", "unknown section 'trian': did you mean 'train'"),
+        ("model.layers=3", "did you mean 'model.num_layers'"),
+        ("train.steps", "write it as section.key=value"),
+        ("steps=3", "write it as section.key=value"),
+        ("train.steps=many", "train.steps is 'many': it must be a whole number"),
+        ("train.steps=1.5", "it must be a whole number"),
+        ("train.steps=true", "it must be a whole number"),
+        ("train.learning_rate='a'", "it must be a number"),
+        ("train.jit_compile='on'", 'true, false or "auto"'),
+        ("data.paths=3", "it must be a list of texts"),
+        ("data.paths=[1]", "it must be a list of texts"),
+        ("data.errors=ignore", "unknown data.errors 'ignore'"),
+        ("data.split=tial", "did you mean 'tail'"),
+        ("data.test_fraction=1.5", "in \\[0, 1\\)"),
+        ("model.preset=gtp2", "did you mean 'gpt2'"),
+        ("train.precision=float16", "unknown precision 'float16'"),
+        ("train.steps=0", "at least 1"),
+        ("train.learning_rate=-1", "0 or more"),
+    ],
+)
+def test_wrong_settings_are_sentences(setting, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        Recipe.from_dict({}, [setting])
+
+
+def test_preset_and_init_exclude_each_other():
+    with pytest.raises(UsageError, match="the one or the other"):
+        Recipe.from_dict({}, ["model.preset=gpt2", "model.init=folder"])
+
+
+def test_unreadable_files_are_sentences(tmp_path):
+    with pytest.raises(KerasGPTError, match="cannot read"):
+        Recipe.from_toml(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("[train\n")
+    with pytest.raises(KerasGPTError, match="not valid TOML"):
+        Recipe.from_toml(tmp_path / "bad.toml")
+    (tmp_path / "flat.toml").write_text("steps = 3")
+    with pytest.raises(UsageError, match="unknown section 'steps'"):
+        Recipe.from_toml(tmp_path / "flat.toml")

@@ -1,0 +1,80 @@
+"""Models that follow the data."""
+
+import keras
+import numpy as np
+import pytest
+
+from kerasgpt.errors import UsageError
+from kerasgpt.tokenizer.bpe import Tokenizer
+from kerasgpt.tokenizer.training import learn
+from kerasgpt.training.config import ModelConfig, TrainConfig
+from kerasgpt.training.learner import make_learner, model_config, uses_xla
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return learn(["to be or not to be"] * 3, 260)
+
+
+def test_context_and_vocabulary_follow_the_data(tokenizer):
+    config = model_config(ModelConfig(preset="gpt-nano"), 48, tokenizer)
+    assert (config.max_sequence_length, config.vocabulary_size) == (48, 260)
+    assert config.eos_token_id == config.bos_token_id == tokenizer.end_of_text_id
+    assert (config.num_layers, config.hidden_dim) == (3, 48)
+
+
+def test_the_sizes_of_gpt2_keep_their_context():
+    config = model_config(ModelConfig(preset="gpt2"), 128, Tokenizer.from_preset("gpt2"))
+    assert config.num_parameters == 124_439_808
+
+
+def test_one_dropout_sets_all_three_rates_unless_named(tokenizer):
+    config = model_config(ModelConfig(fields={"dropout": 0.3, "attention_dropout": 0.0}), 8, tokenizer)
+    assert (config.dropout, config.embedding_dropout, config.attention_dropout) == (0.3, 0.3, 0.0)
+
+
+def test_what_does_not_fit_is_a_sentence(tokenizer):
+    with pytest.raises(UsageError, match="longer than the model's context of 4"):
+        model_config(ModelConfig(fields={"max_sequence_length": 4}), 8, tokenizer)
+    with pytest.raises(UsageError, match="has 260 ids and the model 100"):
+        model_config(ModelConfig(fields={"vocabulary_size": 100}), 8, tokenizer)
+
+
+def test_a_learner_starts_from_a_folder(recipe, tokenizer, tmp_path):
+    first = make_learner(recipe("train.seed=1"), tokenizer)
+    first.model.save_to_preset(tmp_path / "model")
+    folder = f"model.init={tmp_path / 'model'}"
+    settings = [folder, "model.dropout=0.0", "train.seed=2"]
+    base = recipe("train.seed=2").to_dict()
+    second = make_learner(type(recipe()).from_dict({**base, "model": {}}, settings), tokenizer)
+    assert second.model.config == first.model.config.replace(
+        dropout=0.0, embedding_dropout=0.0, attention_dropout=0.0
+    )
+    ids = np.array([[1, 2, 3]])
+    np.testing.assert_array_equal(first.model(ids), second.model(ids))
+
+
+def test_a_seed_gives_the_same_weights(recipe, tokenizer):
+    def weights(seed):
+        return make_learner(recipe(f"train.seed={seed}"), tokenizer).model.get_weights()
+
+    one, same, other = weights(1), weights(1), weights(2)
+    assert all((left == right).all() for left, right in zip(one, same, strict=True))
+    assert any((left != right).any() for left, right in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_keeps_weights_and_loss_in_float32(recipe, tokenizer, precision):
+    learner = make_learner(recipe(f"train.precision={precision}"), tokenizer)
+    assert {variable.dtype for variable in learner.model.trainable_variables} == {"float32"}
+    ids = np.arange(32).reshape(2, 16)
+    losses = [learner.model.train_on_batch(ids, ids, np.ones((2, 16)))[0] for _ in range(5)]
+    assert losses[-1] < losses[0]
+    assert float(learner.optimizer.gradient_norm) > 0
+    wrapped = isinstance(learner.model.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert wrapped == (precision == "mixed_float16")
+
+
+def test_xla_is_on_unless_told_otherwise():
+    assert uses_xla(TrainConfig())
+    assert not uses_xla(TrainConfig(jit_compile=False))

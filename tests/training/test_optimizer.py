@@ -1,0 +1,117 @@
+"""AdamW against numpy, on a GPT-2 whose batch repeats its ids."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasgpt.config import GPT2Config
+from kerasgpt.models.gpt2 import GPT2CausalLM
+from kerasgpt.training.config import TrainConfig
+from kerasgpt.training.losses import token_loss
+from kerasgpt.training.optimizer import learning_rate_schedule, make_optimizer, undecayed_variables
+
+IDS = np.array([[1, 1, 2, 1], [3, 1, 1, 1]], "int32")
+LABELS = np.array([[1, 2, 1, 1], [1, 1, 1, 2]], "int32")
+WEIGHTS = np.array([[1, 1, 1, 0], [1, 1, 0, 0]], "float32")
+
+
+def _model(tied=True):
+    keras.utils.set_random_seed(1)
+    config = GPT2Config(6, 4, 1, 2, 8, dropout=0, embedding_dropout=0, attention_dropout=0)
+    model = GPT2CausalLM(config.replace(tie_word_embeddings=tied))
+    model.build()
+    return model
+
+
+def _gradients(model):
+    with tf.GradientTape() as tape:
+        loss = token_loss()(LABELS, model(IDS, training=True), WEIGHTS)
+    values = [variable.value for variable in model.trainable_variables]
+    return [tf.convert_to_tensor(gradient).numpy() for gradient in tape.gradient(loss, values)]
+
+
+def _compiled(model, settings):
+    optimizer = make_optimizer(settings, model)
+    model.compile(optimizer, token_loss(), jit_compile=False)
+    return optimizer
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("clip_norm", [0.0, 0.05])
+def test_steps_equal_adamw_in_numpy_where_ids_repeat(tied, clip_norm):
+    settings = TrainConfig(steps=100, learning_rate=0.01, warmup_steps=0, clip_norm=clip_norm)
+    model = _model(tied)
+    optimizer = _compiled(model, settings)
+    undecayed = {id(variable) for variable in undecayed_variables(model)}
+    weights = [variable.numpy().astype("float64") for variable in model.trainable_variables]
+    means = [np.zeros_like(weight) for weight in weights]
+    squares = [np.zeros_like(weight) for weight in weights]
+    for step in (1, 2):
+        gradients = _gradients(model)
+        norm = np.sqrt(sum((gradient.astype("float64") ** 2).sum() for gradient in gradients))
+        model.train_on_batch(IDS, LABELS, WEIGHTS)
+        rate = 0.01 * (1 + np.cos(np.pi * (step - 1) / 100)) / 2
+        shrink = min(1, clip_norm / norm) if clip_norm else 1
+        for index, variable in enumerate(model.trainable_variables):
+            gradient = gradients[index] * shrink
+            means[index] = 0.9 * means[index] + 0.1 * gradient
+            squares[index] = 0.99 * squares[index] + 0.01 * gradient**2
+            if id(variable) not in undecayed:
+                weights[index] -= rate * 0.1 * weights[index]
+            # Kingma and Ba 2015, end of section 2: the order in which Keras adds epsilon.
+            step_size = rate * np.sqrt(1 - 0.99**step) / (1 - 0.9**step)
+            weights[index] -= step_size * means[index] / (np.sqrt(squares[index]) + 1e-7)
+            np.testing.assert_allclose(variable.numpy(), weights[index], atol=2e-5, err_msg=variable.path)
+        assert float(optimizer.gradient_norm) == pytest.approx(norm, rel=1e-4)
+
+
+def test_only_matrices_and_token_embeddings_decay():
+    model = _model()
+    undecayed = {id(variable) for variable in undecayed_variables(model)}
+    decayed = {v.path.split("/", 1)[1] for v in model.trainable_variables if id(v) not in undecayed}
+    assert {path.rsplit("/", 2)[-2] for path in decayed} == {
+        "token_embedding",
+        "qkv",
+        "output",
+        "expand",
+        "contract",
+    }
+    assert all(path.endswith(("kernel", "embeddings")) for path in decayed)
+
+
+def test_accumulated_batches_make_the_step_of_one_large_batch():
+    whole, parts = _model(), _model()
+    settings = {"steps": 50, "learning_rate": 0.01, "warmup_steps": 0}
+    one = _compiled(whole, TrainConfig(**settings))
+    two = _compiled(parts, TrainConfig(**settings, accumulation_steps=2))
+    weights = np.ones_like(WEIGHTS)
+    whole.train_on_batch(IDS, LABELS, weights)
+    for row in (slice(0, 1), slice(1, 2)):
+        parts.train_on_batch(IDS[row], LABELS[row], weights[row])
+    assert float(two.gradient_norm) == pytest.approx(float(one.gradient_norm), rel=1e-5)
+    for left, right in zip(whole.trainable_variables, parts.trainable_variables, strict=True):
+        np.testing.assert_allclose(left.numpy(), right.numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("accumulation_steps", [1, 4])
+def test_the_rate_rises_linearly_then_falls_as_a_cosine_whatever_is_accumulated(accumulation_steps):
+    settings = TrainConfig(
+        steps=110,
+        warmup_steps=10,
+        learning_rate=1.0,
+        final_learning_rate=0.1,
+        accumulation_steps=accumulation_steps,
+    )
+    schedule = learning_rate_schedule(settings)
+    rates = [float(schedule(step * accumulation_steps)) for step in range(111)]
+    assert rates[0] == pytest.approx(1 / 11)
+    np.testing.assert_allclose(np.diff(rates[:11]), 1 / 11, rtol=1e-4)
+    assert rates[10] == pytest.approx(1.0)
+    assert rates[60] == pytest.approx(0.55)
+    assert rates[110] == pytest.approx(0.1)
+
+
+def test_a_schedule_without_warm_up_begins_at_the_top():
+    assert float(learning_rate_schedule(TrainConfig(steps=5, warmup_steps=0))(0)) == pytest.approx(1e-3)
+    assert float(learning_rate_schedule(TrainConfig(steps=1))(0)) == pytest.approx(1e-3)

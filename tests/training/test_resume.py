@@ -1,0 +1,76 @@
+"""Checkpoints: all variables, atomic, the last two."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.tokenizer.training import learn
+from kerasgpt.training.learner import make_learner
+from kerasgpt.training.resume import ARRAYS, RunState, restore_checkpoint, save_checkpoint
+
+IDS = np.arange(32, dtype="int32").reshape(2, 16)
+
+
+@pytest.fixture
+def make(recipe):
+    tokenizer = learn(["to be or not to be"] * 3, 260)
+    return lambda *settings: make_learner(recipe("model.dropout=0.2", *settings), tokenizer)
+
+
+def _train(learner, steps=1):
+    return [float(learner.model.train_on_batch(IDS, IDS, np.ones((2, 16)))[0]) for _ in range(steps)]
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_a_restored_learner_goes_on_exactly(make, tmp_path, precision):
+    settings = [f"train.precision={precision}", "train.accumulation_steps=2"]
+    first = make(*settings)
+    _train(first, 3)
+    state = RunState(step=3, seconds=1.5, train_loss=2.0, best_loss=2.0, best_step=2)
+    save_checkpoint(tmp_path, first, state)
+    second = make(*settings, "train.seed=9")
+    assert restore_checkpoint(tmp_path, second) == state
+    assert float(second.metric.result()) == float(first.metric.result())
+    assert _train(first, 3) == _train(second, 3)
+    for left, right in zip(first.model.get_weights(), second.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_only_the_last_two_are_kept_and_an_unreadable_one_is_passed_over(make, tmp_path):
+    learner = make()
+    for step in (1, 5, 10):
+        save_checkpoint(tmp_path, learner, RunState(step=step))
+    assert sorted(path.name for path in tmp_path.glob("*step-*")) == ["step-00000005", "step-00000010"]
+    newest = tmp_path / "step-00000010" / ARRAYS
+    newest.write_bytes(newest.read_bytes()[:100])
+    assert restore_checkpoint(tmp_path, learner).step == 5
+    (tmp_path / "step-00000005" / "state.json").write_text('{"steps": 3}')
+    with pytest.raises(KerasGPTError, match="step-00000010: cannot read this checkpoint"):
+        restore_checkpoint(tmp_path, learner)
+
+
+def test_without_a_checkpoint_a_run_starts_fresh(make, tmp_path):
+    assert restore_checkpoint(tmp_path / "none", make()) == RunState()
+
+
+def test_a_checkpoint_of_another_model_is_refused_and_changes_nothing(make, tmp_path):
+    save_checkpoint(tmp_path, make(), RunState(step=1))
+    other = make("model.hidden_dim=8")
+    before = other.model.get_weights()
+    with pytest.raises(KerasGPTError, match="of another model"):
+        restore_checkpoint(tmp_path, other)
+    for left, right in zip(before, other.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_the_state_knows_the_best():
+    state = RunState(step=1)
+    losses = {1: 3.0, 2: 2.0, 3: 2.5, 4: 2.0, 5: float("nan"), 6: 1.0}
+    best = []
+    for state.step, loss in losses.items():
+        best.append(state.note_validation(loss))
+    assert best == [True, True, False, False, False, True]
+    assert (state.best_step, state.best_loss, state.evaluations_since_best) == (6, 1.0, 0)
+    assert dataclasses.replace(state, seconds=9, evaluation_seconds=2).training_seconds == 7

@@ -1,0 +1,164 @@
+"""Whole runs, small: what they leave, how they go on, what they refuse."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from kerasgpt import artifacts
+from kerasgpt.engines import load
+from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.tasks import language_modeling
+from kerasgpt.training.callbacks import LogLosses
+from kerasgpt.training.interruption import InterruptedRunError
+from kerasgpt.training.journal import read_journal
+from kerasgpt.training.train import Run, train
+
+
+def _weights(run):
+    return load_file(run / artifacts.RUN_MODEL / artifacts.WEIGHTS)
+
+
+def _without_speed(run):
+    records = read_journal(run / artifacts.RUN_METRICS)
+    return [{k: v for k, v in record.items() if k != "tokens_per_second"} for record in records]
+
+
+@pytest.fixture
+def interrupt_at(monkeypatch):
+    """Press Ctrl-C, as it were, while a step is being logged."""
+
+    def arrange(wanted):
+        original = LogLosses.on_train_batch_end
+
+        def on_train_batch_end(self, batch, logs=None):
+            if self.first_step + batch + 1 == wanted:
+                signal.raise_signal(signal.SIGINT)
+            original(self, batch, logs)
+
+        monkeypatch.setattr(LogLosses, "on_train_batch_end", on_train_batch_end)
+
+    return arrange
+
+
+def test_a_run_leaves_its_folder_and_the_best_model(recipe, tmp_path, corpus):
+    run = train(recipe("data.test_fraction=0.1"), tmp_path / "run", quiet=True)
+    names = {path.name for path in run.folder.iterdir()}
+    assert names == {"metrics.jsonl", "summary.json", "loss.png", "config.toml", "model", "checkpoints"}
+    assert run.summary == json.loads((run.folder / "summary.json").read_text())
+    assert run.summary["tokens_seen"] == 8 * 2 * 16
+    total = sum(run.summary[f"{part}_bytes"] for part in ("train", "validation", "test"))
+    assert total == len(corpus.read_bytes())
+    lm = load(run.folder)
+    tail = corpus.read_bytes()[-run.summary["test_bytes"] :].decode()
+    again = language_modeling.evaluate(lm, tail)["bits_per_byte"]
+    assert run.summary["test_bits_per_byte"] == pytest.approx(again)
+    assert run.summary["validation_loss"] == min(
+        record["validation_loss"] for record in _without_speed(run.folder) if "validation_loss" in record
+    )
+    assert lm.generate(["to be"])[0].text
+
+
+@pytest.mark.parametrize("stop", [3, 5])
+def test_a_resumed_run_equals_one_never_stopped(recipe, tmp_path, interrupt_at, stop):
+    settings = ["model.dropout=0.2", "train.log_every=4", "train.evaluate_every=2"]
+    whole = train(recipe(*settings), tmp_path / "whole", quiet=True)
+    interrupt_at(stop)
+    with pytest.raises(InterruptedRunError, match=f"stopped at step {stop} of 8.*--resume --out"):
+        train(recipe(*settings), tmp_path / "parts", quiet=True)
+    parts = train(recipe(*settings), tmp_path / "parts", resume=True, quiet=True)
+    assert _without_speed(parts.folder) == _without_speed(whole.folder)
+    for name, array in _weights(whole.folder).items():
+        np.testing.assert_array_equal(array, _weights(parts.folder)[name], err_msg=name)
+
+
+def test_resuming_a_finished_run_returns_it_and_changes_nothing(recipe, tmp_path):
+    run = train(recipe(), tmp_path / "run", resume=True, quiet=True)
+    before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")}
+    assert train(recipe(), tmp_path / "run", resume=True, quiet=True) == run == Run.read(run.folder)
+    assert {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")} == before
+
+
+def test_a_run_is_never_overwritten_and_never_goes_on_under_other_settings(recipe, tmp_path):
+    train(recipe("train.steps=2"), tmp_path / "run", quiet=True)
+    with pytest.raises(UsageError, match="holds a run already: go on with it by --resume"):
+        train(recipe("train.steps=2"), tmp_path / "run")
+    with pytest.raises(UsageError, match=r"begun with another train\.steps"):
+        train(recipe("train.steps=3"), tmp_path / "run", resume=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    with pytest.raises(UsageError, match="other things in it"):
+        train(recipe(), tmp_path / "mine", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (["train.sequence_length=100000"], "one window takes 100001: give more text"),
+        (["data.paths=['none.txt']"], "none.txt: cannot read"),
+        (["data.tokenizer=nowhere"], "no tokenizer.json"),
+        (["model.max_sequence_length=4"], "longer than the model's context of 4"),
+    ],
+)
+def test_a_run_that_cannot_begin_leaves_nothing(recipe, tmp_path, settings, sentence):
+    with pytest.raises(KerasGPTError, match=sentence):
+        train(recipe(*settings), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_a_validation_part_the_last_model_is_kept(recipe, tmp_path):
+    run = train(recipe("data.validation_fraction=0"), tmp_path / "run", quiet=True)
+    assert run.summary["best_step"] == 8
+    assert "validation_loss" not in run.summary
+    assert load(run.folder).generate(["to"])
+
+
+def test_nothing_of_validation_and_test_is_learned_from(recipe, tmp_path, corpus):
+    settings = ["data.test_fraction=0.2", "data.tokenizer=learn"]
+    first = train(recipe(*settings), tmp_path / "first", quiet=True)
+    start = first.summary["train_bytes"]
+    data = corpus.read_bytes()
+    corpus.write_bytes(data[:start] + b"\n" + b"Z" * (len(data) - start - 1))
+    second = train(recipe(*settings, "train.evaluate_every=8"), tmp_path / "second", quiet=True)
+    last_of_first = train(
+        recipe(*settings, "data.paths=" + repr(str(corpus))), tmp_path / "third", quiet=True
+    )
+    for name in ("tokenizer.json", "vocab.json", "merges.txt"):
+        texts = {(run.model_folder / name).read_text() for run in (first, second, last_of_first)}
+        assert len(texts) == 1
+    losses = [[r["loss"] for r in _without_speed(run.folder) if "loss" in r] for run in (first, second)]
+    assert losses[0] == losses[1]
+
+
+JAX = """
+import json, sys
+from kerasgpt.training.config import Recipe
+from kerasgpt.training.train import train
+train(Recipe.from_toml(sys.argv[1]), sys.argv[2], quiet=True)
+print(json.dumps(sorted({name.split(".")[0] for name in sys.modules} & {"tensorflow", "jax"})))
+"""
+
+
+@pytest.mark.slow
+def test_jax_trains_with_the_same_losses_and_without_tensorflow(recipe, tmp_path):
+    first = train(recipe("train.steps=1"), tmp_path / "first", quiet=True)
+    table = {**recipe().to_dict(), "model": {"init": str(first.model_folder), "dropout": 0.0}}
+    same = type(recipe()).from_dict(table, ["train.jit_compile=true"])
+    on_tensorflow = train(same, tmp_path / "tensorflow", quiet=True)
+    (tmp_path / "recipe.toml").write_text(same.to_toml())
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", JAX, str(tmp_path / "recipe.toml"), str(tmp_path / "jax")]
+    child = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert child.returncode == 0, child.stderr
+    assert json.loads(child.stdout) == ["jax"]
+    for left, right in zip(
+        _without_speed(on_tensorflow.folder), _without_speed(tmp_path / "jax"), strict=True
+    ):
+        assert left == pytest.approx(right, abs=1e-4)
+    for name, array in _weights(on_tensorflow.folder).items():
+        np.testing.assert_allclose(array, _weights(tmp_path / "jax")[name], atol=1e-3, err_msg=name)
