@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from kerasgpt.artifacts import RUN_CONFIG
-from kerasgpt.errors import MissingExtraError, require
+from kerasgpt.errors import MissingExtraError
+from kerasgpt.extras import require
 
 BACKENDS = {"tensorflow": "train", "jax": "jax"}
 """What Keras runs on, and the extra that brings it."""
