@@ -2,8 +2,8 @@
 
     python examples/03_few_lines_of_onnx.py [BUNDLE]
 
-A second, and half a minute more without BUNDLE: 02_export.py then makes one. Expect the very text that
-`kerasgpt generate BUNDLE --prompt ROMEO: --max-new-tokens 64` prints, here as a Python string.
+A second; without BUNDLE half a minute more, in which 02_export.py makes one. Expect the very text that
+`kerasgpt generate BUNDLE --prompt ROMEO:` prints, here as a Python string.
 """
 
 import json
@@ -17,8 +17,9 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 
-def generate(bundle: Path, prompt: str, max_new_tokens: int) -> str:
+def generate(bundle: Path, prompt: str) -> str:
     config = json.loads((bundle / "config.json").read_text())
+    max_new_tokens = json.loads((bundle / "generation_config.json").read_text())["max_new_tokens"]
     tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
     session = onnxruntime.InferenceSession(bundle / "onnx" / "model.onnx")
 
@@ -51,4 +52,4 @@ if __name__ == "__main__":
             script = Path(__file__).with_name("02_export.py")
             subprocess.run([sys.executable, script, temporary], check=True)
         given = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(temporary) / "bundle"
-        print(repr(generate(given, "ROMEO:", 64)))
+        print(repr(generate(given, "ROMEO:")))

@@ -1,15 +1,14 @@
 """A GPT-2 as an ONNX graph, written node by node: one file for optimum, ORT GenAI and transformers.js.
 
-Standard operators only, so that every runtime runs it; 27 nodes a layer, which ONNX Runtime fuses
-further when it loads the file. No TensorFlow, Keras or torch is involved.
+Standard operators only, so that every runtime runs it: 26 nodes a layer (27 with silu), which ONNX
+Runtime fuses further when it loads the file. No TensorFlow, Keras or torch is involved.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import onnx
@@ -17,16 +16,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from kerasgpt.artifacts import past_name, present_name
-from kerasgpt.atomic import atomic_file
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import KerasGPTError
+from kerasgpt.export import onnx_file
 from kerasgpt.version import __version__
 
 OPSET: Final = 20
 IR_VERSION: Final = 10
 MASKED: Final = -1e9  # finite: a position that may see nothing gets numbers without meaning, not NaN
-LARGEST_FILE: Final = 2**31 - 2**24  # protobuf stops at 2 GiB; the nodes need a little of it
-ALIGNMENT: Final = 4096  # so that a runtime can map a tensor's pages
 
 # The dimensions that vary, spelled as optimum spells them.
 BATCH, NEW, PAST = "batch_size", "sequence_length", "past_sequence_length"
@@ -50,7 +47,7 @@ def write_onnx(
     weights: Weights,
     path: str | os.PathLike[str],
     *,
-    largest_file: int = LARGEST_FILE,
+    largest_file: int = onnx_file.LARGEST_FILE,
 ) -> None:
     """Write a model as an ONNX file.
 
@@ -69,22 +66,10 @@ def write_onnx(
     Raises:
         KerasGPTError: a weight is missing or has another shape; the disk is full. No file is changed.
     """
-    target = Path(path)
     tensors = _checked(config, weights)
     graph = _Graph()
     _build(graph, config)
-    external = sum(array.nbytes for array in tensors.values()) > largest_file
-    data_path = target.with_name(target.name + "_data")
-    if external:
-        with atomic_file(data_path) as temporary, temporary.open("wb") as file:
-            initializers = [_external(file, data_path.name, *item) for item in tensors.items()]
-    else:
-        initializers = [_tensor(name, array) for name, array in tensors.items()]
-    model = _model(config, graph, initializers)
-    with atomic_file(target) as temporary:
-        temporary.write_bytes(model.SerializeToString())
-    if not external:
-        data_path.unlink(missing_ok=True)  # of a larger model that lay here before
+    onnx_file.save(_model(config, graph), tensors, path, largest_file=largest_file)
 
 
 class _Graph:
@@ -108,7 +93,7 @@ class _Graph:
 
     def constant(self, name: str, value: Any, dtype: type[np.generic] = np.int64) -> str:
         """Add a small constant once, and return its name."""
-        self.constants.setdefault(name, _tensor(name, np.array(value, dtype)))
+        self.constants.setdefault(name, onnx_file.tensor(name, np.array(value, dtype)))
         return name
 
     def linear(self, value: str, prefix: str) -> str:
@@ -200,8 +185,8 @@ def _head(graph: _Graph, config: GPT2Config, hidden: str) -> None:
     graph.add("Reshape", logits, shape, output="logits")  # (B, T, V)
 
 
-def _model(config: GPT2Config, graph: _Graph, initializers: list[onnx.TensorProto]) -> onnx.ModelProto:
-    """Put nodes, weights, inputs and outputs together."""
+def _model(config: GPT2Config, graph: _Graph) -> onnx.ModelProto:
+    """Put nodes, constants, inputs and outputs together; the weights come with the file."""
 
     def caches(name: Any, columns: str) -> list[onnx.ValueInfoProto]:
         shape = [BATCH, config.num_heads, columns, config.head_dim]
@@ -221,7 +206,7 @@ def _model(config: GPT2Config, graph: _Graph, initializers: list[onnx.TensorProt
         "gpt2",
         inputs + caches(past_name, PAST),
         [logits, *caches(present_name, ALL)],
-        [*initializers, *graph.constants.values()],
+        list(graph.constants.values()),
     )
     return helper.make_model(
         body,
@@ -275,22 +260,3 @@ def _checked(config: GPT2Config, weights: Weights) -> dict[str, NDArray[np.float
             )
         tensors[name] = np.ascontiguousarray(weights[name], np.float32)
     return tensors
-
-
-def _tensor(name: str, array: NDArray[Any]) -> onnx.TensorProto:
-    tensor: onnx.TensorProto = helper.make_tensor(
-        name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape, array.tobytes(), raw=True
-    )
-    return tensor
-
-
-def _external(file: BinaryIO, location: str, name: str, array: NDArray[np.float32]) -> onnx.TensorProto:
-    """Append an array to the data file, and describe where it lies."""
-    file.seek(-file.tell() % ALIGNMENT, os.SEEK_CUR)
-    tensor = onnx.TensorProto(
-        name=name, data_type=TensorProto.FLOAT, dims=array.shape, data_location=TensorProto.EXTERNAL
-    )
-    for key, value in (("location", location), ("offset", file.tell()), ("length", array.nbytes)):
-        tensor.external_data.add(key=key, value=str(value))
-    array.tofile(file)
-    return tensor

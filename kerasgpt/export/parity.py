@@ -235,34 +235,27 @@ def cached_logit_error(model: StepModel, reference: Reference, full_logits: Logi
     """The same, all rows in one batch: the prompts read at once, then token by token as written."""
     width = int(reference.prompt_lengths.max())
     state, logits = model.prefill(reference.ids[:, :width], reference.prompt_lengths)
+    rows, position = np.arange(len(reference.ids)), reference.prompt_lengths - 1
     worst = 0.0
-    rows = np.arange(len(reference.ids))
-    position = reference.prompt_lengths - 1
     while True:
-        alive = position < reference.lengths
-        at = np.minimum(position, reference.lengths - 1)
-        worst = max(worst, _row_error(logits, reference, full_logits, rows, at, alive))
-        position = position + 1
-        if np.isnan(worst) or (position >= reference.lengths).all():
+        worst = float(np.maximum(worst, _error_at(logits, reference, full_logits, rows, position)))
+        running = np.flatnonzero(position + 1 < reference.lengths[rows])
+        if not running.size:
             return worst
-        following = reference.ids[rows, np.minimum(position, reference.lengths - 1)]
-        state, logits = model.step(state, following)
+        if running.size < rows.size:
+            state, rows, position = model.reorder(state, running), rows[running], position[running]
+        position = position + 1
+        state, logits = model.step(state, reference.ids[rows, position])
 
 
-def _row_error(
-    logits: Logits,
-    reference: Reference,
-    full_logits: Logits | None,
-    rows: Ids,
-    at: Ids,
-    alive: NDArray[np.bool_],
+def _error_at(
+    logits: Logits, reference: Reference, full_logits: Logits | None, rows: Ids, position: Ids
 ) -> float:
+    """Largest difference of logits (R, V) from the reference's at one position of each of R rows."""
     if full_logits is None:
-        chosen = np.take_along_axis(logits, reference.top_ids[rows, at], axis=-1)
-        difference = chosen - reference.top_logits[rows, at]
-    else:
-        difference = logits - full_logits[rows, at]
-    return float(np.abs(difference[alive]).max())
+        chosen = np.take_along_axis(logits, reference.top_ids[rows, position], axis=-1)
+        return float(np.abs(chosen - reference.top_logits[rows, position]).max())
+    return float(np.abs(logits - full_logits[rows, position]).max())
 
 
 def logit_problems(error: float, how: str = "") -> list[str]:

@@ -143,8 +143,8 @@ def main(arguments: list[str]) -> int:
     full_logits = np.load(rest[0], mmap_mode="r", allow_pickle=False) if rest else None
     try:
         parity = compare(engine, Path(folder), full_logits)
-    except KerasGPTError as error:
-        print(error, file=sys.stderr)
+    except Exception as error:  # whatever it is, the parent tells it in one sentence
+        print(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}", file=sys.stderr)
         return 1
     print(json.dumps(asdict(parity)))
     return 0

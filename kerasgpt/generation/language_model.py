@@ -70,8 +70,9 @@ class StepLanguageModel:
             One Generation a prompt, in their order; the same alone or among others.
 
         Raises:
-            UsageError: an id is not in the vocabulary.
+            UsageError: an id is not in the vocabulary, or `prompts` is one text and no list.
         """
+        _refuse_text(prompts)
         chosen = settings or self.settings
         rows = [self._fitted(prompt, chosen) for prompt in prompts]
         seeds = seeds_of_rows(chosen.seed, len(rows))
@@ -131,6 +132,8 @@ class StepLanguageModel:
             UsageError: the lists differ in length, an id is not in the vocabulary, or a continuation
                 is longer than the context.
         """
+        _refuse_text(prompts)
+        _refuse_text(continuations)
         if len(prompts) != len(continuations):
             raise UsageError(
                 f"{len(prompts)} prompts and {len(continuations)} continuations: give one of each a pair"
@@ -236,6 +239,12 @@ class _Continuation:
             finish_reason=reason,
             logprobs=[token.logprob for token in self._tokens],
         )
+
+
+def _refuse_text(prompts: Sequence[Prompt]) -> None:
+    # A text is a sequence too: of its characters, each a prompt, which nobody means.
+    if isinstance(prompts, str):
+        raise UsageError(f"a list of prompts is needed, and this is one text: write [{prompts[:20]!r}]")
 
 
 def _score(logits: Logits, ids: Sequence[int]) -> Score:

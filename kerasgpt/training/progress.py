@@ -29,7 +29,8 @@ class Progress:
         self.num_steps = num_steps
         self.console = console or Console(stderr=True, quiet=quiet)
         self._facts: dict[str, str] = {}
-        self._first_step, self._began = first_step, time.monotonic()
+        self._first_step = first_step
+        self._began: float | None = None
         self._last_line = -PLAIN_LINE_SECONDS
         columns = (
             rich.progress.BarColumn(bar_width=20),
@@ -40,7 +41,6 @@ class Progress:
         self._task = self._bar.add_task("compiling ...", total=num_steps, completed=first_step)
 
     def __enter__(self) -> Self:
-        self._began = time.monotonic()
         if self.console.is_terminal:
             self._bar.start()
         return self
@@ -57,6 +57,8 @@ class Progress:
     def step(self, step: int, **facts: float) -> None:
         """Show where training stands; facts are remembered until given anew."""
         self._remember(facts)
+        if self._began is None:  # the clock starts once the model is compiled
+            self._first_step, self._began = step, time.monotonic()
         line = self._line(step)
         if self.console.is_terminal:
             self._bar.update(self._task, completed=step, description=line)
@@ -87,7 +89,7 @@ class Progress:
 
     def _time_left(self, step: int) -> str:
         done = step - self._first_step
-        if done < 1:
+        if self._began is None or done < 1:
             return "-:-- left"
         seconds = round((time.monotonic() - self._began) / done * (self.num_steps - step))
         return f"{seconds // 60}:{seconds % 60:02d} left"

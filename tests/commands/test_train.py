@@ -88,7 +88,7 @@ def test_what_is_not_installed_is_named_with_the_command_that_installs_it(argume
 @pytest.mark.slow
 def test_ctrl_c_stops_cleanly_and_resume_goes_on(arguments, tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "kerasgpt", *arguments(train__steps=4000)]
+    command = [sys.executable, "-m", "kerasgpt", *arguments(train__steps=800)]
     metrics = tmp_path / "run" / "metrics.jsonl"
     child = subprocess.Popen(
         command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -101,10 +101,10 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(arguments, tmp_path):
     assert child.returncode == 130, said
     assert "kerasgpt train --resume --out" in said
     stopped = json.loads(metrics.read_text().splitlines()[-1])["step"]
-    assert 0 < stopped < 4000
+    assert 0 < stopped < 800
     resume = [sys.executable, "-m", "kerasgpt", "train", "--resume", "--out", str(tmp_path / "run")]
     child = subprocess.run(resume, env=environment, capture_output=True, text=True, check=False)
     assert child.returncode == 0, child.stderr
-    assert json.loads(child.stdout)["steps"] == 4000
+    assert json.loads(child.stdout)["steps"] == 800
     steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
-    assert sorted(set(steps)) == list(range(1, 4001))
+    assert sorted(set(steps)) == list(range(1, 801))

@@ -144,6 +144,13 @@ def test_ids_out_of_range_are_refused(lm, index: int) -> None:
         lm.stream([index])
 
 
+def test_one_text_in_place_of_a_list_is_refused(lm) -> None:
+    with pytest.raises(UsageError, match=r"a list of prompts is needed, .* write \['hello'\]"):
+        lm.generate("hello")
+    with pytest.raises(UsageError, match="a list of prompts"):
+        lm.score(["x"], "y")
+
+
 def test_a_tokenizer_of_another_model_is_refused(rule_model, byte_tokenizer) -> None:
     with pytest.raises(UsageError, match="257 ids and the model 100"):
         StepLanguageModel(rule_model(lambda ids: np.zeros(100), vocabulary_size=100), byte_tokenizer)

@@ -124,13 +124,9 @@ def test_nothing_of_validation_and_test_is_learned_from(recipe, tmp_path, corpus
     start = first.summary["train_bytes"]
     data = corpus.read_bytes()
     corpus.write_bytes(data[:start] + b"\n" + b"Z" * (len(data) - start - 1))
-    second = train(recipe(*settings, "train.evaluate_every=8"), tmp_path / "second", quiet=True)
-    last_of_first = train(
-        recipe(*settings, "data.paths=" + repr(str(corpus))), tmp_path / "third", quiet=True
-    )
+    second = train(recipe(*settings), tmp_path / "second", quiet=True)
     for name in ("tokenizer.json", "vocab.json", "merges.txt"):
-        texts = {(run.model_folder / name).read_text() for run in (first, second, last_of_first)}
-        assert len(texts) == 1
+        assert (first.model_folder / name).read_text() == (second.model_folder / name).read_text()
     losses = [[r["loss"] for r in _without_speed(run.folder) if "loss" in r] for run in (first, second)]
     assert losses[0] == losses[1]
 
