@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerasgpt.artifacts import ONNX_MODEL, SAVED_MODEL, WEIGHTS, folder_kind, model_folder
-from kerasgpt.errors import KerasGPTError, UsageError, require, unknown_name
+from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
+from kerasgpt.extras import require
 
 if TYPE_CHECKING:
     from kerasgpt.protocols import LanguageModel

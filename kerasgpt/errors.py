@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 from collections.abc import Iterable
-from types import ModuleType
 
 
 class KerasGPTError(Exception):
@@ -42,24 +40,3 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f" did you mean '{nearest[0]}'?" if nearest else ""
     return UsageError(f"unknown {kind} '{name}':{hint} Known: {', '.join(names)}")
-
-
-def require(module: str, extra: str, purpose: str) -> ModuleType:
-    """Import an optional dependency, or say in one sentence how to install it.
-
-    Args:
-        module: the module to import, such as ``"tensorflow"``.
-        extra: the extra of this package that brings it.
-        purpose: what it is needed for, such as ``"training"``.
-
-    Raises:
-        MissingExtraError: the module is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        if error.name and error.name.split(".")[0] != module.split(".")[0]:
-            raise  # it is installed, and broken in some other way: let that be seen
-        raise MissingExtraError(
-            f"{purpose} needs {module}, which is not installed: pip install 'kerasgpt[{extra}]'"
-        ) from error

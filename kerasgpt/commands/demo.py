@@ -15,7 +15,8 @@ import click
 from kerasgpt import artifacts
 from kerasgpt.config import read_json
 from kerasgpt.engines import resolve
-from kerasgpt.errors import KerasGPTError, require
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.extras import require
 
 PROMPT = "ROMEO:\n"
 ENGINES = ("keras", "onnx", "saved_model")

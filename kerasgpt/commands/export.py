@@ -6,7 +6,8 @@ import click
 
 from kerasgpt.artifacts import FORMATS
 from kerasgpt.engines import resolve
-from kerasgpt.errors import require, unknown_name
+from kerasgpt.errors import unknown_name
+from kerasgpt.extras import require
 
 
 @click.command("export")

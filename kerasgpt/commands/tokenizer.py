@@ -19,16 +19,25 @@ def command() -> None:
 
 
 @command.command("train")
-@click.option("--data", "paths", multiple=True, required=True, help="Text or JSON-lines file; repeatable.")
+@click.option(
+    "--data", "paths", multiple=True, required=True, metavar="PATH...", help="Text or .jsonl files."
+)
+@click.argument("more_paths", nargs=-1, metavar="")
 @click.option("--vocabulary-size", type=int, required=True, help="Ids, 256 bytes and <|endoftext|> included.")
 @click.option("--min-frequency", type=click.IntRange(1), default=2, help="A rarer pair is not merged.")
 @click.option("--errors", type=click.Choice(["strict", "replace"]), default="strict", help="On bad UTF-8.")
 @click.option("--out", required=True, help="Folder to write, in Hugging Face form.")
 def train(
-    paths: tuple[str, ...], vocabulary_size: int, min_frequency: int, errors: ErrorHandling, out: str
+    paths: tuple[str, ...],
+    more_paths: tuple[str, ...],
+    vocabulary_size: int,
+    min_frequency: int,
+    errors: ErrorHandling,
+    out: str,
 ) -> None:
     """Learn a vocabulary from files, read as a stream."""
-    tokenizer = learn(read_documents(paths, errors), vocabulary_size, minimum_frequency=min_frequency)
+    texts = read_documents((*paths, *more_paths), errors)
+    tokenizer = learn(texts, vocabulary_size, minimum_frequency=min_frequency)
     tokenizer.save_to_preset(out)
     click.echo(f"{out}: {tokenizer.vocabulary_size} ids, {len(tokenizer.merges)} merges", err=True)
 

@@ -9,14 +9,16 @@ from typing import Any
 import click
 
 from kerasgpt.artifacts import RUN_CONFIG
-from kerasgpt.errors import MissingExtraError, require
+from kerasgpt.errors import MissingExtraError, UsageError
+from kerasgpt.extras import require
 
 BACKENDS = {"tensorflow": "train", "jax": "jax"}
 """What Keras runs on, and the extra that brings it."""
 
 
 @click.command("train")
-@click.option("--data", "paths", multiple=True, help="Text or .jsonl file; may be given several times.")
+@click.option("--data", "paths", multiple=True, metavar="PATH...", help="Text or .jsonl files.")
+@click.argument("more_paths", nargs=-1, metavar="")
 @click.option("--out", required=True, help="Folder of the run.")
 @click.option("--preset", help="Size of a new model, such as gpt-nano or gpt2.  [default: gpt-mini]")
 @click.option("--init", help="Model folder whose weights to start from.")
@@ -29,6 +31,8 @@ def command(
     config: str | None,
     settings: tuple[str, ...],
     resume: bool,
+    paths: tuple[str, ...],
+    more_paths: tuple[str, ...],
     **given: Any,
 ) -> None:
     """Learn a vocabulary and a model from text; keep the best model in the run's folder model/.
@@ -36,11 +40,13 @@ def command(
     Settings come from the recipe (--config), then the options, then --set. With --resume and no recipe
     they are those the run was begun with. Interrupted by Ctrl-C, a run saves itself first.
     """
+    if more_paths and not paths:
+        raise UsageError(f"'{more_paths[0]}' belongs to no option: name files to train on by --data")
     _require_keras()
     from kerasgpt.training.config import Recipe
     from kerasgpt.training.train import train
 
-    overrides = [*_as_settings(**given), *settings]
+    overrides = [*_as_settings((*paths, *more_paths), **given), *settings]
     begun = Path(out) / RUN_CONFIG
     if config is None and resume and begun.is_file():
         config = str(begun)

@@ -1,0 +1,55 @@
+"""Optional dependencies: imported when needed, quietly, or one sentence says how to install them."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+from kerasgpt.errors import MissingExtraError
+
+
+def require(module: str, extra: str, purpose: str) -> ModuleType:
+    """Import an optional dependency, or say in one sentence how to install it.
+
+    Args:
+        module: the module to import, such as ``"tensorflow"``.
+        extra: the extra of this package that brings it.
+        purpose: what it is needed for, such as ``"training"``.
+
+    Raises:
+        MissingExtraError: the module is not installed.
+    """
+    try:
+        with _native_messages_silenced():
+            return importlib.import_module(module)
+    except ImportError as error:
+        if error.name and error.name.split(".")[0] != module.split(".")[0]:
+            raise  # it is installed, and broken in some other way: let that be seen
+        raise MissingExtraError(
+            f"{purpose} needs {module}, which is not installed: pip install 'kerasgpt[{extra}]'"
+        ) from error
+
+
+@contextmanager
+def _native_messages_silenced() -> Iterator[None]:
+    """Keep TensorFlow's C++ side from greeting the user: it writes before it reads its log level.
+
+    Set TF_CPP_MIN_LOG_LEVEL to 0, 1 or 2 to see its messages.
+    """
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") < "3":
+        yield
+        return
+    sys.stderr.flush()
+    saved = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)

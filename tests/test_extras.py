@@ -1,0 +1,34 @@
+"""A missing extra is one sentence; a broken one shows itself; a found one makes no noise."""
+
+import subprocess
+import sys
+
+import pytest
+
+from kerasgpt.errors import MissingExtraError
+from kerasgpt.extras import require
+
+
+def test_a_missing_module_names_the_extra():
+    with pytest.raises(
+        MissingExtraError, match=r"training needs nonesuch, .* pip install 'kerasgpt\[train\]'"
+    ):
+        require("nonesuch", "train", "training")
+
+
+def test_a_module_broken_inside_is_not_called_missing(tmp_path, monkeypatch):
+    (tmp_path / "broken_inside.py").write_text("import nonesuch_dependency")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportError, match="nonesuch_dependency") as caught:
+        require("broken_inside", "train", "training")
+    assert not isinstance(caught.value, MissingExtraError)
+
+
+@pytest.mark.parametrize(("level", "noise"), [("3", ""), ("0", "native message\n")])
+def test_native_messages_are_silenced_unless_asked_for(tmp_path, level, noise):
+    (tmp_path / "noisy.py").write_text("import os; os.write(2, b'native message\\n')")
+    code = "from kerasgpt.extras import require; require('noisy', 'train', 'training')"
+    environment = {"PYTHONPATH": f"{tmp_path}:{':'.join(sys.path)}", "TF_CPP_MIN_LOG_LEVEL": level}
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert result.stderr == noise
