@@ -135,3 +135,12 @@ def test_the_reading_order_names_files_of_about_that_length():
     assert len(rows) == 8
     for path, said in rows:
         assert len((ROOT / path).read_text().splitlines()) == pytest.approx(int(said), rel=0.15), path
+
+
+def test_the_floors_shown_are_the_floors_enforced():
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    enforced = parser["importlinter:contract:floors"]["layers"].strip().splitlines()
+    rooms = [floor.replace("(serving) | ", "") for floor in enforced]  # in brackets: not there yet
+    shown = next(block for block in blocks("", (ROOT / "ARCHITECTURE.md").read_text()) if "cli\n" in block)
+    assert [re.split(r"\s{2,}", line)[0] for line in shown.splitlines()] == rooms
