@@ -3,6 +3,7 @@
 import configparser
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 import kerasgpt
 from kerasgpt.cli import main
+from kerasgpt.config import GPT2Config
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -144,3 +146,16 @@ def test_the_floors_shown_are_the_floors_enforced():
     rooms = [floor.replace("(serving) | ", "") for floor in enforced]  # in brackets: not there yet
     shown = next(block for block in blocks("", (ROOT / "ARCHITECTURE.md").read_text()) if "cli\n" in block)
     assert [re.split(r"\s{2,}", line)[0] for line in shown.splitlines()] == rooms
+
+
+def test_the_demo_is_described_as_its_recipe_has_it():
+    recipe = tomllib.loads((ROOT / "kerasgpt" / "assets" / "demo.toml").read_text())
+    sizes = {
+        "vocabulary_size": recipe["data"]["vocabulary_size"],
+        "max_sequence_length": recipe["train"]["sequence_length"],
+    }
+    config = GPT2Config(**sizes, **recipe["model"])
+    assert f"{config.num_parameters / 1e6:.1f} million parameters" in README
+    assert f"{config.vocabulary_size:,} pieces" in README
+    assert f"{recipe['train']['steps']:,} steps" in README
+    assert (recipe["data"]["validation_fraction"], recipe["data"]["test_fraction"]) == (0.05, 0.1)
