@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 import kerasgpt
+from kerasgpt.artifacts import FORMATS
 from kerasgpt.cli import main
 from kerasgpt.config import GPT2Config
+from kerasgpt.engines import PRECISIONS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -159,3 +161,13 @@ def test_the_demo_is_described_as_its_recipe_has_it():
     assert f"{config.vocabulary_size:,} pieces" in README
     assert f"{recipe['train']['steps']:,} steps" in README
     assert (recipe["data"]["validation_fraction"], recipe["data"]["test_fraction"]) == (0.05, 0.1)
+
+
+@pytest.mark.parametrize("path", (ROOT / "export" / "recipes").glob("*.toml"), ids=lambda path: path.name)
+def test_the_workshops_recipes_name_what_exists(path):
+    plan = tomllib.loads(path.read_text())
+    assert set(plan) == {"recipe", "data", "run", "formats", "precisions", "out"}
+    assert all((ROOT / name).is_file() for name in [plan["recipe"], *plan["data"]])
+    assert set(plan["formats"]) <= set(FORMATS)
+    assert set(plan["precisions"]) <= set(PRECISIONS)
+    assert f"| {path.stem} |" in (ROOT / "export" / "README.md").read_text()
