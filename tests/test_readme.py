@@ -163,7 +163,10 @@ def test_the_demo_is_described_as_its_recipe_has_it():
     assert (recipe["data"]["validation_fraction"], recipe["data"]["test_fraction"]) == (0.05, 0.1)
 
 
-@pytest.mark.parametrize("path", (ROOT / "export" / "recipes").glob("*.toml"), ids=lambda path: path.name)
+RECIPES = sorted((ROOT / "export" / "recipes").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
 def test_the_workshops_recipes_name_what_exists(path):
     plan = tomllib.loads(path.read_text())
     assert set(plan) == {"recipe", "data", "run", "formats", "precisions", "out"}
