@@ -1,21 +1,77 @@
-"""THE name table: a model's variables by the names their arrays have in a Hugging Face checkpoint."""
+"""THE name table: what each weight of a GPT-2 is called in every checkpoint format, and in our model."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from kerasgpt.checkpoints.stored import StoredArray
+from kerasgpt.config import GPT2Config
 from kerasgpt.errors import KerasGPTError
 
 if TYPE_CHECKING:
     from kerasgpt.models.gpt2 import GPT2CausalLM
 
 HEAD = "lm_head.weight"
+
+
+class Weight(NamedTuple):
+    """A row of the table: one weight, by its name in each format.
+
+    Attributes:
+        huggingface: the canonical name, as in model.safetensors.
+        axes: of the canonical array, in the letters of `_sizes`.
+        openai: in OpenAI's TensorFlow checkpoint.
+        tensorflow: in the tf_model.h5 of transformers v4.
+        keras_hub: in a KerasHub preset's model.weights.h5; ``*`` stands for query, key and value apart.
+    """
+
+    huggingface: str
+    axes: str
+    openai: str
+    tensorflow: str
+    keras_hub: str
+
+
+# What a layer's two arrays are called: by Hugging Face, OpenAI and transformers' TensorFlow models.
+_NORM = (("weight", "g", "gamma"), ("bias", "b", "beta"))
+_DENSE = (("weight", "w", "weight"), ("bias", "b", "bias"))
+
+
+def _layer(
+    name: str, kind: tuple[tuple[str, str, str], ...], axes: tuple[str, str], keras_hub: str
+) -> list[Weight]:
+    path = name.replace(".", "/")
+    return [
+        Weight(
+            f"{name}.{ours}", sizes, f"{path}/{openai}", f"{path}/{tensorflow}", f"{keras_hub}/vars/{number}"
+        )
+        for number, ((ours, openai, tensorflow), sizes) in enumerate(zip(kind, axes, strict=True))
+    ]
+
+
+_TRANSFORMER = Weight("transformer.", "", "model/", "", "")
+_BLOCK = Weight("h.{layer}.", "", "h{layer}/", "h_._{layer}/", "transformer_decoder{_layer}/")
+_EMBEDDINGS = (
+    Weight("wte.weight", "VD", "wte", "wte/weight", "reversible_embedding/vars/0"),
+    Weight("wpe.weight", "PD", "wpe", "wpe/weight", "position_embedding/vars/0"),
+)
+_BLOCK_LAYERS = (
+    *_layer("ln_1", _NORM, ("D", "D"), "_self_attention_layer_norm"),
+    *_layer("attn.c_attn", _DENSE, ("DQ", "Q"), "_self_attention_layer/*_dense"),
+    *_layer("attn.c_proj", _DENSE, ("DD", "D"), "_self_attention_layer/output_dense"),
+    *_layer("ln_2", _NORM, ("D", "D"), "_feedforward_layer_norm"),
+    *_layer("mlp.c_fc", _DENSE, ("DF", "F"), "_feedforward_intermediate_dense"),
+    *_layer("mlp.c_proj", _DENSE, ("FD", "D"), "_feedforward_output_dense"),
+)
+_FINAL = _layer("ln_f", _NORM, ("D", "D"), "layer_normalization")
+_HEAD = Weight(HEAD, "VD", "", "", "")  # an untied head is Hugging Face's alone
 
 # Causal masks that old versions of transformers saved with the weights.
 _STRAY_BUFFER = re.compile(r"h\.\d+\.attn\.(masked_)?bias$")
@@ -25,46 +81,100 @@ _STRAY_BUFFER = re.compile(r"h\.\d+\.attn\.(masked_)?bias$")
 _TRANSPOSED = frozenset({HEAD})
 
 
-def variables_by_name(model: GPT2CausalLM) -> dict[str, Any]:
-    """List every variable of a GPT-2 under its checkpoint name, in reading order."""
-    model.build()
-    embedding = model.backbone.embedding
-    table = {
-        "transformer.wte.weight": embedding.token_embedding.embeddings,
-        "transformer.wpe.weight": embedding.position_embedding.embeddings,
+def weights(config: GPT2Config) -> list[Weight]:
+    """The table's rows for a model of this configuration, in reading order.
+
+    >>> rows = weights(GPT2Config.from_preset("gpt2"))
+    >>> len(rows), rows[4].huggingface, rows[4].openai
+    (148, 'transformer.h.0.attn.c_attn.weight', 'model/h0/attn/c_attn/w')
+    """
+    rows = [*_EMBEDDINGS]
+    for layer in range(config.num_layers):
+        # Keras numbers layers of one class from the second on.
+        numbers = {"layer": layer, "_layer": f"_{layer}" if layer else ""}
+        block = Weight(*(column.format(**numbers) for column in _BLOCK))
+        rows += [_under(block, row) for row in _BLOCK_LAYERS]
+    rows = [_under(_TRANSFORMER, row) for row in (*rows, *_FINAL)]
+    return rows if config.tie_word_embeddings else [*rows, _HEAD]
+
+
+def _under(prefix: Weight, row: Weight) -> Weight:
+    return Weight(*(before + name for before, name in zip(prefix, row, strict=True)))
+
+
+def shapes_by_name(config: GPT2Config) -> dict[str, tuple[int, ...]]:
+    """The shape of each array of a checkpoint, by its canonical name."""
+    sizes = _sizes(config)
+    return {row.huggingface: tuple(sizes[axis] for axis in row.axes) for row in weights(config)}
+
+
+def _sizes(config: GPT2Config) -> dict[str, int]:
+    """V vocabulary, P positions, D width, F feed-forward width, Q queries, keys and values together."""
+    return {
+        "V": config.vocabulary_size,
+        "P": config.max_sequence_length,
+        "D": config.hidden_dim,
+        "F": config.feed_forward_dim,
+        "Q": 3 * config.hidden_dim,
     }
+
+
+def variables_by_name(model: GPT2CausalLM) -> dict[str, Any]:
+    """List every variable of a GPT-2 under its canonical name, in reading order."""
+    return dict(_variables(model))
+
+
+def _variables(model: GPT2CausalLM) -> Iterator[tuple[str, Any]]:
+    """The same one by one; a layer is built when its turn comes, so that filling it can precede the next."""
+    embedding = model.backbone.embedding
+    _build(model, embedding)
+    yield "transformer.wte.weight", embedding.token_embedding.embeddings
+    yield "transformer.wpe.weight", embedding.position_embedding.embeddings
     for index, block in enumerate(model.backbone.blocks):
+        _build(model, block)
         prefix = f"transformer.h.{index}"
-        table |= _norm(f"{prefix}.ln_1", block.attention_norm)
-        table |= _dense(f"{prefix}.attn.c_attn", block.attention.qkv)
-        table |= _dense(f"{prefix}.attn.c_proj", block.attention.output_projection)
-        table |= _norm(f"{prefix}.ln_2", block.feed_forward_norm)
-        table |= _dense(f"{prefix}.mlp.c_fc", block.feed_forward.expand)
-        table |= _dense(f"{prefix}.mlp.c_proj", block.feed_forward.contract)
-    table |= _norm("transformer.ln_f", model.backbone.final_norm)
+        yield from _norm(f"{prefix}.ln_1", block.attention_norm)
+        yield from _dense(f"{prefix}.attn.c_attn", block.attention.qkv)
+        yield from _dense(f"{prefix}.attn.c_proj", block.attention.output_projection)
+        yield from _norm(f"{prefix}.ln_2", block.feed_forward_norm)
+        yield from _dense(f"{prefix}.mlp.c_fc", block.feed_forward.expand)
+        yield from _dense(f"{prefix}.mlp.c_proj", block.feed_forward.contract)
+    model.build()
+    yield from _norm("transformer.ln_f", model.backbone.final_norm)
     if not model.config.tie_word_embeddings:
-        table[HEAD] = embedding.token_embedding.reverse_embeddings
-    return table
+        yield HEAD, embedding.token_embedding.reverse_embeddings
 
 
-def _norm(name: str, layer: Any) -> dict[str, Any]:
-    return {f"{name}.weight": layer.gamma, f"{name}.bias": layer.beta}
+def _build(model: GPT2CausalLM, layer: Any) -> None:
+    if not layer.built:
+        # In the scopes that model.build() would open: a variable's path is the same either way.
+        with keras.name_scope(model.name), keras.name_scope(model.backbone.name):
+            layer.build((None, None, model.config.hidden_dim))
 
 
-def _dense(name: str, layer: Any) -> dict[str, Any]:
-    return {f"{name}.weight": layer.kernel, f"{name}.bias": layer.bias}
+def _norm(name: str, layer: Any) -> Iterator[tuple[str, Any]]:
+    yield f"{name}.weight", layer.gamma
+    yield f"{name}.bias", layer.beta
+
+
+def _dense(name: str, layer: Any) -> Iterator[tuple[str, Any]]:
+    yield f"{name}.weight", layer.kernel
+    yield f"{name}.bias", layer.bias
 
 
 def named_arrays(model: GPT2CausalLM) -> dict[str, NDArray[np.float32]]:
     """Read a model's weights as float32 arrays in checkpoint form."""
     return {
         name: np.ascontiguousarray(_oriented(name, np.asarray(variable.numpy(), np.float32)))
-        for name, variable in variables_by_name(model).items()
+        for name, variable in _variables(model)
     }
 
 
-def assign_arrays(model: GPT2CausalLM, arrays: Mapping[str, NDArray[Any]], source: str) -> None:
+def assign_arrays(model: GPT2CausalLM, arrays: Mapping[str, NDArray[Any] | StoredArray], source: str) -> None:
     """Set a model's weights from arrays in checkpoint form, bare names (``h.0...``) included.
+
+    Names and shapes are checked before anything is changed. Arrays that still lie in their files are
+    read one at a time; a model not built yet is built layer by layer as they come.
 
     Args:
         model: the model to fill.
@@ -72,28 +182,59 @@ def assign_arrays(model: GPT2CausalLM, arrays: Mapping[str, NDArray[Any]], sourc
         source: where they come from, for the error's sentence.
 
     Raises:
-        KerasGPTError: an array is missing, left over, or of another shape; the model is unchanged.
+        KerasGPTError: an array is missing, left over, of another shape, unreadable, or not all finite.
     """
     given = canonical_names(arrays)
-    table = variables_by_name(model)
-    if HEAD not in table:
+    if model.config.tie_word_embeddings:
         given.pop(HEAD, None)  # a tied head, written out all the same
-    missing, extra = sorted(table.keys() - given.keys()), sorted(given.keys() - table.keys())
-    if missing or extra:
-        what = f"has no {missing[0]}" if missing else f"holds {extra[0]}, which this model has not"
-        raise KerasGPTError(f"{source}: {what} ({len(missing)} missing, {len(extra)} unexpected weights)")
-    values = {name: _oriented(name, given[name]) for name in table}
-    for name, variable in table.items():
-        if values[name].shape != tuple(variable.shape):
+    _check_names(given, model.config, source)
+    for name, shape in shapes_by_name(model.config).items():
+        if given[name].shape != shape:
             raise KerasGPTError(
-                f"{source}: {name} has shape {given[name].shape},"
-                f" config.json asks for {_oriented_shape(name, variable)}"
+                f"{source}: {_label(name, given[name])} has shape {given[name].shape},"
+                f" its configuration asks for {shape}"
             )
-    for name, variable in table.items():
-        variable.assign(keras.ops.convert_to_tensor(values[name].astype("float32")))
+    # A weight is read before its layer is built, so that the largest is copied while little else is there.
+    tensors = (_tensor(name, given[name], source) for name in shapes_by_name(model.config))
+    with _plain_start(model):
+        for tensor, (_, variable) in zip(tensors, _variables(model), strict=True):
+            variable.assign(tensor)
 
 
-def canonical_names(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+@contextmanager
+def _plain_start(model: GPT2CausalLM) -> Iterator[None]:
+    """Let the token embeddings begin as zeros: drawing them takes thrice their memory, for nothing here."""
+    layer = model.backbone.embedding.token_embedding
+    drawn, layer.embeddings_initializer = layer.embeddings_initializer, keras.initializers.Zeros()
+    try:
+        yield
+    finally:
+        layer.embeddings_initializer = drawn
+
+
+def _check_names(given: Mapping[str, Any], config: GPT2Config, source: str) -> None:
+    wanted = shapes_by_name(config)
+    missing, extra = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
+    if missing or extra:
+        unknown = f"holds {_label(extra[0], given[extra[0]])}, which this model has not" if extra else ""
+        what = f"has no {missing[0]}" if missing else unknown
+        raise KerasGPTError(f"{source}: {what} ({len(missing)} missing, {len(extra)} unexpected weights)")
+
+
+def _tensor(name: str, array: NDArray[Any] | StoredArray, source: str) -> Any:
+    """A weight as a float32 tensor in our orientation."""
+    numbers = np.asarray(array, dtype=np.float32)
+    if not np.isfinite([numbers.min(), numbers.max()]).all():  # a NaN is the least and the greatest
+        raise KerasGPTError(
+            f"{source}: {_label(name, array)} holds numbers that are not finite (NaN or infinity);"
+            f" take an earlier checkpoint, or copy this one again"
+        )
+    return keras.ops.convert_to_tensor(_oriented(name, numbers))
+
+
+def canonical_names(
+    arrays: Mapping[str, NDArray[Any] | StoredArray],
+) -> dict[str, NDArray[Any] | StoredArray]:
     """Give bare names their ``transformer.`` prefix, and drop stray mask buffers."""
     return {
         name if name == HEAD or name.startswith("transformer.") else f"transformer.{name}": array
@@ -102,10 +243,9 @@ def canonical_names(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any
     }
 
 
+def _label(name: str, array: NDArray[Any] | StoredArray) -> str:
+    return array.name if isinstance(array, StoredArray) else name
+
+
 def _oriented(name: str, array: NDArray[Any]) -> NDArray[Any]:
     return array.T if name in _TRANSPOSED else array
-
-
-def _oriented_shape(name: str, variable: Any) -> tuple[int, ...]:
-    shape = tuple(variable.shape)
-    return shape[::-1] if name in _TRANSPOSED else shape

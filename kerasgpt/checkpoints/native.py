@@ -6,20 +6,22 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ml_dtypes  # noqa: F401 - it teaches numpy the name bfloat16, which safetensors asks for
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from kerasgpt import artifacts
 from kerasgpt.atomic import atomic_file
 from kerasgpt.checkpoints.mapping import named_arrays
+from kerasgpt.checkpoints.stored import Arrays, StoredArray
 from kerasgpt.config import GenerationConfig, GPT2Config, read_json
 from kerasgpt.errors import KerasGPTError
 
 if TYPE_CHECKING:
     from kerasgpt.models.gpt2 import GPT2CausalLM
 
-Arrays = dict[str, NDArray[Any]]
+FLOATS = ("F64", "F32", "F16", "BF16")
 
 
 def read_folder(source: str | os.PathLike[str], weights: bool = True) -> tuple[GPT2Config, Arrays]:
@@ -30,7 +32,7 @@ def read_folder(source: str | os.PathLike[str], weights: bool = True) -> tuple[G
         weights: whether to read the arrays too.
 
     Returns:
-        The configuration, and the arrays by the names they have in the file.
+        The configuration, and the arrays by the names they have in the file, left there until asked for.
 
     Raises:
         KerasGPTError: a file is missing or damaged.
@@ -40,31 +42,57 @@ def read_folder(source: str | os.PathLike[str], weights: bool = True) -> tuple[G
 
 
 def read_weights(folder: str | os.PathLike[str]) -> Arrays:
-    """Read model.safetensors, or the shards that model.safetensors.index.json names.
+    """Open model.safetensors, or the shards that model.safetensors.index.json names.
 
     Raises:
         KerasGPTError: a file is missing, damaged, or outside the folder.
     """
     root = Path(folder)
     if (root / artifacts.WEIGHTS).is_file():
-        return _read_safetensors(root / artifacts.WEIGHTS)
+        return _open_safetensors(root / artifacts.WEIGHTS)
     index = root / artifacts.WEIGHTS_INDEX
     if not index.is_file():
         raise KerasGPTError(f"{root}: holds no {artifacts.WEIGHTS}; give a folder with a model's weights")
     arrays: Arrays = {}
-    for shard in sorted(set(read_json(index).get("weight_map", {}).values())):
-        if Path(shard).name != shard:
-            raise KerasGPTError(f"{index}: names '{shard}', a file outside the folder; refused")
-        arrays |= _read_safetensors(root / shard)
+    for shard in _shards(index):
+        arrays |= _open_safetensors(root / shard)
     return arrays
 
 
-def _read_safetensors(path: Path) -> Arrays:
+def _shards(index: Path) -> list[str]:
+    """The files an index names, each of them in its own folder."""
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise KerasGPTError(f"{index}: has no weight_map from tensors to files; copy it again")
+    shards = sorted({str(shard) for shard in weight_map.values()})
+    for shard in shards:
+        if Path(shard).name != shard or shard == "..":
+            raise KerasGPTError(f"{index}: names '{shard}', a file outside the folder; refused")
+        if not (index.parent / shard).is_file():
+            raise KerasGPTError(f"{index.parent / shard}: is missing, {index.name} names it; copy it too")
+    return shards
+
+
+def _open_safetensors(path: Path) -> Arrays:
+    """Map a file into memory and list its tensors; the library checks its header against its size."""
     try:
-        arrays: Arrays = load_file(path)
+        file: Any = safe_open(path, framework="np")
+        return {name: _stored(file, name, path) for name in file.keys()}  # noqa: SIM118 - no mapping
     except (OSError, SafetensorError) as error:
         raise KerasGPTError(f"{path}: cannot read the weights ({error}); copy or export it again") from error
-    return arrays
+
+
+def _stored(file: Any, name: str, path: Path) -> StoredArray:
+    view = file.get_slice(name)
+
+    def read() -> NDArray[Any]:
+        if view.get_dtype() not in FLOATS:
+            raise KerasGPTError(
+                f"{path}: {name} is stored as {view.get_dtype()}; give weights in {', '.join(FLOATS)}"
+            )
+        return file.get_tensor(name)
+
+    return StoredArray(name, tuple(view.get_shape()), read)
 
 
 def write_model(model: GPT2CausalLM, folder: str | os.PathLike[str]) -> None:

@@ -71,13 +71,11 @@ class GPT2(keras.Model):
         )
 
     def build(self, input_shape: Any = None) -> None:
-        """Make all weights; their shapes follow from the configuration alone."""
-        if self.embedding.built:
-            return
+        """Make all weights that are not made yet; their shapes follow from the configuration alone."""
         hidden_shape = (None, None, self.config.hidden_dim)
-        self.embedding.build()
-        for layer in (*self.blocks, self.final_norm):
-            layer.build(hidden_shape)
+        for layer in (self.embedding, *self.blocks, self.final_norm):
+            if not layer.built:
+                layer.build(hidden_shape)
         self.built: bool = True
 
     def call(
@@ -214,9 +212,9 @@ class GPT2CausalLM(keras.Model):
             raise unknown_name("preset or folder", str(source), PRESETS)
         config, arrays = resolve(CHECKPOINT_READER)(source, load_weights)
         model = cls(config.replace(**overrides))
-        model.build()
         if load_weights:
             resolve(CHECKPOINT_ASSIGNER)(model, arrays, str(source))
+        model.build()
         return model
 
     def save_to_preset(self, folder: str | os.PathLike[str]) -> None:

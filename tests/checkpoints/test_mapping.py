@@ -1,9 +1,23 @@
 """The name table covers every variable once, in Hugging Face's words."""
 
+import keras
+import numpy as np
+import pytest
 from safetensors.numpy import load_file
 
-from kerasgpt.checkpoints.mapping import named_arrays, variables_by_name
+from kerasgpt.checkpoints.mapping import (
+    assign_arrays,
+    named_arrays,
+    shapes_by_name,
+    variables_by_name,
+    weights,
+)
+from kerasgpt.checkpoints.stored import StoredArray
+from kerasgpt.config import GPT2Config
+from kerasgpt.errors import KerasGPTError
 from kerasgpt.models.gpt2 import GPT2CausalLM
+
+TINY = GPT2Config(vocabulary_size=7, max_sequence_length=5, num_layers=2, num_heads=1, hidden_dim=4)
 
 
 def test_the_table_names_every_variable_once(golden_folder):
@@ -20,3 +34,61 @@ def test_names_and_shapes_are_hugging_faces(golden_folder):
     assert {name: array.shape for name, array in ours.items()} == {
         name: array.shape for name, array in theirs.items()
     }
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_shapes_are_known_from_the_configuration_alone(tied):
+    config = TINY.replace(tie_word_embeddings=tied, intermediate_dim=6)
+    found = {name: array.shape for name, array in named_arrays(GPT2CausalLM(config)).items()}
+    assert found == shapes_by_name(config)
+    assert list(found) == list(shapes_by_name(config))
+    assert sum(np.prod(shape) for shape in found.values()) == config.num_parameters
+
+
+@pytest.mark.parametrize("column", ["huggingface", "openai", "tensorflow", "keras_hub"])
+def test_no_format_has_a_name_twice(column):
+    names = [getattr(row, column) for row in weights(TINY)]
+    assert len(set(names)) == len(names) == 2 + 2 * 12 + 2
+
+
+def test_a_model_filled_while_it_is_built_is_the_model_built_first():
+    """Weights, names and paths, and how it would begin if it were made anew."""
+    arrays = {name: np.full(shape, 0.5, "float32") for name, shape in shapes_by_name(TINY).items()}
+    built, fresh = GPT2CausalLM(TINY, name="m"), GPT2CausalLM(TINY, name="m")
+    built.build()
+    for model in (built, fresh):
+        assign_arrays(model, arrays, "memory")
+    paths = [[variable.path for variable in model.trainable_variables] for model in (built, fresh)]
+    assert paths[0] == paths[1]
+    assert all(np.array_equal(array, arrays[name]) for name, array in named_arrays(fresh).items())
+    start = fresh.backbone.embedding.token_embedding.embeddings_initializer
+    assert isinstance(start, keras.initializers.RandomNormal)
+
+
+def test_nothing_changes_where_names_or_shapes_are_wrong():
+    model = GPT2CausalLM(TINY)
+    before = named_arrays(model)
+    arrays = {name: array + 1 for name, array in before.items()}
+    arrays["transformer.ln_f.bias"] = StoredArray("final/beta", (5,), lambda: np.zeros(5))
+    with pytest.raises(KerasGPTError, match=r"memory: final/beta has shape \(5,\), .* asks for \(4,\)"):
+        assign_arrays(model, arrays, "memory")
+    arrays["transformer.h.2.ln_1.bias"] = arrays.pop("transformer.ln_f.bias")
+    with pytest.raises(KerasGPTError, match=r"has no transformer\.ln_f\.bias \(1 missing, 1 unexpected"):
+        assign_arrays(model, arrays, "memory")
+    assert all(np.array_equal(array, before[name]) for name, array in named_arrays(model).items())
+
+
+def test_weights_are_read_one_at_a_time():
+    """Each is read when the one before is in the model, and no reader keeps what it read."""
+    read = []
+
+    def stored(name, shape):
+        def numbers():
+            read.append(name)
+            return np.zeros(shape, "float32")
+
+        return StoredArray(name, shape, numbers)
+
+    arrays = {name: stored(name, shape) for name, shape in shapes_by_name(TINY).items()}
+    assign_arrays(GPT2CausalLM(TINY), arrays, "memory")
+    assert read == list(shapes_by_name(TINY))

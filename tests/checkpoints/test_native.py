@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.checkpoints.native import read_folder, read_weights, write_model
+from kerasgpt.checkpoints.stored import StoredArray
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.models.gpt2 import GPT2CausalLM
@@ -80,6 +82,43 @@ def test_an_untied_head_keeps_hugging_faces_orientation(tmp_path):
     assert np.array_equal(again(np.arange(5)[None]), model(np.arange(5)[None]))
 
 
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "float64"])
+def test_every_float_type_is_read_as_its_own_numbers(folder, kind):
+    def cast(arrays):
+        return {name: array.astype(np.dtype(kind)) for name, array in arrays.items()}
+
+    stored = load_file(rewritten(folder, cast) / "model.safetensors")
+    arrays = named_arrays(GPT2CausalLM.from_preset(folder))
+    for name, array in stored.items():
+        assert array.dtype.name == kind
+        assert np.array_equal(arrays[name], array.astype("float32"))
+
+
+def test_whole_numbers_are_no_weights(folder):
+    def rounded(arrays):
+        return arrays | {"transformer.ln_f.bias": np.zeros(arrays["transformer.ln_f.bias"].shape, "int8")}
+
+    with pytest.raises(KerasGPTError, match=r"model\.safetensors: transformer\.ln_f\.bias is stored as I8"):
+        GPT2CausalLM.from_preset(rewritten(folder, rounded))
+
+
+@pytest.mark.parametrize("damage", [np.nan, np.inf, -np.inf])
+def test_a_weight_that_is_not_finite_is_named(folder, damage):
+    def damaged(arrays):
+        arrays["transformer.h.1.attn.c_attn.weight"][3, 5] = damage
+        return arrays
+
+    with pytest.raises(
+        KerasGPTError, match=r"transformer\.h\.1\.attn\.c_attn\.weight holds numbers that are not"
+    ):
+        GPT2CausalLM.from_preset(rewritten(folder, damaged))
+
+
+def test_reading_a_folder_reads_no_weight_yet(folder):
+    _, arrays = read_folder(folder)
+    assert all(isinstance(array, StoredArray) for array in arrays.values())
+
+
 def test_overrides_reach_the_model(folder):
     assert GPT2CausalLM.from_preset(folder, dropout=0.3).backbone.blocks[0].attention.dropout == 0.3
 
@@ -97,20 +136,40 @@ def test_a_weight_of_the_wrong_shape_is_named(folder):
     def transposed(arrays):
         return arrays | {"transformer.wpe.weight": arrays["transformer.wpe.weight"][:-1].copy()}
 
-    with pytest.raises(KerasGPTError, match=r"transformer\.wpe\.weight has shape .* config\.json asks for"):
+    with pytest.raises(
+        KerasGPTError, match=r"transformer\.wpe\.weight has shape .* its configuration asks for"
+    ):
         GPT2CausalLM.from_preset(rewritten(folder, transposed))
 
 
-def test_a_truncated_file_is_refused(folder):
+@pytest.mark.parametrize("length", [0, 7, 8, 1000, -1])
+def test_wherever_a_file_is_cut_it_is_named(folder, length):
     path = folder / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:1000])
+    path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(KerasGPTError, match=r"model\.safetensors: cannot read the weights"):
         GPT2CausalLM.from_preset(folder)
 
 
-def test_a_shard_outside_the_folder_is_refused(folder):
+def test_a_missing_shard_is_named(folder):
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    weight_map = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises(KerasGPTError, match=r"model-00002-of-00002\.safetensors: is missing"):
+        GPT2CausalLM.from_preset(folder)
+
+
+@pytest.mark.parametrize("index", [{}, {"weight_map": []}, {"weight_map": {}}])
+def test_an_index_without_a_map_is_refused(folder, index):
     (folder / "model.safetensors").unlink()
-    index = {"weight_map": {"transformer.wte.weight": "../secret.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(KerasGPTError, match=r"index\.json: has no weight_map"):
+        GPT2CausalLM.from_preset(folder)
+
+
+@pytest.mark.parametrize("shard", ["../secret.safetensors", "/etc/passwd", "..", "a/../../b"])
+def test_a_shard_outside_the_folder_is_refused(folder, shard):
+    (folder / "model.safetensors").unlink()
+    index = {"weight_map": {"transformer.wte.weight": shard}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(KerasGPTError, match="outside the folder; refused"):
         GPT2CausalLM.from_preset(folder)
