@@ -16,6 +16,7 @@ from kerasgpt.version import __version__
 COMMANDS = {
     "train": ("kerasgpt.commands.train:command", "Learn a GPT-2 from text, or go on learning."),
     "tokenizer": ("kerasgpt.commands.tokenizer:command", "Learn a vocabulary; encode and decode text."),
+    "import": ("kerasgpt.commands.import_:command", "Turn a checkpoint of another form into a model."),
     "export": ("kerasgpt.commands.export:command", "Turn a model or run into one verified bundle."),
     "verify": ("kerasgpt.commands.verify:command", "Prove that a bundle is intact and in parity."),
     "generate": ("kerasgpt.commands.generate:command", "Continue prompts."),

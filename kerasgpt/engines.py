@@ -24,7 +24,7 @@ ENGINES = {
 PRECISIONS = ("fp32",)
 
 # What a model's from_preset and save_to_preset reach for; the checkpoints room lies above the models.
-CHECKPOINT_READER = "kerasgpt.checkpoints.native:read_folder"
+CHECKPOINT_READER = "kerasgpt.checkpoints.formats:read_checkpoint"
 CHECKPOINT_WRITER = "kerasgpt.checkpoints.native:write_model"
 CHECKPOINT_ASSIGNER = "kerasgpt.checkpoints.mapping:assign_arrays"
 

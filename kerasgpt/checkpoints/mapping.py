@@ -171,31 +171,16 @@ def named_arrays(model: GPT2CausalLM) -> dict[str, NDArray[np.float32]]:
 
 
 def assign_arrays(model: GPT2CausalLM, arrays: Mapping[str, NDArray[Any] | StoredArray], source: str) -> None:
-    """Set a model's weights from arrays in checkpoint form, bare names (``h.0...``) included.
+    """Set a model's weights from arrays in checkpoint form, see `checked_arrays`.
 
-    Names and shapes are checked before anything is changed. Arrays that still lie in their files are
-    read one at a time; a model not built yet is built layer by layer as they come.
-
-    Args:
-        model: the model to fill.
-        arrays: name -> array, of any float type.
-        source: where they come from, for the error's sentence.
+    A model not built yet is built layer by layer as they come.
 
     Raises:
         KerasGPTError: an array is missing, left over, of another shape, unreadable, or not all finite.
     """
-    given = canonical_names(arrays)
-    if model.config.tie_word_embeddings:
-        given.pop(HEAD, None)  # a tied head, written out all the same
-    _check_names(given, model.config, source)
-    for name, shape in shapes_by_name(model.config).items():
-        if given[name].shape != shape:
-            raise KerasGPTError(
-                f"{source}: {_label(name, given[name])} has shape {given[name].shape},"
-                f" its configuration asks for {shape}"
-            )
+    numbers = checked_arrays(arrays, model.config, source)
     # A weight is read before its layer is built, so that the largest is copied while little else is there.
-    tensors = (_tensor(name, given[name], source) for name in shapes_by_name(model.config))
+    tensors = (keras.ops.convert_to_tensor(_oriented(name, array)) for name, array in numbers)
     with _plain_start(model):
         for tensor, (_, variable) in zip(tensors, _variables(model), strict=True):
             variable.assign(tensor)
@@ -212,8 +197,37 @@ def _plain_start(model: GPT2CausalLM) -> Iterator[None]:
         layer.embeddings_initializer = drawn
 
 
-def _check_names(given: Mapping[str, Any], config: GPT2Config, source: str) -> None:
-    wanted = shapes_by_name(config)
+def checked_arrays(
+    arrays: Mapping[str, NDArray[Any] | StoredArray], config: GPT2Config, source: str
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Read a checkpoint's arrays one at a time as float32, by canonical name, in reading order.
+
+    All names and shapes are checked before the first is read; its numbers are checked as each is.
+
+    Args:
+        arrays: name -> array, of any float type; bare names (``h.0...``) included.
+        config: of the model they are to fit.
+        source: where they come from, for the error's sentence.
+
+    Raises:
+        KerasGPTError: an array is missing, left over, of another shape, unreadable, or not all finite.
+    """
+    given = canonical_names(arrays)
+    if config.tie_word_embeddings:
+        given.pop(HEAD, None)  # a tied head, written out all the same
+    shapes = shapes_by_name(config)
+    _check_names(given, shapes, source)
+    for name, shape in shapes.items():
+        if given[name].shape != shape:
+            raise KerasGPTError(
+                f"{source}: {_label(name, given[name])} has shape {given[name].shape},"
+                f" its configuration asks for {shape}"
+            )
+    for name in shapes:
+        yield name, _finite(name, given[name], source)
+
+
+def _check_names(given: Mapping[str, Any], wanted: Mapping[str, Any], source: str) -> None:
     missing, extra = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
     if missing or extra:
         unknown = f"holds {_label(extra[0], given[extra[0]])}, which this model has not" if extra else ""
@@ -221,15 +235,14 @@ def _check_names(given: Mapping[str, Any], config: GPT2Config, source: str) -> N
         raise KerasGPTError(f"{source}: {what} ({len(missing)} missing, {len(extra)} unexpected weights)")
 
 
-def _tensor(name: str, array: NDArray[Any] | StoredArray, source: str) -> Any:
-    """A weight as a float32 tensor in our orientation."""
+def _finite(name: str, array: NDArray[Any] | StoredArray, source: str) -> NDArray[np.float32]:
     numbers = np.asarray(array, dtype=np.float32)
     if not np.isfinite([numbers.min(), numbers.max()]).all():  # a NaN is the least and the greatest
         raise KerasGPTError(
             f"{source}: {_label(name, array)} holds numbers that are not finite (NaN or infinity);"
             f" take an earlier checkpoint, or copy this one again"
         )
-    return keras.ops.convert_to_tensor(_oriented(name, numbers))
+    return numbers
 
 
 def canonical_names(

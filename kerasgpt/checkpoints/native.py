@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ml_dtypes  # noqa: F401 - it teaches numpy the name bfloat16, which safetensors asks for
+import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -101,12 +103,23 @@ def write_model(model: GPT2CausalLM, folder: str | os.PathLike[str]) -> None:
     Raises:
         KerasGPTError: the folder cannot be written; files that were there are as before.
     """
+    write_arrays(model.config, named_arrays(model), folder)
+
+
+def write_arrays(
+    config: GPT2Config, arrays: Mapping[str, NDArray[np.float32]], folder: str | os.PathLike[str]
+) -> None:
+    """Write the same from the arrays of a model, by their canonical names.
+
+    Raises:
+        KerasGPTError: the folder cannot be written; files that were there are as before.
+    """
     root = Path(folder)
-    artifacts.write_json(root / artifacts.CONFIG, model.config.to_huggingface())
-    generation = GenerationConfig().to_huggingface(model.config)
-    artifacts.write_json(root / artifacts.GENERATION_CONFIG, generation)
+    artifacts.write_json(root / artifacts.CONFIG, config.to_huggingface())
+    artifacts.write_json(root / artifacts.GENERATION_CONFIG, GenerationConfig().to_huggingface(config))
     with atomic_file(root / artifacts.WEIGHTS) as temporary:
         try:
-            save_file(named_arrays(model), temporary, metadata={"format": "pt"})
+            contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+            save_file(contiguous, temporary, metadata={"format": "pt"})
         except SafetensorError as error:  # it wraps the operating system's error
             raise OSError(None, str(error)) from error

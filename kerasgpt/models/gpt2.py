@@ -192,28 +192,34 @@ class GPT2CausalLM(keras.Model):
         )
 
     @classmethod
-    def from_preset(cls, source: str | os.PathLike[str], load_weights: bool = True, **overrides: Any) -> Self:
-        """Make a model of a preset's size, or load one from a model folder, a run or a bundle.
+    def from_preset(
+        cls, source: str | os.PathLike[str] | keras.Model, load_weights: bool = True, **overrides: Any
+    ) -> Self:
+        """Make a model of a preset's size, or load one from a checkpoint.
 
         Args:
-            source: a folder; or the name of a preset, which gives its shape with fresh weights.
-            load_weights: whether to read a folder's weights, or start from fresh ones.
+            source: a model folder, a run or a bundle; a folder of OpenAI's, KerasHub's or transformers'
+                TensorFlow form; a KerasHub ``GPT2CausalLM``; or the name of a preset, which gives its
+                shape with fresh weights.
+            load_weights: whether to read the weights, or start from fresh ones.
             **overrides: fields of the configuration to change, such as ``dropout=0.2``.
 
         Raises:
-            UsageError: neither a folder nor a preset.
-            KerasGPTError: the folder's files cannot be read as a GPT-2 of that shape.
+            UsageError: neither a checkpoint nor a preset.
+            KerasGPTError: the files cannot be read as a GPT-2 of that shape.
         """
-        if str(source) in PRESETS and not os.path.isdir(source):
+        is_path = isinstance(source, str | os.PathLike)
+        if is_path and not os.path.exists(source):
+            if str(source) not in PRESETS:
+                raise unknown_name("preset or folder", str(source), PRESETS)
             model = cls(GPT2Config.from_preset(str(source), **overrides))
             model.build()
             return model
-        if not os.path.isdir(source):
-            raise unknown_name("preset or folder", str(source), PRESETS)
         config, arrays = resolve(CHECKPOINT_READER)(source, load_weights)
         model = cls(config.replace(**overrides))
         if load_weights:
-            resolve(CHECKPOINT_ASSIGNER)(model, arrays, str(source))
+            name = str(source) if is_path else type(source).__name__
+            resolve(CHECKPOINT_ASSIGNER)(model, arrays, name)
         model.build()
         return model
 

@@ -1,0 +1,50 @@
+"""HDF5 files as named arrays, each left in the file until it is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from kerasgpt.checkpoints.stored import Arrays, StoredArray
+from kerasgpt.errors import KerasGPTError
+
+
+def open_datasets(path: Path) -> Arrays:
+    """List the arrays of an HDF5 file by their paths in it; links to other files are not followed.
+
+    Raises:
+        KerasGPTError: the file is missing or damaged, or an array's numbers lie in another file.
+    """
+    arrays: Arrays = {}
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            if item.external or item.is_virtual:
+                raise KerasGPTError(f"{path}: {name} lies in another file; refused")
+            arrays[name] = _stored(item, name, path)
+
+    try:
+        h5py.File(path, "r").visititems(visit)
+    except (OSError, RuntimeError) as error:
+        raise KerasGPTError(f"{path}: cannot read ({error}); copy or export it again") from error
+    return arrays
+
+
+def _stored(dataset: Any, name: str, path: Path) -> StoredArray:
+    is_bfloat16 = dataset.attrs.get("dtype") == "bfloat16"  # Keras's mark; HDF5 has no such type
+
+    def read() -> NDArray[Any]:
+        if dataset.dtype.kind != "f" and not is_bfloat16:
+            raise KerasGPTError(f"{path}: {name} holds {dataset.dtype}; give weights of a float type")
+        try:
+            numbers = np.asarray(dataset[()])
+        except (OSError, RuntimeError) as error:
+            raise KerasGPTError(f"{path}: cannot read {name} ({error}); copy it again") from error
+        return numbers.view(ml_dtypes.bfloat16) if is_bfloat16 else numbers
+
+    return StoredArray(name, tuple(dataset.shape), read)

@@ -1,0 +1,51 @@
+"""The tf_model.h5 that transformers wrote for TensorFlow, up to its version 4."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kerasgpt import artifacts
+from kerasgpt.checkpoints.hdf5 import open_datasets
+from kerasgpt.checkpoints.mapping import weights as table
+from kerasgpt.checkpoints.stored import Arrays
+from kerasgpt.config import GPT2Config
+
+WEIGHTS = "tf_model.h5"
+
+
+def read_folder(source: str | os.PathLike[str], weights: bool = True) -> tuple[GPT2Config, Arrays]:
+    """Read config.json and tf_model.h5.
+
+    Args:
+        source: the folder.
+        weights: whether to read the arrays too.
+
+    Returns:
+        The configuration, and the arrays by their canonical names, left in the file until asked for.
+
+    Raises:
+        KerasGPTError: a file is missing or damaged.
+    """
+    config = artifacts.read_config(source)
+    return config, _canonical(open_datasets(Path(source) / WEIGHTS), config) if weights else {}
+
+
+def _canonical(stored: Arrays, config: GPT2Config) -> Arrays:
+    """Give the arrays their canonical names; their biases have a first axis of 1."""
+    rows = {row.tensorflow: row for row in table(config)}
+    arrays = {}
+    for name, array in stored.items():
+        row = rows.get(_short(name))
+        arrays[row.huggingface if row else name] = array.without_leading_one(len(row.axes)) if row else array
+    return arrays
+
+
+def _short(name: str) -> str:
+    """The name within the stack: what comes before it follows the class and the version that saved it.
+
+    >>> _short("transformer/tfgpt2lm_head_model/transformer/h_._0/attn/c_attn/weight:0")
+    'h_._0/attn/c_attn/weight'
+    """
+    short = name.rpartition("transformer/")[2].removesuffix(":0")
+    return short.replace("/embeddings", "/weight")  # wpe, and in later versions wte too

@@ -1,0 +1,61 @@
+"""``kerasgpt import``: a checkpoint of any format becomes a model folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kerasgpt.atomic import atomic_folder
+from kerasgpt.engines import resolve
+from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.extras import require
+from kerasgpt.tokenizer.bpe import Tokenizer
+
+if TYPE_CHECKING:
+    from kerasgpt.config import GPT2Config
+
+# Resolved when called: this room is heavy, and --help is instant.
+FORMATS = "kerasgpt.checkpoints.formats"
+
+
+@click.command("import")
+@click.argument("source", metavar="SOURCE")
+@click.option("--out", required=True, metavar="MODEL", help="Folder to write; it must not exist yet.")
+def command(source: str, out: str) -> None:
+    """Read a GPT-2 and write it as a model folder: the form of Hugging Face, in float32.
+
+    SOURCE is a Hugging Face folder, OpenAI's TensorFlow checkpoint (hparams.json, model.ckpt.*), a KerasHub
+    preset or a folder with transformers' tf_model.h5. A pickle (.bin, .pt) is not opened; you are told how
+    to convert it.
+    """
+    if Path(out).exists():
+        raise UsageError(f"{out}: exists already; choose another folder, or remove it first")
+    require("keras", "train", "importing")
+    found = resolve(f"{FORMATS}:find_format")(source)
+    config, stored = resolve(f"{FORMATS}:read_checkpoint")(source)
+    tokenizer, whose = _fitting(resolve(f"{FORMATS}:read_tokenizer")(source), config, source)
+    arrays = dict(resolve("kerasgpt.checkpoints.mapping:checked_arrays")(stored, config, source))
+    shape = f"{config.num_layers} layers, {config.num_parameters:,} parameters"
+    click.echo(f"{source}: {found.title}, {shape}\ntokenizer: {whose}", err=True)
+    with atomic_folder(out) as folder:
+        resolve("kerasgpt.checkpoints.native:write_arrays")(config, arrays, folder)
+        if tokenizer is not None:
+            tokenizer.save_to_preset(folder, max_sequence_length=config.max_sequence_length)
+    click.echo(out)
+
+
+def _fitting(tokenizer: Tokenizer | None, config: GPT2Config, source: str) -> tuple[Tokenizer | None, str]:
+    """The tokenizer to write, the source's own or else GPT-2's where it fits; and whose it is."""
+    if tokenizer is not None:
+        if tokenizer.vocabulary_size > config.vocabulary_size:
+            raise KerasGPTError(
+                f"{source}: its tokenizer has {tokenizer.vocabulary_size} ids, its model only"
+                f" {config.vocabulary_size}; give the two that belong together"
+            )
+        return tokenizer, f"its own, {tokenizer.vocabulary_size:,} ids"
+    packaged = Tokenizer.from_preset("gpt2")
+    if packaged.vocabulary_size == config.vocabulary_size:
+        return packaged, "none there; GPT-2's own is written, which has as many ids"
+    return None, f"none there, and none written: GPT-2's has not {config.vocabulary_size:,} ids; add yours"

@@ -1,0 +1,66 @@
+"""HDF5 files: read lazily, never beyond themselves, and one sentence for what is damaged."""
+
+import h5py
+import ml_dtypes
+import numpy as np
+import pytest
+
+from kerasgpt.checkpoints.hdf5 import open_datasets
+from kerasgpt.errors import KerasGPTError
+
+
+@pytest.fixture
+def path(tmp_path):
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["a/b"] = np.arange(6, dtype="float16").reshape(2, 3)
+        file.create_group("empty")
+    return tmp_path / "w.h5"
+
+
+def test_arrays_come_by_their_paths(path):
+    found = open_datasets(path)
+    assert list(found) == ["a/b"]
+    assert found["a/b"].shape == (2, 3)
+    assert np.asarray(found["a/b"]).tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_keras_bfloat16_is_read(path):
+    numbers = np.array([1.5, -3.25], ml_dtypes.bfloat16)
+    with h5py.File(path, "a") as file:
+        file.create_dataset("half", data=numbers).attrs["dtype"] = "bfloat16"
+    assert np.asarray(open_datasets(path)["half"], "float32").tolist() == [1.5, -3.25]
+
+
+@pytest.mark.parametrize("length", [0, 100, -1])
+def test_a_cut_file_is_named(path, length):
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(KerasGPTError, match=r"w\.h5: cannot read .*; copy or export it again"):
+        open_datasets(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(KerasGPTError, match=r"no\.h5: cannot read"):
+        open_datasets(tmp_path / "no.h5")
+
+
+def test_whole_numbers_are_no_weights(path):
+    with h5py.File(path, "a") as file:
+        file["ids"] = np.arange(3)
+    with pytest.raises(KerasGPTError, match=r"w\.h5: ids holds int64; give weights of a float type"):
+        np.asarray(open_datasets(path)["ids"])
+
+
+def test_links_to_other_files_are_not_followed(path, tmp_path):
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["x"] = np.zeros(2)
+    with h5py.File(path, "a") as file:
+        file["link"] = h5py.ExternalLink(str(tmp_path / "secret.h5"), "x")
+    assert list(open_datasets(path)) == ["a/b"]
+
+
+def test_numbers_kept_in_another_file_are_refused(path, tmp_path):
+    (tmp_path / "secret").write_bytes(bytes(16))
+    with h5py.File(path, "a") as file:
+        file.create_dataset("x", (4,), "float32", external=[(str(tmp_path / "secret"), 0, 16)])
+    with pytest.raises(KerasGPTError, match="x lies in another file; refused"):
+        open_datasets(path)

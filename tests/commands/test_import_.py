@@ -1,0 +1,149 @@
+"""`kerasgpt import`: any checkpoint becomes a model folder, bit for bit, or nothing and a sentence."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from kerasgpt.config import GPT2Config
+from kerasgpt.models.gpt2 import GPT2CausalLM
+from kerasgpt.tokenizer.bpe import Tokenizer
+
+DATA = ("config.json", "generation_config.json", "model.safetensors")
+TOKENIZER = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt"}
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "imported"
+
+
+def test_a_model_folder_comes_back_bit_for_bit(run, model_folder, out):
+    outcome = run("import", model_folder, "--out", out)
+    assert (outcome.code, outcome.out) == (0, f"{out}\n")
+    assert f"{model_folder}: a Hugging Face folder, 2 layers," in outcome.err
+    assert "tokenizer: its own, 300 ids" in outcome.err
+    before, after = (load_file(folder / "model.safetensors") for folder in (model_folder, out))
+    assert before.keys() == after.keys()
+    assert all(before[name].tobytes() == after[name].tobytes() for name in before)
+    for name in TOKENIZER | {"config.json"}:
+        assert (out / name).read_bytes() == (model_folder / name).read_bytes()
+    assert {path.name for path in out.iterdir()} == {*DATA, *TOKENIZER}
+
+
+def test_what_is_imported_writes_text(run, model_folder, out):
+    assert run("import", model_folder, "--out", out).code == 0
+    texts = [
+        run("generate", folder, "--prompt", "ROMEO:", "--engine", "keras", "--max-new-tokens", "5").out
+        for folder in (model_folder, out)
+    ]
+    assert texts[0] == texts[1] != ""
+
+
+def test_half_precision_becomes_the_same_numbers_in_float32(run, model_folder, tmp_path, out):
+    folder = shutil.copytree(model_folder, tmp_path / "half")
+    arrays = {
+        name: array.astype("float16") for name, array in load_file(folder / "model.safetensors").items()
+    }
+    save_file(arrays, folder / "model.safetensors")
+    assert run("import", folder, "--out", out).code == 0
+    found = load_file(out / "model.safetensors")
+    assert all(np.array_equal(found[name], array) for name, array in arrays.items())
+    assert {array.dtype.name for array in found.values()} == {"float32"}
+
+
+@pytest.fixture
+def without_tokenizer(model_folder, tmp_path):
+    folder = tmp_path / "bare"
+    folder.mkdir()
+    for name in DATA:
+        shutil.copy(model_folder / name, folder)
+    return folder
+
+
+def test_without_a_tokenizer_it_says_so(run, without_tokenizer, out):
+    outcome = run("import", without_tokenizer, "--out", out)
+    assert outcome.code == 0
+    assert "tokenizer: none there, and none written: GPT-2's has not 300 ids" in outcome.err
+    assert {path.name for path in out.iterdir()} == set(DATA)
+
+
+def test_gpt2s_own_tokenizer_is_written_where_it_fits(run, tmp_path, out):
+    config = GPT2Config(max_sequence_length=4, num_layers=1, num_heads=1, hidden_dim=2)
+    GPT2CausalLM(config).save_to_preset(tmp_path / "small")
+    outcome = run("import", tmp_path / "small", "--out", out)
+    assert "none there; GPT-2's own is written, which has as many ids" in outcome.err
+    assert Tokenizer.from_preset(out).encode("Hello world") == [15496, 995]
+
+
+def test_a_tokenizer_of_a_larger_model_is_refused(refuses, model_folder, tmp_path, out):
+    folder = shutil.copytree(model_folder, tmp_path / "wrong")
+    GPT2CausalLM(GPT2Config(260, 4, 1, 1, 4)).save_to_preset(folder)
+    sentence = run_refused(refuses, folder, out)
+    assert "its tokenizer has 300 ids, its model only 260" in sentence
+
+
+def run_refused(refuses, source, out) -> str:
+    """The last sentence of an import that fails and leaves nothing."""
+    sentence = refuses("import", source, "--out", out, code=1)
+    assert not out.exists()
+    assert not [path for path in out.parent.iterdir() if path.name.startswith(".")]
+    return sentence
+
+
+def test_what_is_there_is_not_overwritten(refuses, model_folder, out):
+    out.mkdir()
+    assert "imported: exists already" in refuses("import", model_folder, "--out", out, code=2)
+    assert not any(out.iterdir())
+
+
+def test_a_name_is_no_source(refuses, out):
+    """A preset has no weights to import."""
+    assert "gpt2: no such folder" in run_refused(refuses, "gpt2", out)
+
+
+def test_a_pickle_is_refused_with_the_way_out(refuses, without_tokenizer, out):
+    (without_tokenizer / "model.safetensors").rename(without_tokenizer / "pytorch_model.bin")
+    assert "weights_only=True" in run_refused(refuses, without_tokenizer, out)
+
+
+def test_another_model_is_refused(refuses, without_tokenizer, out):
+    path = without_tokenizer / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "llama"}))
+    assert "model_type is 'llama'" in run_refused(refuses, without_tokenizer, out)
+
+
+def test_a_missing_library_is_asked_for(refuses, without, model_folder, out):
+    without("keras")
+    sentence = run_refused(refuses, model_folder, out)
+    assert "importing needs keras, which is not installed: pip install 'kerasgpt[train]'" in sentence
+
+
+@pytest.mark.parametrize("damage", ["cut", "nan"])
+def test_damaged_weights_leave_nothing(run, without_tokenizer, out, damage):
+    path = without_tokenizer / "model.safetensors"
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-1])
+    else:
+        arrays = load_file(path)
+        arrays["transformer.ln_f.bias"][0] = np.nan
+        save_file(arrays, path)
+    outcome = run("import", without_tokenizer, "--out", out)
+    assert (outcome.code, outcome.out) == (1, "")
+    named = {
+        "cut": "model.safetensors: cannot read",
+        "nan": "transformer.ln_f.bias holds numbers that are not",
+    }
+    assert named[damage] in outcome.err.splitlines()[-1]
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("room_bytes", [1000, 40_000])
+def test_a_full_disk_leaves_nothing(run, model_folder, out, full_disk, room_bytes):
+    with full_disk(room_bytes):
+        outcome = run("import", model_folder, "--out", out)
+    assert outcome.code == 1
+    assert outcome.err.splitlines()[-1].startswith(f"kerasgpt: {out}: cannot write (")
+    assert not any(out.parent.iterdir())
