@@ -7,19 +7,18 @@ import sys
 from pathlib import Path
 
 from kerasgpt.artifacts import MANIFEST
-from kerasgpt.export.verification import verify
+from kerasgpt.cli import main as kerasgpt
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def main(folders: list[Path]) -> int:
-    """Verify folders and print a line a check."""
-    results = [verify(folder) for folder in folders]
-    for result in results:
-        print(f"{result.folder}: {'verified' if result.holds else 'NOT VERIFIED'}")
-        for check in result.checks:
-            print(f"  {check.status:12} {check.name}: {check.detail}")
-    return 0 if all(result.holds for result in results) else 1
+    """Run ``kerasgpt verify`` on each folder; the worst exit code counts."""
+    worst = 0
+    for folder in folders:
+        print(f"{folder}:")
+        worst = max(worst, kerasgpt(["verify", str(folder)]))
+    return worst
 
 
 if __name__ == "__main__":

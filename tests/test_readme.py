@@ -3,20 +3,23 @@
 import configparser
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import kerasgpt
+from kerasgpt.artifacts import FORMATS
 from kerasgpt.cli import main
+from kerasgpt.config import GPT2Config
+from kerasgpt.engines import PRECISIONS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
     *ROOT.glob("*.md"),
     *(ROOT / "docs").rglob("*.md"),
-    ROOT / "export" / "README.md",
-    ROOT / "saved_models" / "README.md",
+    *(ROOT / folder / "README.md" for folder in ("benchmarks", "export", "saved_models")),
 ]
 README = (ROOT / "README.md").read_text()
 
@@ -135,3 +138,38 @@ def test_the_reading_order_names_files_of_about_that_length():
     assert len(rows) == 8
     for path, said in rows:
         assert len((ROOT / path).read_text().splitlines()) == pytest.approx(int(said), rel=0.15), path
+
+
+def test_the_floors_shown_are_the_floors_enforced():
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    enforced = parser["importlinter:contract:floors"]["layers"].strip().splitlines()
+    rooms = [floor.replace("(serving) | ", "") for floor in enforced]  # in brackets: not there yet
+    shown = next(block for block in blocks("", (ROOT / "ARCHITECTURE.md").read_text()) if "cli\n" in block)
+    assert [re.split(r"\s{2,}", line)[0] for line in shown.splitlines()] == rooms
+
+
+def test_the_demo_is_described_as_its_recipe_has_it():
+    recipe = tomllib.loads((ROOT / "kerasgpt" / "assets" / "demo.toml").read_text())
+    sizes = {
+        "vocabulary_size": recipe["data"]["vocabulary_size"],
+        "max_sequence_length": recipe["train"]["sequence_length"],
+    }
+    config = GPT2Config(**sizes, **recipe["model"])
+    assert f"{config.num_parameters / 1e6:.1f} million parameters" in README
+    assert f"{config.vocabulary_size:,} pieces" in README
+    assert f"{recipe['train']['steps']:,} steps" in README
+    assert (recipe["data"]["validation_fraction"], recipe["data"]["test_fraction"]) == (0.05, 0.1)
+
+
+RECIPES = sorted((ROOT / "export" / "recipes").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_the_workshops_recipes_name_what_exists(path):
+    plan = tomllib.loads(path.read_text())
+    assert set(plan) == {"recipe", "data", "run", "formats", "precisions", "out"}
+    assert all((ROOT / name).is_file() for name in [plan["recipe"], *plan["data"]])
+    assert set(plan["formats"]) <= set(FORMATS)
+    assert set(plan["precisions"]) <= set(PRECISIONS)
+    assert f"| {path.stem} |" in (ROOT / "export" / "README.md").read_text()

@@ -17,6 +17,7 @@ from kerasgpt.config import read_json
 from kerasgpt.engines import resolve
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.extras import require
+from kerasgpt.training.interruption import InterruptedRunError
 
 PROMPT = "ROMEO:\n"
 ENGINES = ("keras", "onnx", "saved_model")
@@ -55,7 +56,10 @@ def _train(run: Path, overrides: tuple[str, ...]) -> None:
     recipe = resolve("kerasgpt.training.config:Recipe").from_toml(
         str(assets / "demo.toml"), [f"data.paths=[{text}]", *overrides]
     )
-    resolve("kerasgpt.training.train:train")(recipe, run, resume=True)
+    try:
+        resolve("kerasgpt.training.train:train")(recipe, run, resume=True)
+    except InterruptedRunError as stopped:
+        raise InterruptedRunError(f"{stopped}, or with the same 'kerasgpt demo'") from stopped
     summary = read_json(run / artifacts.RUN_SUMMARY)
     click.echo(
         f"{summary['test_bits_per_byte']:.3f} bits per byte on the last 10 % of the text, after"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from kerasgpt.training.progress import Progress
 from kerasgpt.training.resume import RunState, save_checkpoint
 
 
-class StepCallback(keras.callbacks.Callback):
+class StepCallback(keras.callbacks.Callback, abc.ABC):
     """Calls `on_step` after each update of the weights, which may take several batches.
 
     Args:
@@ -50,9 +51,9 @@ class StepCallback(keras.callbacks.Callback):
         if step % self.every == 0 or step == self.settings.steps or self.state.is_over:
             self.on_step(step, logs or {})
 
+    @abc.abstractmethod
     def on_step(self, step: int, logs: dict[str, Any]) -> None:
         """What to do."""
-        raise NotImplementedError
 
 
 class CountSteps(StepCallback):
