@@ -87,6 +87,7 @@ def test_three_engines_write_the_same_each_in_its_own_process_with_the_others_de
         child = subprocess.run(
             [*command, "--engine", engine, *options], capture_output=True, text=True, check=True
         )
+        assert child.stderr == ""  # TensorFlow's greeting on import included
         rows = [json.loads(line) for line in child.stdout.splitlines()]
         written[engine] = [(row["prompt"], row["text"], row["token_ids"]) for row in rows]
         shutil.rmtree(tmp_path / "bundle")
