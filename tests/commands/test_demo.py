@@ -33,7 +33,7 @@ def course(monkeypatch, model_folder, tmp_path):
         bundle.mkdir()
         (bundle / "export_report.md").write_text("# Export report\n\nHow.\n\n| table |\n")
         weights = sha256_of(run / "model" / "model.safetensors")
-        Manifest({}, ["onnx"], {"weights_sha256": weights}).write(bundle)
+        Manifest({"model.safetensors": weights}, ["onnx"]).write(bundle)
 
     def verify(bundle):
         asked.append(("verify", bundle))

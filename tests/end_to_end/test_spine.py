@@ -65,7 +65,7 @@ def test_it_learned_and_the_run_tells(place):
 def test_the_bundle_is_of_the_best_model_and_verified_in_every_part(place, run):
     weights = sha256_of(place / "run" / RUN_MODEL / "model.safetensors")
     assert sha256_of(place / "bundle" / "model.safetensors") == weights
-    assert Manifest.read(place / "bundle").provenance["weights_sha256"] == weights
+    assert Manifest.read(place / "bundle").files["model.safetensors"] == weights
     outcome = run("verify", place / "bundle", "--strict", "--json")
     assert outcome.code == 0, outcome
     (content,) = outcome.rows
