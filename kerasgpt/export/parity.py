@@ -47,6 +47,7 @@ class Reference:
         texts: the B continuations as text.
         top_ids: int64 (B, S, 16), the most probable next tokens at each position, best first.
         top_logits: float32 (B, S, 16), their logits.
+        signed_sums: float64 (B, S), see `signed_sums`: all the other logits in one number.
         settings: how the continuations were generated.
     """
 
@@ -57,6 +58,7 @@ class Reference:
     texts: list[str]
     top_ids: Ids
     top_logits: Logits
+    signed_sums: NDArray[np.float64]
     settings: GenerationConfig
 
     @property
@@ -87,6 +89,7 @@ class Reference:
                 lengths=self.lengths,
                 top_ids=self.top_ids.astype(np.int32),
                 top_logits=self.top_logits,
+                signed_sums=self.signed_sums,
                 words=np.frombuffer(words, np.uint8),
             )
 
@@ -108,6 +111,7 @@ class Reference:
                     words["texts"],
                     arrays["top_ids"].astype(np.int64),
                     arrays["top_logits"],
+                    arrays["signed_sums"],
                     GenerationConfig(**{**words["settings"], "stop": tuple(words["settings"]["stop"])}),
                 )
         except (OSError, KeyError, TypeError, ValueError, EOFError) as error:
@@ -144,6 +148,7 @@ def record(
         [generation.text for generation in generations],
         top_ids,
         np.take_along_axis(logits, top_ids, axis=-1),
+        signed_sums(logits),
         greedy,
     )
     return reference, logits
@@ -224,11 +229,23 @@ def compare_texts(lm: LanguageModel, reference: Reference) -> tuple[int, int, li
 
 def logit_error(logits: Logits, reference: Reference, full_logits: Logits | None = None) -> float:
     """Largest absolute difference from the reference at the positions that count; NaN stays NaN."""
-    if full_logits is None:
-        difference = np.take_along_axis(logits, reference.top_ids, axis=-1) - reference.top_logits
-    else:
-        difference = logits - full_logits
-    return float(np.abs(difference[reference.read]).max())
+    if full_logits is not None:
+        return float(np.abs((logits - full_logits)[reference.read]).max())
+    of_best = np.take_along_axis(logits, reference.top_ids, axis=-1) - reference.top_logits
+    of_all = signed_sums(logits) - reference.signed_sums
+    return float(np.maximum(np.abs(of_best).max(axis=-1), np.abs(of_all))[reference.read].max())
+
+
+def signed_sums(logits: Logits) -> NDArray[np.float64]:
+    """Add up the logits (..., V), each with a sign of its own, over sqrt(V) -> (...).
+
+    A random projection: rounding errors of all V logits add up to about one of them, while a token that
+    is never among the best, whose embedding was altered, still moves the sum.
+    """
+    size = logits.shape[-1]
+    signs = np.random.RandomState(0).choice([-1.0, 1.0], size)  # numpy keeps this stream for ever
+    sums: NDArray[np.float64] = logits @ signs / np.sqrt(size)
+    return sums
 
 
 def cached_logit_error(model: StepModel, reference: Reference, full_logits: Logits | None = None) -> float:

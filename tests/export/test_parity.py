@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from kerasgpt.checkpoints.mapping import assign_arrays, named_arrays
 from kerasgpt.config import GenerationConfig, GPT2Config
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.export.parity import PROMPTS, Reference, compare_ids, compare_step_model, record
@@ -66,6 +67,7 @@ def test_it_survives_the_disk(recorded, tmp_path):
     loaded = Reference.load(tmp_path / "parity.npz")
     assert np.array_equal(loaded.ids, reference.ids)
     assert np.array_equal(loaded.top_logits, reference.top_logits)
+    assert np.array_equal(loaded.signed_sums, reference.signed_sums)
     assert (loaded.texts, loaded.prompts, loaded.settings) == (
         reference.texts,
         reference.prompts,
@@ -145,6 +147,20 @@ def test_each_fault_is_found(recorded, model, tokenizer, fault, sentence):
     parity = compare_step_model(broken, reference, logits)
     assert not parity.holds
     assert any(sentence in problem for problem in parity.problems), parity.problems
+
+
+def test_the_embedding_of_a_token_that_is_never_likely_counts_too(recorded, model, tokenizer):
+    """It is neither read nor among the best anywhere: all that its row moves is its own logit."""
+    reference, _ = recorded
+    unlikely = sorted(set(range(tokenizer.vocabulary_size)) - {*reference.ids.flat, *reference.top_ids.flat})
+    other = GPT2CausalLM(model.config)
+    other.build()
+    arrays = named_arrays(model)
+    arrays["transformer.wte.weight"][unlikely[0], 3] += 0.05
+    assign_arrays(other, arrays, "memory")
+    parity = compare_step_model(language_model(other, tokenizer), reference)
+    assert not parity.holds
+    assert parity.problems[0].startswith("a logit differs by")
 
 
 def test_a_near_tie_is_exempt_and_counted(recorded):
