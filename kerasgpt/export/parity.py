@@ -48,6 +48,8 @@ class Reference:
         top_ids: int64 (B, S, 16), the most probable next tokens at each position, best first.
         top_logits: float32 (B, S, 16), their logits.
         signed_sums: float64 (B, S), see `signed_sums`: all the other logits in one number.
+        context_ids: int64 (P,), tokens from all over the vocabulary that fill the whole context.
+        context_sums: float64 (P,), the signed sums after each of them.
         settings: how the continuations were generated.
     """
 
@@ -59,6 +61,8 @@ class Reference:
     top_ids: Ids
     top_logits: Logits
     signed_sums: NDArray[np.float64]
+    context_ids: Ids
+    context_sums: NDArray[np.float64]
     settings: GenerationConfig
 
     @property
@@ -90,6 +94,8 @@ class Reference:
                 top_ids=self.top_ids.astype(np.int32),
                 top_logits=self.top_logits,
                 signed_sums=self.signed_sums,
+                context_ids=self.context_ids,
+                context_sums=self.context_sums,
                 words=np.frombuffer(words, np.uint8),
             )
 
@@ -112,6 +118,8 @@ class Reference:
                     arrays["top_ids"].astype(np.int64),
                     arrays["top_logits"],
                     arrays["signed_sums"],
+                    arrays["context_ids"],
+                    arrays["context_sums"],
                     GenerationConfig(**{**words["settings"], "stop": tuple(words["settings"]["stop"])}),
                 )
         except (OSError, KeyError, TypeError, ValueError, EOFError) as error:
@@ -139,6 +147,7 @@ def record(
     written = [generation.token_ids for generation in generations]
     padded, lengths = pad_right([[*pair[0], *pair[1]] for pair in zip(read, written, strict=True)])
     logits = lm.model.all_logits(padded, lengths)
+    context_ids = np.linspace(0, logits.shape[-1] - 1, lm.max_sequence_length).astype(np.int64)
     top_ids = np.argsort(-logits, axis=-1, kind="stable")[..., :NUM_TOP_LOGITS].astype(np.int64)
     reference = Reference(
         padded,
@@ -149,6 +158,8 @@ def record(
         top_ids,
         np.take_along_axis(logits, top_ids, axis=-1),
         signed_sums(logits),
+        context_ids,
+        _context_sums(lm.model, context_ids),
         greedy,
     )
     return reference, logits
@@ -178,11 +189,15 @@ class Parity:
         return not self.problems
 
 
-class EngineWithLogits(LanguageModel, Protocol):
-    """A language model that also answers with all its logits."""
+class HasLogits(Protocol):
+    """Whatever answers with all its logits."""
 
     def all_logits(self, ids: Ids, lengths: Ids) -> Logits:
         """Logits at every position, float32 (B, T, V)."""
+
+
+class EngineWithLogits(HasLogits, LanguageModel, Protocol):
+    """A language model that also answers with all its logits."""
 
 
 def compare_step_model(
@@ -196,6 +211,7 @@ def compare_step_model(
         full_logits: the reference's logits at all positions (B, S, V); without them the 16 best count.
     """
     error = logit_error(lm.model.all_logits(reference.ids, reference.lengths), reference, full_logits)
+    error = float(np.maximum(error, context_error(lm.model, reference)))
     cached = cached_logit_error(lm.model, reference, full_logits)
     compared, ties, problems = compare_texts(lm, reference)
     problems = logit_problems(cached, "read token by token with the cache, ") + problems
@@ -207,6 +223,7 @@ def compare_closed_model(
 ) -> Parity:
     """Compare an engine whose cache cannot be seen from outside; its greedy text shows that it works."""
     error = logit_error(lm.all_logits(reference.ids, reference.lengths), reference, full_logits)
+    error = float(np.maximum(error, context_error(lm, reference)))
     compared, ties, problems = compare_texts(lm, reference)
     return Parity(error, None, compared, ties, logit_problems(error) + problems)
 
@@ -234,6 +251,15 @@ def logit_error(logits: Logits, reference: Reference, full_logits: Logits | None
     of_best = np.take_along_axis(logits, reference.top_ids, axis=-1) - reference.top_logits
     of_all = signed_sums(logits) - reference.signed_sums
     return float(np.maximum(np.abs(of_best).max(axis=-1), np.abs(of_all))[reference.read].max())
+
+
+def context_error(model: HasLogits, reference: Reference) -> float:
+    """Largest difference of a signed sum over the whole context, which reads every position's embedding."""
+    return float(np.abs(_context_sums(model, reference.context_ids) - reference.context_sums).max())
+
+
+def _context_sums(model: HasLogits, ids: Ids) -> NDArray[np.float64]:
+    return signed_sums(model.all_logits(ids[None], np.array([len(ids)]))[0])
 
 
 def signed_sums(logits: Logits) -> NDArray[np.float64]:

@@ -68,6 +68,8 @@ def test_it_survives_the_disk(recorded, tmp_path):
     assert np.array_equal(loaded.ids, reference.ids)
     assert np.array_equal(loaded.top_logits, reference.top_logits)
     assert np.array_equal(loaded.signed_sums, reference.signed_sums)
+    assert np.array_equal(loaded.context_ids, reference.context_ids)
+    assert np.array_equal(loaded.context_sums, reference.context_sums)
     assert (loaded.texts, loaded.prompts, loaded.settings) == (
         reference.texts,
         reference.prompts,
@@ -112,7 +114,7 @@ class Broken(KerasStepModel):
         if self.fault == "a logit off":
             logits[0, 0, 0] += 1e-3
         if self.fault == "not a number":
-            logits[1, 0, 0] = np.nan
+            logits[-1, 0, 0] = np.nan
         return logits
 
     def step(self, state, ids):
@@ -149,18 +151,20 @@ def test_each_fault_is_found(recorded, model, tokenizer, fault, sentence):
     assert any(sentence in problem for problem in parity.problems), parity.problems
 
 
-def test_the_embedding_of_a_token_that_is_never_likely_counts_too(recorded, model, tokenizer):
-    """It is neither read nor among the best anywhere: all that its row moves is its own logit."""
+def test_embeddings_that_no_prompt_reads_count_too(recorded, model, tokenizer):
+    """Of a token that is never read nor among the best, and of a position that no text reaches."""
     reference, _ = recorded
     unlikely = sorted(set(range(tokenizer.vocabulary_size)) - {*reference.ids.flat, *reference.top_ids.flat})
-    other = GPT2CausalLM(model.config)
-    other.build()
-    arrays = named_arrays(model)
-    arrays["transformer.wte.weight"][unlikely[0], 3] += 0.05
-    assign_arrays(other, arrays, "memory")
-    parity = compare_step_model(language_model(other, tokenizer), reference)
-    assert not parity.holds
-    assert parity.problems[0].startswith("a logit differs by")
+    last = model.config.max_sequence_length - 1
+    assert reference.lengths.max() <= last
+    for name, row in (("transformer.wte.weight", unlikely[0]), ("transformer.wpe.weight", last)):
+        arrays = named_arrays(model)
+        arrays[name][row, 3] += 0.05
+        other = GPT2CausalLM(model.config)
+        assign_arrays(other, arrays, "memory")
+        parity = compare_step_model(language_model(other, tokenizer), reference)
+        assert not parity.holds
+        assert parity.problems[0].startswith("a logit differs by")
 
 
 def test_a_near_tie_is_exempt_and_counted(recorded):
