@@ -20,8 +20,8 @@ from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.config import GenerationConfig
 from kerasgpt.engines import PRECISIONS
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
-from kerasgpt.export.parity import record
 from kerasgpt.export.proof import Proof, child_environment, prove
+from kerasgpt.export.reference import record
 from kerasgpt.export.report import versions, write_report
 from kerasgpt.extras import require
 from kerasgpt.generation.language_model import StepLanguageModel
@@ -99,10 +99,7 @@ def export_folder(
         formats,
         precisions,
         generation_config=artifacts.read_generation_config(root),
-        provenance={
-            "source": Path(source).name,
-            "weights_sha256": artifacts.sha256_of(root / artifacts.WEIGHTS),
-        },
+        provenance={"source": Path(source).name},
         tell=tell,
     )
 

@@ -3,11 +3,20 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 
-from kerasgpt import GPT2CausalLM, Tokenizer
+from kerasgpt import GenerationConfig, GPT2CausalLM, GPT2Config, Tokenizer
 from kerasgpt.export.parity import Parity
-from kerasgpt.export.proof import Proof, prove
+from kerasgpt.export.proof import Proof, compare, own_files, prove
+from kerasgpt.export.reference import PROMPTS, Reference, record
+from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.models.language_model import KerasStepModel
+from kerasgpt.protocols import Logits, StepModel
+from kerasgpt.tokenizer.training import learn
+
+SETTINGS = GenerationConfig(max_new_tokens=8)
 
 
 @pytest.fixture(scope="session")
@@ -18,14 +27,57 @@ def trained(model_folder: Path) -> tuple[GPT2CausalLM, Tokenizer]:
 
 @pytest.fixture(scope="session")
 def prove_only() -> Callable[..., Callable[..., Proof]]:
-    """A `prove` that starts a child process for the named engines only, and lets the others hold."""
+    """A `prove` for the named engines only, which lets the others hold.
+
+    ONNX runs in a child process as always; Keras and TensorFlow, which take seconds to import, run here.
+    """
 
     def choose(*engines: str) -> Callable[..., Proof]:
         def chosen(folder: Path, engine: str, full_logits: Path | None = None) -> Proof:
-            if engine in engines:
+            if engine not in engines:
+                return Proof(engine, 0.1, Parity(1e-6, 2e-6, 10, 0, []))
+            if engine == "onnx":
                 return prove(folder, engine, full_logits)
-            return Proof(engine, 0.1, Parity(1e-6, 2e-6, 10, 0, []))
+            with own_files(folder, engine) as apart:
+                return Proof(engine, 0.1, compare(engine, apart, full_logits and np.load(full_logits)))
 
         return chosen
 
     return choose
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    """Of 280 ids, learned from what parity is measured on."""
+    return learn(PROMPTS, 280, minimum_frequency=1)
+
+
+@pytest.fixture(scope="session")
+def model(tokenizer: Tokenizer) -> GPT2CausalLM:
+    """A model of that vocabulary, with random weights and a context of 128."""
+    keras.utils.set_random_seed(0)
+    config = GPT2Config(
+        tokenizer.vocabulary_size,
+        max_sequence_length=128,
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=16,
+        initializer_range=0.5,
+    )
+    model = GPT2CausalLM(config)
+    model.build()
+    return model
+
+
+@pytest.fixture(scope="session")
+def language_model(tokenizer: Tokenizer) -> Callable[[StepModel], StepLanguageModel]:
+    """Give a StepModel that tokenizer."""
+    return lambda engine: StepLanguageModel(engine, tokenizer, SETTINGS)
+
+
+@pytest.fixture(scope="session")
+def recorded(
+    model: GPT2CausalLM, language_model: Callable[[StepModel], StepLanguageModel]
+) -> tuple[Reference, Logits]:
+    """What the model answered, and all its logits."""
+    return record(language_model(KerasStepModel(model)))
