@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +13,8 @@ import tokenizers
 from numpy.typing import NDArray
 from tokenizers import models, pre_tokenizers
 
-from kerasgpt.tokenizer.bpe import Tokenizer, byte_alphabet
+from kerasgpt.tokenizer.bpe import Tokenizer
+from kerasgpt.tokenizer.vocabulary import piece_bytes
 
 # Kinds of characters that GPT-2's pattern tells apart; END stands after each text.
 LETTER, NUMBER, SPACE, OTHER, END = range(5)
@@ -38,7 +39,7 @@ class InGraphTokenizer(tf.Module):
     Args:
         vocabulary: piece -> id, in the printable byte alphabet of vocab.json.
         merges: pairs of pieces, the first to be merged first.
-        end_of_text_id: the id that `decode` leaves out.
+        special_ids: ids that stand for no text and that `decode` leaves out.
 
     >>> from kerasgpt.tokenizer.bpe import Tokenizer
     >>> tokenizer = InGraphTokenizer.from_tokenizer(Tokenizer.from_preset("gpt2"))
@@ -49,13 +50,13 @@ class InGraphTokenizer(tf.Module):
     """
 
     def __init__(
-        self, vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]], end_of_text_id: int
+        self, vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]], special_ids: Collection[int]
     ) -> None:
         super().__init__(name="tokenizer")
-        self._num_ids = max([end_of_text_id, *vocabulary.values()]) + 1
-        pieces = _piece_bytes(vocabulary, self._num_ids, end_of_text_id)
+        self._num_ids = max([*special_ids, *vocabulary.values()]) + 1
+        pieces = _piece_bytes(vocabulary, self._num_ids, special_ids)
         byte_ids = {piece: index for index, piece in enumerate(pieces) if len(piece) == 1}
-        whole = _pieces_that_merge_into_themselves(vocabulary, merges, end_of_text_id)
+        whole = _pieces_that_merge_into_themselves(vocabulary, merges, special_ids)
         kind_starts, kinds = character_kinds()
 
         self._pieces = tf.constant(pieces)  # (V + 1,), the last one empty
@@ -69,7 +70,7 @@ class InGraphTokenizer(tf.Module):
     @classmethod
     def from_tokenizer(cls, tokenizer: Tokenizer) -> Self:
         """Put a tokenizer's vocabulary into graph form."""
-        return cls(tokenizer.vocabulary, tokenizer.merges, tokenizer.end_of_text_id)
+        return cls(tokenizer.vocabulary, tokenizer.merges, tokenizer.special_tokens.values())
 
     @classmethod
     def from_preset(cls, source: str | os.PathLike[str]) -> Self:
@@ -91,7 +92,7 @@ class InGraphTokenizer(tf.Module):
         return tf.RaggedTensor.from_row_lengths(ids, words_per_text, validate=False).merge_dims(1, 2)
 
     def decode(self, token_ids: Any, lengths: Any) -> Any:
-        """Turn ids into texts, leaving out end of text and ids beyond the vocabulary.
+        """Turn ids into texts, leaving out special tokens and ids beyond the vocabulary.
 
         Args:
             token_ids: int64 (B, T).
@@ -231,24 +232,23 @@ def _table(keys: Any, values: Any, default: int) -> Any:
     return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, values), default)
 
 
-def _piece_bytes(vocabulary: Mapping[str, int], num_ids: int, end_of_text_id: int) -> list[bytes]:
+def _piece_bytes(vocabulary: Mapping[str, int], num_ids: int, special_ids: Collection[int]) -> list[bytes]:
     """List the bytes of each id, and one empty entry more for whatever is not to be seen."""
-    alphabet = byte_alphabet()
     pieces = [b""] * (num_ids + 1)
     for piece, index in vocabulary.items():
-        if index != end_of_text_id:
-            pieces[index] = bytes(alphabet[character] for character in piece)
+        if index not in special_ids:
+            pieces[index] = piece_bytes(piece)
     return pieces
 
 
 def _pieces_that_merge_into_themselves(
-    vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]], end_of_text_id: int
+    vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]], special_ids: Collection[int]
 ) -> list[int]:
     """Find the ids that their own bytes are encoded as; the merges of a piece may lead elsewhere."""
     backend = tokenizers.Tokenizer(models.BPE(dict(vocabulary), list(merges)))
     encodings = backend.encode_batch_fast(list(vocabulary), add_special_tokens=False)
     pairs = zip(encodings, vocabulary.values(), strict=True)
-    return [index for encoding, index in pairs if encoding.ids == [index] and index != end_of_text_id]
+    return [index for encoding, index in pairs if encoding.ids == [index] and index not in special_ids]
 
 
 def _packed_merges(

@@ -17,7 +17,9 @@ import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
 from kerasgpt.in_graph.tokenizer import END, OTHER, InGraphTokenizer, character_kinds
-from kerasgpt.tokenizer.bpe import Tokenizer, byte_alphabet
+from kerasgpt.tokenizer.bpe import Tokenizer
+from kerasgpt.tokenizer.training import learn
+from kerasgpt.tokenizer.vocabulary import byte_alphabet
 
 ASSETS = Path(str(resources.files("kerasgpt") / "assets"))
 END_OF_TEXT = "<|endoftext|>"
@@ -73,7 +75,7 @@ class Pair:
     def __init__(self, vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]]) -> None:
         self.vocabulary, self.merges = dict(vocabulary), list(merges)
         self.backend = backend_of(vocabulary, merges)
-        self.graph = InGraphTokenizer(vocabulary, merges, len(vocabulary))
+        self.graph = InGraphTokenizer(vocabulary, merges, [len(vocabulary)])
         self.encode = tf.function(self.graph.encode, input_signature=[tf.TensorSpec([None], tf.string)])
 
     def check(self, texts: Sequence[str]) -> None:
@@ -255,6 +257,13 @@ def test_decode_leaves_out_end_of_text_padding_and_unknown_ids() -> None:
     assert tokenizer.decode(ids, [3, 3, 1]).numpy().tolist() == [b"Hello world", b"Hello", b" world"]
     assert tokenizer.decode(np.zeros((2, 0), np.int64), [0, 0]).numpy().tolist() == [b"", b""]
     assert tokenizer.decode(np.zeros((0, 3), np.int64), []).numpy().tolist() == []
+
+
+def test_decode_leaves_out_every_special_token(shakespeare: list[str]) -> None:
+    tokenizer = learn(shakespeare[:100], 300, special_tokens=["<|user|>"])
+    ids = tokenizer.encode("<|user|>To be<|endoftext|>", allowed_special="all")
+    graph = InGraphTokenizer.from_tokenizer(tokenizer)
+    assert graph.decode([ids], [len(ids)]).numpy().tolist() == [b"To be"]
 
 
 def test_from_preset_reads_a_saved_folder(learned: Pair, tmp_path: Path) -> None:
