@@ -1,4 +1,4 @@
-"""Tokenizer: GPT-2's byte-level byte-pair encoding, on the `tokenizers` library."""
+"""Tokenizer: GPT-2's byte-level byte-pair encoding, in the form of Hugging Face's files."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ from kerasgpt import artifacts
 from kerasgpt.config import PRESETS
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.tokenizer import files
+from kerasgpt.tokenizer.encoders import (
+    TiktokenEncoder,
+    has_long_blank,
+    library_encode_batch,
+    tiktoken_encoder,
+)
 from kerasgpt.tokenizer.vocabulary import (
     END_OF_TEXT,
     AllowedSpecial,
@@ -25,6 +31,8 @@ from kerasgpt.tokenizer.vocabulary import (
     special_pattern,
 )
 
+# Characters after which starting tiktoken has paid; a prompt or two are done sooner without.
+_WORTH_TIKTOKEN = 200_000
 _PRINTABLE = {byte: character for character, byte in byte_alphabet().items()}
 
 
@@ -75,6 +83,7 @@ class Tokenizer:
         )
         # In a user's text the marker is text like any other; nobody can smuggle in an end of text.
         self._backend.encode_special_tokens = True
+        self._num_characters = 0  # encoded so far
 
     @classmethod
     def from_merges(cls, merges: Sequence[tuple[str, str]], special_tokens: Sequence[str] = ()) -> Self:
@@ -202,6 +211,10 @@ class Tokenizer:
         files.write(Path(folder), contents, tokenizer_json, max_sequence_length)
 
     @cached_property
+    def _tiktoken(self) -> TiktokenEncoder | None:
+        return tiktoken_encoder(self.vocabulary, self.merges, self.special_tokens, self._merger)
+
+    @cached_property
     def _merger(self) -> tokenizers.Tokenizer:
         """The merges alone, which take any text in the printable alphabet for one word."""
         return tokenizers.Tokenizer(models.BPE(self.vocabulary, self.merges))
@@ -212,19 +225,17 @@ class Tokenizer:
         return [names.get(index, piece) for index, piece in enumerate(self.pieces)]
 
     def _encode_ordinary(self, texts: Sequence[str]) -> list[list[int]]:
-        """Encode texts in which nothing is special."""
-        try:
-            encodings = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
-        except TypeError:  # of a text that no UTF-8 can spell
-            mended = [_well_formed(text) for text in texts]
-            encodings = self._backend.encode_batch_fast(mended, add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
+        """Encode texts in which nothing is special, by the engine that is done first."""
+        self._num_characters += sum(map(len, texts))
+        if self._num_characters >= _WORTH_TIKTOKEN and self._tiktoken and not any(map(has_long_blank, texts)):
+            return self._tiktoken.encode_batch(texts)
+        return library_encode_batch(self._backend, texts)
 
     def _join(self, ordinary: Iterator[list[int]], names: Sequence[str]) -> list[int]:
         """Put special tokens between the ids of the parts that they divide a text into."""
-        ids = next(ordinary)
+        ids = list(next(ordinary))
         for name in names:
-            ids = [*ids, self.vocabulary[name], *next(ordinary)]
+            ids += [self.vocabulary[name], *next(ordinary)]
         return ids
 
     def _encode_word(self, word: bytes) -> list[int]:
@@ -245,8 +256,3 @@ class Tokenizer:
 
 def _is_blank(piece: bytes) -> bool:
     return not piece.strip(b" \n\t")
-
-
-def _well_formed(text: str) -> str:
-    """Join surrogate pairs to characters, and replace half ones by U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
