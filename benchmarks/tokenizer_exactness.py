@@ -31,7 +31,7 @@ from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.tokenizer.vocabulary import END_OF_TEXT, byte_alphabet
 
 BATCH_SIZE = 256
-COMPANY = ["{}", "a{}a", "1{}1", " {} ", "!{}!", "{}\n\n{}"]
+COMPANY = ["{}", "a{} 1{}!"]  # with GPT-2's vocabulary; the revealing one sees each kind of neighbour
 ALPHABET = (
     "aabst'remvlld  \n\t!.<|>1239éßñ漢字я²½Ⅷ'' \r\x0b\x1c\x85\u00a0\u3000\u200b\u0301🙂👨\u200d\0\ufeff\ufffd"
 )
