@@ -1,152 +1,19 @@
-"""Parity: what the trained model answered, recorded once, and how far another engine is from it."""
+"""Parity: how far an engine is from what the trained model answered."""
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Protocol, Self
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kerasgpt.atomic import atomic_file
-from kerasgpt.config import GenerationConfig
-from kerasgpt.errors import KerasGPTError
-from kerasgpt.generation.decode import pad_right
+from kerasgpt.export.reference import HasLogits, Reference, context_sums, signed_sums
 from kerasgpt.generation.language_model import StepLanguageModel
-from kerasgpt.generation.stopping import fit_prompt
 from kerasgpt.protocols import Ids, LanguageModel, Logits, StepModel
 
 LOGIT_TOLERANCE = 1e-4
 """Largest difference of a float32 logit; a greedy step whose two best logits lie closer is exempt."""
-
-NUM_TOP_LOGITS = 16
-
-PROMPTS = (
-    "",
-    "The",
-    "ROMEO:\nBut soft, what light through yonder window",
-    "Once upon a time, in a land far away,\n\nthere was a café: naïve, 北京, 🙂.",
-    "def main(x):\n    return x + 1\n",
-)
-"""What parity is measured on: ragged, with an empty one, line breaks, and bytes beyond ASCII."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The trained model's answers to `PROMPTS`, decoded greedily.
-
-    Attributes:
-        ids: int64 (B, S), each prompt followed by its greedy continuation, padded on the right.
-        prompt_lengths: int64 (B,).
-        lengths: int64 (B,), prompt and continuation.
-        prompts: the B prompts as text.
-        texts: the B continuations as text.
-        top_ids: int64 (B, S, 16), the most probable next tokens at each position, best first.
-        top_logits: float32 (B, S, 16), their logits.
-        settings: how the continuations were generated.
-    """
-
-    ids: Ids
-    prompt_lengths: Ids
-    lengths: Ids
-    prompts: list[str]
-    texts: list[str]
-    top_ids: Ids
-    top_logits: Logits
-    settings: GenerationConfig
-
-    @property
-    def continuations(self) -> list[list[int]]:
-        """The greedy ids."""
-        spans = zip(self.ids, self.prompt_lengths, self.lengths, strict=True)
-        return [row[start:end].tolist() for row, start, end in spans]
-
-    @property
-    def margins(self) -> NDArray[np.float32]:
-        """How far the best logit leads the second at each position, (B, S)."""
-        return self.top_logits[..., 0] - self.top_logits[..., 1]
-
-    @property
-    def read(self) -> NDArray[np.bool_]:
-        """Which positions count, (B, S)."""
-        return np.arange(self.ids.shape[1]) < self.lengths[:, None]
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it as an .npz without pickles."""
-        settings = asdict(self.settings)
-        words = json.dumps({"prompts": self.prompts, "texts": self.texts, "settings": settings}).encode()
-        with atomic_file(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(
-                file,
-                ids=self.ids,
-                prompt_lengths=self.prompt_lengths,
-                lengths=self.lengths,
-                top_ids=self.top_ids.astype(np.int32),
-                top_logits=self.top_logits,
-                words=np.frombuffer(words, np.uint8),
-            )
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote.
-
-        Raises:
-            KerasGPTError: the file is missing or damaged.
-        """
-        try:
-            with np.load(Path(path), allow_pickle=False) as arrays:
-                words = json.loads(arrays["words"].tobytes())
-                return cls(
-                    arrays["ids"],
-                    arrays["prompt_lengths"],
-                    arrays["lengths"],
-                    words["prompts"],
-                    words["texts"],
-                    arrays["top_ids"].astype(np.int64),
-                    arrays["top_logits"],
-                    GenerationConfig(**{**words["settings"], "stop": tuple(words["settings"]["stop"])}),
-                )
-        except (OSError, KeyError, TypeError, ValueError, EOFError) as error:
-            raise KerasGPTError(f"{path}: cannot read the recorded answers ({error})") from error
-
-
-def record(
-    lm: StepLanguageModel, settings: GenerationConfig | None = None, prompts: Sequence[str] = PROMPTS
-) -> tuple[Reference, Logits]:
-    """Ask the trained model: its greedy text, then its logits at each position, read without the cache.
-
-    Args:
-        lm: the Keras model.
-        settings: of the decoding, which is greedy in any case; None means the model's own.
-        prompts: texts.
-
-    Returns:
-        The reference, and the logits at all positions, float32 (B, S, V).
-    """
-    limit = (settings or lm.settings).max_new_tokens
-    greedy = GenerationConfig(max_new_tokens=limit)
-    read = [lm.tokenizer.encode(prompt) or [lm.tokenizer.end_of_text_id] for prompt in prompts]
-    read = [ids[-fit_prompt(len(ids), limit, lm.max_sequence_length) :] for ids in read]
-    generations = lm.generate(read, greedy)
-    written = [generation.token_ids for generation in generations]
-    padded, lengths = pad_right([[*pair[0], *pair[1]] for pair in zip(read, written, strict=True)])
-    logits = lm.model.all_logits(padded, lengths)
-    top_ids = np.argsort(-logits, axis=-1, kind="stable")[..., :NUM_TOP_LOGITS].astype(np.int64)
-    reference = Reference(
-        padded,
-        np.array([generation.num_prompt_tokens for generation in generations], np.int64),
-        lengths,
-        list(prompts),
-        [generation.text for generation in generations],
-        top_ids,
-        np.take_along_axis(logits, top_ids, axis=-1),
-        greedy,
-    )
-    return reference, logits
 
 
 @dataclass(frozen=True)
@@ -173,11 +40,8 @@ class Parity:
         return not self.problems
 
 
-class EngineWithLogits(LanguageModel, Protocol):
+class EngineWithLogits(HasLogits, LanguageModel, Protocol):
     """A language model that also answers with all its logits."""
-
-    def all_logits(self, ids: Ids, lengths: Ids) -> Logits:
-        """Logits at every position, float32 (B, T, V)."""
 
 
 def compare_step_model(
@@ -191,6 +55,7 @@ def compare_step_model(
         full_logits: the reference's logits at all positions (B, S, V); without them the 16 best count.
     """
     error = logit_error(lm.model.all_logits(reference.ids, reference.lengths), reference, full_logits)
+    error = float(np.maximum(error, context_error(lm.model, reference)))
     cached = cached_logit_error(lm.model, reference, full_logits)
     compared, ties, problems = compare_texts(lm, reference)
     problems = logit_problems(cached, "read token by token with the cache, ") + problems
@@ -202,6 +67,7 @@ def compare_closed_model(
 ) -> Parity:
     """Compare an engine whose cache cannot be seen from outside; its greedy text shows that it works."""
     error = logit_error(lm.all_logits(reference.ids, reference.lengths), reference, full_logits)
+    error = float(np.maximum(error, context_error(lm, reference)))
     compared, ties, problems = compare_texts(lm, reference)
     return Parity(error, None, compared, ties, logit_problems(error) + problems)
 
@@ -224,11 +90,16 @@ def compare_texts(lm: LanguageModel, reference: Reference) -> tuple[int, int, li
 
 def logit_error(logits: Logits, reference: Reference, full_logits: Logits | None = None) -> float:
     """Largest absolute difference from the reference at the positions that count; NaN stays NaN."""
-    if full_logits is None:
-        difference = np.take_along_axis(logits, reference.top_ids, axis=-1) - reference.top_logits
-    else:
-        difference = logits - full_logits
-    return float(np.abs(difference[reference.read]).max())
+    if full_logits is not None:
+        return float(np.abs((logits - full_logits)[reference.read]).max())
+    of_best = np.take_along_axis(logits, reference.top_ids, axis=-1) - reference.top_logits
+    of_all = signed_sums(logits) - reference.signed_sums
+    return float(np.maximum(np.abs(of_best).max(axis=-1), np.abs(of_all))[reference.read].max())
+
+
+def context_error(model: HasLogits, reference: Reference) -> float:
+    """Largest difference of a signed sum over the whole context, which reads every position's embedding."""
+    return float(np.abs(context_sums(model, reference.context_ids) - reference.context_sums).max())
 
 
 def cached_logit_error(model: StepModel, reference: Reference, full_logits: Logits | None = None) -> float:

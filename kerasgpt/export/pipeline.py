@@ -20,8 +20,8 @@ from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.config import GenerationConfig
 from kerasgpt.engines import PRECISIONS
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
-from kerasgpt.export.parity import record
 from kerasgpt.export.proof import Proof, child_environment, prove
+from kerasgpt.export.reference import record
 from kerasgpt.export.report import versions, write_report
 from kerasgpt.extras import require
 from kerasgpt.generation.language_model import StepLanguageModel

@@ -21,7 +21,8 @@ import numpy as np
 from kerasgpt import artifacts
 from kerasgpt.engines import load
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.export.parity import Parity, Reference, compare_closed_model, compare_step_model
+from kerasgpt.export.parity import Parity, compare_closed_model, compare_step_model
+from kerasgpt.export.reference import Reference
 from kerasgpt.protocols import Logits
 
 # What each engine needs of a folder, beside the recorded answers.

@@ -10,7 +10,8 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kerasgpt import artifacts
-from kerasgpt.export.parity import Reference, compare_ids, logit_error
+from kerasgpt.export.parity import compare_ids, logit_error
+from kerasgpt.export.reference import Reference
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 TOLERANCE = 1e-4

@@ -3,12 +3,20 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
-from kerasgpt import GPT2CausalLM, Tokenizer
+from kerasgpt import GenerationConfig, GPT2CausalLM, GPT2Config, Tokenizer
 from kerasgpt.export.parity import Parity
 from kerasgpt.export.proof import Proof, compare, own_files, prove
+from kerasgpt.export.reference import PROMPTS, Reference, record
+from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.models.language_model import KerasStepModel
+from kerasgpt.protocols import Logits, StepModel
+from kerasgpt.tokenizer.training import learn
+
+SETTINGS = GenerationConfig(max_new_tokens=8)
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +44,40 @@ def prove_only() -> Callable[..., Callable[..., Proof]]:
         return chosen
 
     return choose
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    """Of 280 ids, learned from what parity is measured on."""
+    return learn(PROMPTS, 280, minimum_frequency=1)
+
+
+@pytest.fixture(scope="session")
+def model(tokenizer: Tokenizer) -> GPT2CausalLM:
+    """A model of that vocabulary, with random weights and a context of 128."""
+    keras.utils.set_random_seed(0)
+    config = GPT2Config(
+        tokenizer.vocabulary_size,
+        max_sequence_length=128,
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=16,
+        initializer_range=0.5,
+    )
+    model = GPT2CausalLM(config)
+    model.build()
+    return model
+
+
+@pytest.fixture(scope="session")
+def language_model(tokenizer: Tokenizer) -> Callable[[StepModel], StepLanguageModel]:
+    """Give a StepModel that tokenizer."""
+    return lambda engine: StepLanguageModel(engine, tokenizer, SETTINGS)
+
+
+@pytest.fixture(scope="session")
+def recorded(
+    model: GPT2CausalLM, language_model: Callable[[StepModel], StepLanguageModel]
+) -> tuple[Reference, Logits]:
+    """What the model answered, and all its logits."""
+    return record(language_model(KerasStepModel(model)))

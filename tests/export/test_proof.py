@@ -10,8 +10,9 @@ import pytest
 from kerasgpt.artifacts import FORMATS, PARITY, WEIGHTS
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.export import proof
-from kerasgpt.export.parity import Parity, Reference
+from kerasgpt.export.parity import Parity
 from kerasgpt.export.proof import Proof, child_environment, own_files, prove
+from kerasgpt.export.reference import Reference
 
 WORDS = {
     "config.json",
