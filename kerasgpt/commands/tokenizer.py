@@ -25,6 +25,9 @@ def command() -> None:
 @click.argument("more_paths", nargs=-1, metavar="")
 @click.option("--vocabulary-size", type=int, required=True, help="Ids, 256 bytes and <|endoftext|> included.")
 @click.option("--min-frequency", type=click.IntRange(1), default=2, help="A rarer pair is not merged.")
+@click.option(
+    "--special-token", "special_tokens", multiple=True, metavar="NAME", help="One beside <|endoftext|>."
+)
 @click.option("--errors", type=click.Choice(["strict", "replace"]), default="strict", help="On bad UTF-8.")
 @click.option("--out", required=True, help="Folder to write, in Hugging Face form.")
 def train(
@@ -32,12 +35,13 @@ def train(
     more_paths: tuple[str, ...],
     vocabulary_size: int,
     min_frequency: int,
+    special_tokens: tuple[str, ...],
     errors: ErrorHandling,
     out: str,
 ) -> None:
     """Learn a vocabulary from files, read as a stream."""
     texts = read_documents((*paths, *more_paths), errors)
-    tokenizer = learn(texts, vocabulary_size, minimum_frequency=min_frequency)
+    tokenizer = learn(texts, vocabulary_size, minimum_frequency=min_frequency, special_tokens=special_tokens)
     tokenizer.save_to_preset(out)
     click.echo(f"{out}: {tokenizer.vocabulary_size} ids, {len(tokenizer.merges)} merges", err=True)
 
@@ -45,7 +49,14 @@ def train(
 @command.command("encode")
 @click.argument("source", metavar="PRESET|FOLDER")
 @click.option("--lines", is_flag=True, help="Encode each line apart, without its line break.")
-def encode(source: str, lines: bool) -> None:
+@click.option(
+    "--allow-special",
+    "allowed",
+    multiple=True,
+    metavar="NAME|all",
+    help="Special token to recognise; by default all are ordinary text.",
+)
+def encode(source: str, lines: bool, allowed: tuple[str, ...]) -> None:
     """Read text from standard input, print {"ids": [...]}."""
     tokenizer = Tokenizer.from_preset(source)
     try:
@@ -53,7 +64,7 @@ def encode(source: str, lines: bool) -> None:
     except UnicodeDecodeError as error:
         raise KerasGPTError(f"standard input: not UTF-8 at byte {error.start}; convert it first") from error
     texts = text.removesuffix("\n").split("\n") if lines else [text]
-    for ids in tokenizer.encode_batch(texts):
+    for ids in tokenizer.encode_batch(texts, allowed_special="all" if "all" in allowed else allowed):
         click.echo(json.dumps({"ids": ids}))
 
 

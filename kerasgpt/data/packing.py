@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from kerasgpt.artifacts import write_json
 from kerasgpt.atomic import atomic_folder
 from kerasgpt.config import read_json
+from kerasgpt.data.progress import ByteProgress
 from kerasgpt.data.sources import ErrorHandling, Piece, documents, fingerprint
 from kerasgpt.data.splits import PARTS, Part, Split, TaggedPieces
 from kerasgpt.errors import KerasGPTError
@@ -27,7 +27,7 @@ Ids: TypeAlias = NDArray[np.unsignedinteger[Any]]
 
 INDEX = "index.json"
 _FORMAT = 1  # raise it when the layout of the folder changes: old ones are then packed again
-_PIECES_AT_ONCE = 64
+_CHARACTERS_AT_ONCE = 1 << 20  # their ids are Python integers for a while, some 36 bytes each
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def pack(
 ) -> PackedCorpus:
     """Encode files into token ids on disk, or find them there from an earlier call.
 
-    Memory stays bounded whatever the size of the files.
+    Memory stays bounded whatever the size of the files; a bar on stderr shows how far it is.
 
     Args:
         paths: text and JSON-lines files, see `kerasgpt.data.sources.documents`.
@@ -116,8 +116,8 @@ def pack(
         except KerasGPTError:
             pass  # damaged since: pack again, in its place
     tagged = split.divide(lambda: documents(paths, errors))
-    with atomic_folder(folder) as temporary:
-        _write(tagged, tokenizer, temporary)
+    with atomic_folder(folder) as temporary, ByteProgress("encoding", _total_bytes(paths)) as progress:
+        _write(tagged, tokenizer, temporary, progress)
     return PackedCorpus.read(folder)
 
 
@@ -128,26 +128,41 @@ def _key(paths: Sequence[Any], tokenizer: Tokenizer, split: Split, errors: str) 
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 
-def _write(tagged: TaggedPieces, tokenizer: Tokenizer, folder: Path) -> None:
+def _total_bytes(paths: Sequence[str | os.PathLike[str]]) -> int:
+    """The size of files on disk, to measure progress by; what cannot be read is refused elsewhere."""
+    return sum(path.stat().st_size for path in map(Path, paths) if path.exists())
+
+
+def _write(tagged: TaggedPieces, tokenizer: Tokenizer, folder: Path, progress: ByteProgress) -> None:
     dtype = np.uint16 if tokenizer.vocabulary_size <= 1 << 16 else np.uint32
     sizes = dict.fromkeys(PARTS, PartSize())
     with ExitStack() as stack:
         files = {part: stack.enter_context((folder / f"{part}.bin").open("wb")) for part in PARTS}
-        for group in _groups(tagged, _PIECES_AT_ONCE):
+        for group in _groups(tagged):
             encodings = tokenizer.encode_batch([piece.text for _, piece in group])
             for (part, piece), ids in zip(group, encodings, strict=True):
                 row = np.array(_marked(piece, ids, tokenizer.end_of_text_id), dtype)
-                sizes[part] = _grown(sizes[part], piece, len(row))
+                num_bytes = len(piece.text.encode())
+                sizes[part] = _grown(sizes[part], piece, num_bytes, len(row))
                 _append(files[part], row)
+                progress.advance(num_bytes)
     write_json(
         folder / INDEX,
         {"dtype": np.dtype(dtype).name, "sizes": {part: asdict(sizes[part]) for part in PARTS}},
     )
 
 
-def _groups(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    iterator = iter(items)
-    while group := list(itertools.islice(iterator, size)):
+def _groups(tagged: TaggedPieces) -> Iterator[list[tuple[Part, Piece]]]:
+    """Gather pieces until they hold `_CHARACTERS_AT_ONCE`; a piece larger than that is a group of its own."""
+    group: list[tuple[Part, Piece]] = []
+    num_characters = 0
+    for part, piece in tagged:
+        group.append((part, piece))
+        num_characters += len(piece.text)
+        if num_characters >= _CHARACTERS_AT_ONCE:
+            yield group
+            group, num_characters = [], 0
+    if group:
         yield group
 
 
@@ -155,9 +170,9 @@ def _marked(piece: Piece, ids: list[int], end_of_text_id: int) -> list[int]:
     return [end_of_text_id, *ids] if piece.begins_document else ids
 
 
-def _grown(size: PartSize, piece: Piece, num_tokens: int) -> PartSize:
+def _grown(size: PartSize, piece: Piece, num_bytes: int, num_tokens: int) -> PartSize:
     return PartSize(
-        size.num_bytes + len(piece.text.encode()),
+        size.num_bytes + num_bytes,
         size.num_tokens + num_tokens,
         size.num_documents + piece.begins_document,
     )

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
 import tokenizers
 from numpy.typing import NDArray
-from tokenizers import models, pre_tokenizers
+from tokenizers import models
 
-from kerasgpt.tokenizer.bpe import Tokenizer, byte_alphabet
+from kerasgpt.in_graph.characters import END, END_CHARACTER, OTHER, SPACE, kind_pages
+from kerasgpt.in_graph.streaming import split_unfinished
+from kerasgpt.tokenizer.bpe import Tokenizer
+from kerasgpt.tokenizer.vocabulary import piece_bytes
 
-# Kinds of characters that GPT-2's pattern tells apart; END stands after each text.
-LETTER, NUMBER, SPACE, OTHER, END = range(5)
-
-_END_CHARACTER = -1
 _NO_MERGE = np.iinfo(np.int64).max
 _MALFORMED = 0xFFFD
 
@@ -38,7 +36,7 @@ class InGraphTokenizer(tf.Module):
     Args:
         vocabulary: piece -> id, in the printable byte alphabet of vocab.json.
         merges: pairs of pieces, the first to be merged first.
-        end_of_text_id: the id that `decode` leaves out.
+        special_ids: ids that stand for no text and that `decode` leaves out.
 
     >>> from kerasgpt.tokenizer.bpe import Tokenizer
     >>> tokenizer = InGraphTokenizer.from_tokenizer(Tokenizer.from_preset("gpt2"))
@@ -49,27 +47,27 @@ class InGraphTokenizer(tf.Module):
     """
 
     def __init__(
-        self, vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]], end_of_text_id: int
+        self, vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]], special_ids: Collection[int]
     ) -> None:
         super().__init__(name="tokenizer")
-        self._num_ids = max([end_of_text_id, *vocabulary.values()]) + 1
-        pieces = _piece_bytes(vocabulary, self._num_ids, end_of_text_id)
+        self._num_ids = max([*special_ids, *vocabulary.values()]) + 1
+        pieces = _piece_bytes(vocabulary, self._num_ids, special_ids)
         byte_ids = {piece: index for index, piece in enumerate(pieces) if len(piece) == 1}
-        whole = _pieces_that_merge_into_themselves(vocabulary, merges, end_of_text_id)
-        kind_starts, kinds = character_kinds()
+        whole = _pieces_that_merge_into_themselves(vocabulary, merges, special_ids)
+        page_starts, kinds = kind_pages()
 
         self._pieces = tf.constant(pieces)  # (V + 1,), the last one empty
         self._byte_ids = tf.constant([byte_ids.get(bytes([byte]), -1) for byte in range(256)], tf.int64)
         self._words = _table(tf.constant([pieces[index] for index in whole], tf.string), whole, -1)
         self._merges = _table(*_packed_merges(vocabulary, merges, self._num_ids), _NO_MERGE)
         self._merges_repeat = _later_merges_rank_later(merges)
-        self._kind_starts = tf.constant(kind_starts)
+        self._page_starts = tf.constant(page_starts)
         self._kinds = tf.constant(kinds)
 
     @classmethod
     def from_tokenizer(cls, tokenizer: Tokenizer) -> Self:
         """Put a tokenizer's vocabulary into graph form."""
-        return cls(tokenizer.vocabulary, tokenizer.merges, tokenizer.end_of_text_id)
+        return cls(tokenizer.vocabulary, tokenizer.merges, tokenizer.special_tokens.values())
 
     @classmethod
     def from_preset(cls, source: str | os.PathLike[str]) -> Self:
@@ -91,7 +89,7 @@ class InGraphTokenizer(tf.Module):
         return tf.RaggedTensor.from_row_lengths(ids, words_per_text, validate=False).merge_dims(1, 2)
 
     def decode(self, token_ids: Any, lengths: Any) -> Any:
-        """Turn ids into texts, leaving out end of text and ids beyond the vocabulary.
+        """Turn ids into texts, leaving out special tokens and ids beyond the vocabulary.
 
         Args:
             token_ids: int64 (B, T).
@@ -102,18 +100,40 @@ class InGraphTokenizer(tf.Module):
         """
         token_ids = tf.cast(token_ids, tf.int64)
         counts = tf.sequence_mask(lengths, tf.shape(token_ids)[1])
-        known = counts & (token_ids >= 0) & (token_ids < self._num_ids)
-        pieces = tf.gather(self._pieces, tf.where(known, token_ids, self._num_ids))
-        text = tf.strings.reduce_join(pieces, axis=1)  # (B,)
-        return tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
+        pieces = self._pieces_of(tf.where(counts, token_ids, self._num_ids))
+        return _valid_text(tf.strings.reduce_join(pieces, axis=1))
+
+    def decode_next(self, token_ids: Any, waiting: Any) -> tuple[Any, Any]:
+        """Turn the next id of each row into the characters it completes; all, joined, are `decode`'s text.
+
+        Args:
+            token_ids: int64 (B,).
+            waiting: string (B,), bytes that the call before left over; at first empty strings.
+
+        Returns:
+            Texts, valid UTF-8, and the bytes to be given to the next call: both string (B,). After the last
+            one, `decode_rest` of them ends the text.
+        """
+        pieces = self._pieces_of(tf.cast(token_ids, tf.int64))
+        complete, waiting = split_unfinished(tf.strings.join([waiting, pieces]))
+        return _valid_text(complete), waiting
+
+    def decode_rest(self, waiting: Any) -> Any:
+        """End texts: bytes left over, string (B,), become U+FFFD."""
+        return _valid_text(waiting)
+
+    def _pieces_of(self, token_ids: Any) -> Any:
+        """The bytes of each id; none for ids beyond the vocabulary."""
+        known = (token_ids >= 0) & (token_ids < self._num_ids)
+        return tf.gather(self._pieces, tf.where(known, token_ids, self._num_ids))
 
     def _split(self, texts: Any) -> tuple[Any, Any]:
         """Cut string (B,) into words: string (words,), and how many each text has, int64 (B,)."""
         characters = tf.strings.unicode_decode(texts, "UTF-8", "replace", _MALFORMED)  # ragged (B, None)
         # A mark after each text lets every rule look left and right without asking where texts end.
-        ends = tf.fill([tf.shape(texts)[0], 1], _END_CHARACTER)
+        ends = tf.fill([tf.shape(texts)[0], 1], END_CHARACTER)
         marked = tf.concat([characters, ends], axis=1).flat_values
-        kinds = tf.gather(self._kinds, tf.searchsorted(self._kind_starts, marked, side="right") - 1)
+        kinds = tf.gather(self._kinds, tf.gather(self._page_starts, marked // 256) + marked % 256)
         starts = tf.boolean_mask(_word_starts(marked, kinds), kinds != END)
         first_characters = tf.where(starts)[:, 0]
         words = tf.RaggedTensor.from_row_starts(characters.flat_values, first_characters, validate=False)
@@ -161,27 +181,8 @@ class InGraphTokenizer(tf.Module):
         return ids, owners, self._rank_pairs(ids, owners)
 
 
-@functools.cache
-def character_kinds() -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Tell the kind of every code point, as the regular expressions of `tokenizers` see it.
-
-    Asking them keeps the two equal whichever Unicode version each was built with; Python's own
-    `unicodedata` is years older and differs in thousands of letters.
-
-    Returns:
-        First code point of each run of one kind, ascending, int32; and its kind, int32. The run from
-        -1 to 0 is END.
-    """
-    # Surrogates (U+D800 to U+DFFF) are not characters: no UTF-8 text can hold one.
-    points = np.array([point for point in range(0x110000) if not 0xD800 <= point <= 0xDFFF])
-    everything = points.astype("<u4").tobytes().decode("utf-32-le")
-    kinds = np.full(0x110000, OTHER, np.int32)
-    for kind, pattern in ((LETTER, r"\p{L}+"), (NUMBER, r"\p{N}+"), (SPACE, r"\s+")):
-        matches = pre_tokenizers.Split(tokenizers.Regex(pattern), "removed", invert=True)
-        for _, (start, stop) in matches.pre_tokenize_str(everything):
-            kinds[points[start:stop]] = kind
-    starts = np.flatnonzero(np.diff(kinds, prepend=-1))
-    return np.append(_END_CHARACTER, starts).astype(np.int32), np.append(END, kinds[starts]).astype(np.int32)
+def _valid_text(data: Any) -> Any:
+    return tf.strings.unicode_transcode(data, "UTF-8", "UTF-8", errors="replace")
 
 
 def _word_starts(characters: Any, kinds: Any) -> Any:
@@ -231,24 +232,23 @@ def _table(keys: Any, values: Any, default: int) -> Any:
     return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, values), default)
 
 
-def _piece_bytes(vocabulary: Mapping[str, int], num_ids: int, end_of_text_id: int) -> list[bytes]:
+def _piece_bytes(vocabulary: Mapping[str, int], num_ids: int, special_ids: Collection[int]) -> list[bytes]:
     """List the bytes of each id, and one empty entry more for whatever is not to be seen."""
-    alphabet = byte_alphabet()
     pieces = [b""] * (num_ids + 1)
     for piece, index in vocabulary.items():
-        if index != end_of_text_id:
-            pieces[index] = bytes(alphabet[character] for character in piece)
+        if index not in special_ids:
+            pieces[index] = piece_bytes(piece)
     return pieces
 
 
 def _pieces_that_merge_into_themselves(
-    vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]], end_of_text_id: int
+    vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]], special_ids: Collection[int]
 ) -> list[int]:
     """Find the ids that their own bytes are encoded as; the merges of a piece may lead elsewhere."""
     backend = tokenizers.Tokenizer(models.BPE(dict(vocabulary), list(merges)))
     encodings = backend.encode_batch_fast(list(vocabulary), add_special_tokens=False)
     pairs = zip(encodings, vocabulary.values(), strict=True)
-    return [index for encoding, index in pairs if encoding.ids == [index] and index != end_of_text_id]
+    return [index for encoding, index in pairs if encoding.ids == [index] and index not in special_ids]
 
 
 def _packed_merges(

@@ -1,44 +1,39 @@
-"""Tokenizer: GPT-2's byte-level byte-pair encoding, on the `tokenizers` library."""
+"""Tokenizer: GPT-2's byte-level byte-pair encoding, in the form of Hugging Face's files."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 
 from kerasgpt import artifacts
-from kerasgpt.atomic import write_text
 from kerasgpt.config import PRESETS
 from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.tokenizer import files
+from kerasgpt.tokenizer.encoders import (
+    TiktokenEncoder,
+    has_long_blank,
+    library_encode_batch,
+    tiktoken_encoder,
+)
+from kerasgpt.tokenizer.vocabulary import (
+    END_OF_TEXT,
+    AllowedSpecial,
+    byte_alphabet,
+    learned_vocabulary,
+    piece_bytes,
+    special_pattern,
+)
 
-END_OF_TEXT = "<|endoftext|>"
-
-
-def byte_alphabet() -> dict[str, int]:
-    """GPT-2's printable stand-in for each of the 256 bytes: character -> byte (Radford et al. 2019).
-
-    Printable Latin-1 characters stand for themselves, the others are moved up from U+0100 on.
-
-    >>> byte_alphabet()["A"], byte_alphabet()["Ġ"]
-    (65, 32)
-    """
-    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
-
-
-def learned_vocabulary(merges: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """Number the pieces a list of merges makes: the 256 bytes, each merge in turn, end of text last."""
-    alphabet = byte_alphabet()
-    pieces = [*sorted(alphabet, key=alphabet.__getitem__), *("".join(pair) for pair in merges), END_OF_TEXT]
-    return {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
+# Characters after which starting tiktoken has paid; a prompt or two are done sooner without.
+_WORTH_TIKTOKEN = 200_000
+_PRINTABLE = {byte: character for character, byte in byte_alphabet().items()}
 
 
 class Tokenizer:
@@ -47,34 +42,53 @@ class Tokenizer:
     Args:
         vocabulary: piece -> id, in the printable byte alphabet; must hold ``<|endoftext|>``.
         merges: pairs of pieces, the most frequent first.
+        special_tokens: pieces of the vocabulary that stand for no text; ``<|endoftext|>`` always does.
 
     Raises:
-        UsageError: the ids are not 0..V-1, or ``<|endoftext|>`` or a piece that a merge needs is missing.
+        UsageError: the ids are not 0..V-1, or ``<|endoftext|>``, a special token or a piece that a
+            merge needs is missing.
 
     >>> tokenizer = Tokenizer.from_preset("gpt2")
     >>> tokenizer.encode("Hello world")
     [15496, 995]
     >>> tokenizer.decode([15496, 995, 50256])
     'Hello world'
+    >>> tokenizer.encode("world<|endoftext|>", allowed_special="all")
+    [6894, 50256]
     """
 
-    def __init__(self, vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]]) -> None:
+    def __init__(
+        self,
+        vocabulary: Mapping[str, int],
+        merges: Sequence[tuple[str, str]],
+        special_tokens: Collection[str] = (),
+    ) -> None:
         self.vocabulary = dict(vocabulary)
         self.merges = [(left, right) for left, right in merges]
         if sorted(self.vocabulary.values()) != list(range(len(self.vocabulary))):
             raise UsageError("the ids of a vocabulary must be 0, 1, 2, ... with none missing or double")
-        if END_OF_TEXT not in self.vocabulary:
-            raise UsageError(f"the vocabulary has no {END_OF_TEXT}; add it as the last piece")
+        for name in (END_OF_TEXT, *special_tokens):
+            if name not in self.vocabulary:
+                raise UsageError(f"the vocabulary has no {name}; add it as the last piece")
+        names = {END_OF_TEXT, *special_tokens}
+        self.special_tokens = {name: index for name, index in self.vocabulary.items() if name in names}
         try:
             self._backend = tokenizers.Tokenizer(models.BPE(self.vocabulary, self.merges))
         except Exception as error:  # the library raises bare Exception for a merge outside the vocabulary
             raise UsageError(f"the merges do not fit the vocabulary: {error}") from error
         self._backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
         self._backend.decoder = decoders.ByteLevel()
-        end_of_text = tokenizers.AddedToken(END_OF_TEXT, special=True, normalized=False)
-        self._backend.add_special_tokens([end_of_text])
+        self._backend.add_special_tokens(
+            [tokenizers.AddedToken(name, special=True, normalized=False) for name in self.special_tokens]
+        )
         # In a user's text the marker is text like any other; nobody can smuggle in an end of text.
         self._backend.encode_special_tokens = True
+        self._num_characters = 0  # encoded so far
+
+    @classmethod
+    def from_merges(cls, merges: Sequence[tuple[str, str]], special_tokens: Sequence[str] = ()) -> Self:
+        """Number the pieces that merges make, see `learned_vocabulary`."""
+        return cls(learned_vocabulary(merges, special_tokens), merges, special_tokens)
 
     @property
     def vocabulary_size(self) -> int:
@@ -88,23 +102,50 @@ class Tokenizer:
 
     @cached_property
     def pieces(self) -> list[bytes]:
-        """The bytes each id stands for; none for ``<|endoftext|>``."""
-        alphabet = byte_alphabet()
+        """The bytes each id stands for; none for special tokens."""
         table = [b""] * self.vocabulary_size
         for piece, index in self.vocabulary.items():
-            if index != self.end_of_text_id:
-                table[index] = bytes(alphabet[character] for character in piece)
+            if piece not in self.special_tokens:
+                table[index] = piece_bytes(piece)
         return table
 
-    def encode(self, text: str) -> list[int]:
-        """Turn text into ids; ``<|endoftext|>`` in the text is ordinary text."""
-        ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
+    def encode(self, text: str, *, allowed_special: AllowedSpecial = ()) -> list[int]:
+        """Turn text into ids.
+
+        Args:
+            text: any string; half a surrogate pair, which is no character, is read as U+FFFD.
+            allowed_special: special tokens that become their own ids where the text spells them, the
+                longest first. All others, and that is all by default, are ordinary text.
+
+        Raises:
+            UsageError: no special token has such a name.
+        """
+        (ids,) = self.encode_batch([text], allowed_special=allowed_special)
         return ids
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Encode many texts, on all cores."""
-        encodings = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
+    def encode_batch(self, texts: Sequence[str], *, allowed_special: AllowedSpecial = ()) -> list[list[int]]:
+        """Encode many texts, on all cores; see `encode`."""
+        if not allowed_special:
+            return self._encode_ordinary(texts)
+        marker = special_pattern(allowed_special, self.special_tokens)
+        parts = [marker.split(text) for text in texts]  # every second part is a special token
+        ordinary = iter(self._encode_ordinary([part for text in parts for part in text[::2]]))
+        return [self._join(ordinary, text[1::2]) for text in parts]
+
+    def encode_bytes(self, data: bytes) -> list[int]:
+        """Turn any bytes into ids that `decode_bytes` turns back; UTF-8 has the ids of its text.
+
+        Bytes that are not UTF-8 have no characters to tell words apart by: from the first of them on, and
+        from the beginning of the word before it, all is merged as one word, as tiktoken does. GPT-2
+        knows no such text, so this is a convention; to read the bytes as U+FFFD, decode them first.
+        """
+        try:
+            return self.encode(data.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            text, malformed = data[: error.start].decode("utf-8"), data[error.start :]
+        ids = self.encode(text)
+        first = len(ids) - self._num_ids_of_last_word(text, ids)
+        return ids[:first] + self._encode_word(self.decode_bytes(ids[first:]) + malformed)
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Turn ids into text; bytes that are not UTF-8 become U+FFFD.
@@ -114,19 +155,21 @@ class Tokenizer:
         """
         return self.decode_bytes(ids, skip_special_tokens=skip_special_tokens).decode("utf-8", "replace")
 
+    def decode_batch(self, batch: Sequence[Sequence[int]], *, skip_special_tokens: bool = True) -> list[str]:
+        """Decode many rows of ids, see `decode`."""
+        return [self.decode(ids, skip_special_tokens=skip_special_tokens) for ids in batch]
+
     def decode_bytes(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> bytes:
         """Turn ids into the very bytes they stand for.
 
         Raises:
             UsageError: an id is not in the vocabulary.
         """
-        marker = b"" if skip_special_tokens else END_OF_TEXT.encode()
-        parts = []
+        table = self.pieces if skip_special_tokens else self._pieces_and_names
         for index in ids:
-            if not 0 <= index < self.vocabulary_size:
+            if not 0 <= index < len(table):
                 raise UsageError(f"id {index} is not in this vocabulary of {self.vocabulary_size}")
-            parts.append(marker if index == self.end_of_text_id else self.pieces[index])
-        return b"".join(parts)
+        return b"".join([table[index] for index in ids])
 
     @classmethod
     def from_preset(cls, source: str | os.PathLike[str]) -> Self:
@@ -139,37 +182,16 @@ class Tokenizer:
         Raises:
             KerasGPTError: nothing there can be read as a byte-level BPE.
         """
-        if str(source) in PRESETS and not Path(source).exists():
-            return cls._from_vocabulary_files(Path(str(resources.files("kerasgpt") / "assets" / "gpt2")))
         folder = Path(source)
+        if str(source) in PRESETS and not folder.exists():
+            folder = Path(str(resources.files("kerasgpt") / "assets" / "gpt2"))
         if (folder / artifacts.RUN_MODEL / artifacts.TOKENIZER).is_file():
             folder = folder / artifacts.RUN_MODEL
-        if (folder / artifacts.TOKENIZER).is_file():
-            return cls._from_tokenizer_json(folder / artifacts.TOKENIZER)
-        if (folder / artifacts.VOCABULARY).is_file() and (folder / artifacts.MERGES).is_file():
-            return cls._from_vocabulary_files(folder)
-        raise KerasGPTError(
-            f"{folder}: no {artifacts.TOKENIZER}, and no {artifacts.VOCABULARY} with {artifacts.MERGES};"
-            f" give a folder that has one, or a preset's name such as 'gpt2'"
-        )
-
-    @classmethod
-    def _from_vocabulary_files(cls, folder: Path) -> Self:
+        contents = files.read(folder)
         try:
-            vocabulary = json.loads((folder / artifacts.VOCABULARY).read_text(encoding="utf-8"))
-            lines = (folder / artifacts.MERGES).read_text(encoding="utf-8").split("\n")
-            merges = [line.split(" ") for line in lines if line and not line.startswith("#version")]
-            return cls(vocabulary, [(left, right) for left, right in merges])
-        except (OSError, ValueError) as error:
-            raise KerasGPTError(f"{folder}: cannot read the vocabulary ({error})") from error
-
-    @classmethod
-    def _from_tokenizer_json(cls, path: Path) -> Self:
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            return cls(*_vocabulary_and_merges(content))
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise KerasGPTError(f"{path}: cannot read as a byte-level BPE ({error})") from error
+            return cls(contents.vocabulary, contents.merges, contents.special_tokens)
+        except UsageError as error:
+            raise KerasGPTError(f"{folder}: cannot read the tokenizer ({error})") from error
 
     def save_to_preset(
         self, folder: str | os.PathLike[str], *, max_sequence_length: int | None = None
@@ -180,31 +202,57 @@ class Tokenizer:
             folder: made if need be.
             max_sequence_length: the context of the model they go with, in tokens.
         """
-        root = Path(folder)
         self._backend.encode_special_tokens = False
         try:
-            write_text(root / artifacts.TOKENIZER, self._backend.to_str(pretty=True))
+            tokenizer_json = self._backend.to_str(pretty=True)
         finally:
             self._backend.encode_special_tokens = True
-        names = dict.fromkeys(("bos_token", "eos_token", "unk_token"), END_OF_TEXT)
-        settings = {"tokenizer_class": "GPT2Tokenizer", **names, "add_prefix_space": False}
-        if max_sequence_length is not None:
-            settings["model_max_length"] = max_sequence_length
-        artifacts.write_json(root / artifacts.TOKENIZER_CONFIG, settings)
-        artifacts.write_json(root / artifacts.SPECIAL_TOKENS_MAP, names)
-        write_text(root / artifacts.VOCABULARY, json.dumps(self.vocabulary, ensure_ascii=False))
-        lines = ["#version: 0.2", *(" ".join(pair) for pair in self.merges)]
-        write_text(root / artifacts.MERGES, "\n".join(lines) + "\n")
+        contents = files.Contents(self.vocabulary, self.merges, list(self.special_tokens))
+        files.write(Path(folder), contents, tokenizer_json, max_sequence_length)
+
+    @cached_property
+    def _tiktoken(self) -> TiktokenEncoder | None:
+        return tiktoken_encoder(self.vocabulary, self.merges, self.special_tokens, self._merger)
+
+    @cached_property
+    def _merger(self) -> tokenizers.Tokenizer:
+        """The merges alone, which take any text in the printable alphabet for one word."""
+        return tokenizers.Tokenizer(models.BPE(self.vocabulary, self.merges))
+
+    @cached_property
+    def _pieces_and_names(self) -> list[bytes]:
+        names = {index: name.encode() for name, index in self.special_tokens.items()}
+        return [names.get(index, piece) for index, piece in enumerate(self.pieces)]
+
+    def _encode_ordinary(self, texts: Sequence[str]) -> list[list[int]]:
+        """Encode texts in which nothing is special, by the engine that is done first."""
+        self._num_characters += sum(map(len, texts))
+        if self._num_characters >= _WORTH_TIKTOKEN and self._tiktoken and not any(map(has_long_blank, texts)):
+            return self._tiktoken.encode_batch(texts)
+        return library_encode_batch(self._backend, texts)
+
+    def _join(self, ordinary: Iterator[list[int]], names: Sequence[str]) -> list[int]:
+        """Put special tokens between the ids of the parts that they divide a text into."""
+        ids = list(next(ordinary))
+        for name in names:
+            ids += [self.vocabulary[name], *next(ordinary)]
+        return ids
+
+    def _encode_word(self, word: bytes) -> list[int]:
+        """Merge bytes without cutting them into words."""
+        printable = "".join([_PRINTABLE[byte] for byte in word])
+        ids: list[int] = self._merger.encode(printable, add_special_tokens=False).ids
+        return ids
+
+    def _num_ids_of_last_word(self, text: str, ids: Sequence[int]) -> int:
+        """How many ids at the end may change with what follows the text, as tiktoken reckons it."""
+        words = self._backend.pre_tokenizer.pre_tokenize_str(text)
+        count = len(self._encode_word(piece_bytes(words[-1][0]))) if words else 0
+        if count and _is_blank(self.pieces[ids[-count]]):
+            while count < len(ids) and _is_blank(self.pieces[ids[-count - 1]]):
+                count += 1
+        return count
 
 
-def _vocabulary_and_merges(content: Mapping[str, Any]) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Read a tokenizer.json's content, refusing what is not GPT-2's kind of tokenizer."""
-    model = content["model"]
-    if model["type"] != "BPE" or (content.get("pre_tokenizer") or {}).get("type") != "ByteLevel":
-        raise ValueError("its model is not BPE over a ByteLevel pre-tokenizer")
-    vocabulary = dict(model["vocab"])
-    for token in content.get("added_tokens", []):
-        vocabulary.setdefault(token["content"], token["id"])
-    # Older files write a merge as one string "a b", newer ones as a pair.
-    pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
-    return vocabulary, [(left, right) for left, right in pairs]
+def _is_blank(piece: bytes) -> bool:
+    return not piece.strip(b" \n\t")

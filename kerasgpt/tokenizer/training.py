@@ -3,52 +3,76 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
 from kerasgpt.errors import UsageError
-from kerasgpt.tokenizer.bpe import Tokenizer, byte_alphabet, learned_vocabulary
+from kerasgpt.tokenizer.bpe import Tokenizer
+from kerasgpt.tokenizer.vocabulary import END_OF_TEXT, byte_alphabet
 
-SMALLEST_VOCABULARY = 257  # 256 bytes and <|endoftext|>
 
-
-def learn(texts: Iterable[str], vocabulary_size: int, *, minimum_frequency: int = 2) -> Tokenizer:
+def learn(
+    texts: Iterable[str],
+    vocabulary_size: int,
+    *,
+    minimum_frequency: int = 2,
+    special_tokens: Sequence[str] = (),
+) -> Tokenizer:
     """Learn the merges that shorten a text most (Sennrich et al. 2016, arXiv:1508.07909).
 
     Args:
         texts: read once, as a stream; merges never cross from one into the next.
-        vocabulary_size: V, the 256 bytes and ``<|endoftext|>`` included; fewer come out when the
+        vocabulary_size: V, the 256 bytes and all special tokens included; fewer come out when the
             text has too few frequent pairs.
         minimum_frequency: a pair seen less often is not merged.
+        special_tokens: further ones beside ``<|endoftext|>``, such as ``<|user|>``; where the texts
+            spell them, they are ordinary text.
 
     Returns:
-        The tokenizer: ids 0-255 are the bytes, then the merges in order, ``<|endoftext|>`` last.
+        The tokenizer: ids 0-255 are the bytes, then the merges in order, then the special tokens,
+        ``<|endoftext|>`` last.
 
     Raises:
-        UsageError: `vocabulary_size` is below 257.
+        UsageError: `vocabulary_size` leaves no room for the bytes and the special tokens, or a
+            special token is empty or double.
 
     >>> learn(["low lower lowest"], 260, minimum_frequency=1).encode("low")
     [257]
     """
-    if vocabulary_size < SMALLEST_VOCABULARY:
-        raise UsageError(
-            f"a vocabulary of {vocabulary_size} is too small: 256 bytes and <|endoftext|> need"
-            f" {SMALLEST_VOCABULARY}"
-        )
+    _check(vocabulary_size, special_tokens)
     alphabet = byte_alphabet()
     backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary_size - 1,
+        vocab_size=vocabulary_size - 1 - len(special_tokens),
         min_frequency=minimum_frequency,
         initial_alphabet=sorted(alphabet),
         show_progress=False,
     )
     backend.train_from_iterator(texts, trainer)
     merges = _merges_in_order(backend)
-    return Tokenizer(learned_vocabulary(merges), merges)
+    taken = {left + right for left, right in merges}
+    if learned := [name for name in special_tokens if name in taken]:
+        raise UsageError(f"special token '{learned[0]}' is also a piece the text taught: give another name")
+    return Tokenizer.from_merges(merges, special_tokens)
+
+
+def _check(vocabulary_size: int, special_tokens: Sequence[str]) -> None:
+    alphabet = byte_alphabet()
+    for place, name in enumerate(special_tokens):
+        if not name or name in alphabet or name == END_OF_TEXT or name in special_tokens[:place]:
+            raise UsageError(
+                f"special token '{name}' is double, empty or a single byte's name: give another name"
+            )
+    smallest = len(alphabet) + 1 + len(special_tokens)
+    if vocabulary_size < smallest:
+        others = f" and {len(special_tokens)} special tokens" if special_tokens else ""
+        raise UsageError(
+            f"a vocabulary of {vocabulary_size} is too small: 256 bytes and <|endoftext|>{others} need"
+            f" {smallest}"
+        )
 
 
 def _merges_in_order(backend: tokenizers.Tokenizer) -> list[tuple[str, str]]:

@@ -48,6 +48,19 @@ def test_decode_shows_special_tokens(run):
     assert outcome.out == "Hello<|endoftext|>\n\n"
 
 
+def test_special_tokens_are_learned_and_recognised_when_asked_for(run, data, tmp_path):
+    arguments = ("--vocabulary-size", 300, "--special-token", "<|user|>", "--out", tmp_path / "bpe")
+    assert run("tokenizer", "train", "--data", data, *arguments).code == 0
+    text = "<|user|><|endoftext|>"
+
+    def ids(*options):
+        return run("tokenizer", "encode", tmp_path / "bpe", *options, stdin=text).rows[0]["ids"]
+
+    assert ids("--allow-special", "all") == [298, 299]
+    assert ids("--allow-special", "<|user|>") == [298, *ids()[-len(ids("--allow-special", "<|user|>")) + 1 :]]
+    assert not {298, 299} & set(ids())
+
+
 def test_nothing_is_special_about_empty_text(run):
     assert run("tokenizer", "encode", "gpt2").rows == [{"ids": []}]
 
@@ -90,6 +103,9 @@ def test_wrong_usage(refuses, data, tmp_path):
     sentence = refuses("tokenizer", "train", *arguments, "--vocabulary-size", 100, code=2)
     assert "256 bytes and <|endoftext|> need 257" in sentence
     assert not (tmp_path / "bpe").exists()
+    assert "unknown special token" in refuses(
+        "tokenizer", "encode", "gpt2", "--allow-special", "<|x|>", code=2
+    )
     assert "No such command 'trian'" in refuses("tokenizer", "trian", code=2)
 
 

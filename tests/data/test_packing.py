@@ -98,9 +98,20 @@ def test_pieces_are_encoded_in_bounded_groups(tmp_path, tokenizer, monkeypatch):
     path.write_text("".join(json.dumps({"text": line}) + "\n" for line in LINES))
     sizes = []
     encode_batch = Tokenizer.encode_batch
-    monkeypatch.setattr(
-        Tokenizer, "encode_batch", lambda self, texts: sizes.append(len(texts)) or encode_batch(self, texts)
-    )
+
+    def counted(self, texts):
+        sizes.append(sum(map(len, texts)))
+        return encode_batch(self, texts)
+
+    monkeypatch.setattr(Tokenizer, "encode_batch", counted)
+    monkeypatch.setattr(packing, "_CHARACTERS_AT_ONCE", 500)
     pack([path], tokenizer, Split(), cache=tmp_path / "cache")
-    assert sum(sizes) >= len(LINES)
-    assert max(sizes) <= packing._PIECES_AT_ONCE
+    assert sum(sizes) == sum(map(len, LINES))
+    assert max(sizes) < 500 + max(map(len, LINES))
+
+
+def test_progress_counts_every_byte_once(tmp_path, corpus_file, tokenizer, monkeypatch):
+    counted = []
+    monkeypatch.setattr(packing.ByteProgress, "advance", lambda self, num_bytes: counted.append(num_bytes))
+    pack([corpus_file], tokenizer, Split(0.1), cache=tmp_path / "cache")
+    assert sum(counted) == len("".join(LINES).encode())

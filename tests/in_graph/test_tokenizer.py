@@ -16,8 +16,12 @@ import tensorflow as tf
 import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
-from kerasgpt.in_graph.tokenizer import END, OTHER, InGraphTokenizer, character_kinds
-from kerasgpt.tokenizer.bpe import Tokenizer, byte_alphabet
+from kerasgpt.in_graph.characters import character_kinds
+from kerasgpt.in_graph.tokenizer import InGraphTokenizer
+from kerasgpt.tokenizer.bpe import Tokenizer
+from kerasgpt.tokenizer.streaming import StreamingDecoder
+from kerasgpt.tokenizer.training import learn
+from kerasgpt.tokenizer.vocabulary import byte_alphabet, learned_vocabulary
 
 ASSETS = Path(str(resources.files("kerasgpt") / "assets"))
 END_OF_TEXT = "<|endoftext|>"
@@ -73,7 +77,7 @@ class Pair:
     def __init__(self, vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]]) -> None:
         self.vocabulary, self.merges = dict(vocabulary), list(merges)
         self.backend = backend_of(vocabulary, merges)
-        self.graph = InGraphTokenizer(vocabulary, merges, len(vocabulary))
+        self.graph = InGraphTokenizer(vocabulary, merges, [len(vocabulary)])
         self.encode = tf.function(self.graph.encode, input_signature=[tf.TensorSpec([None], tf.string)])
 
     def check(self, texts: Sequence[str]) -> None:
@@ -151,28 +155,28 @@ def test_two_newlines_are_two_tokens(gpt2: Pair) -> None:
     assert gpt2.encode(["a.\n\nb"]).to_list() == [[64, 13, 198, 198, 65]]
 
 
-def test_every_code_point_between_others(learned: Pair) -> None:
-    points = [chr(point) for point in range(0x110000) if not 0xD800 <= point <= 0xDFFF]
-    random.Random(0).shuffle(points)
-    learned.check(["a".join(points[start : start + 1000]) for start in range(0, len(points), 1000)])
+def test_every_assigned_code_point_is_of_the_librarys_kind() -> None:
+    """Here any byte joins a letter, digit, mark or tab after it in a word: the ids show words."""
+    merges = [(character, after) for after in "a1!ĉ" for character in byte_alphabet()]
+    vocabulary = learned_vocabulary(merges)
+    points = [
+        *range(0xD800),
+        *range(0xE000, 0x32400),
+        *range(0x32400, 0x110000, 251),
+        *range(0xE0000, 0xE0200),
+    ]
+    texts = [f"{point}a{point}1{point}!{point}\t\t" for point in map(chr, points)]
+    Pair(vocabulary, merges).check(
+        ["".join(texts[start : start + 5000]) for start in range(0, len(texts), 5000)]
+    )
 
 
 def test_the_ends_of_every_run_of_a_kind_alone_and_in_any_company(gpt2: Pair) -> None:
-    starts, _ = character_kinds()
-    edges = {point for start in starts[1:].tolist() for point in (start - 1, start, start + 1)}
-    points = [chr(point) for point in sorted(edges) if point >= 0 and not 0xD800 <= point <= 0xDFFF]
+    starts = np.flatnonzero(np.diff(character_kinds())) + 1
+    edges = {point for start in starts.tolist() for point in (start - 1, start, start + 1)}
+    points = [chr(point) for point in sorted(edges) if not 0xD800 <= point <= 0xDFFF]
     for around in ("{}", "a{}a", "1{}1", " {} ", "!{}!", "'{}s", "{}'s", "{}\n\n{}"):
         gpt2.check([around.format(*[point] * around.count("{}")) for point in points])
-
-
-def test_the_kinds_cover_every_code_point_once() -> None:
-    starts, kinds = character_kinds()
-    assert starts[0] == -1
-    assert kinds[0] == END
-    assert starts[1] == 0
-    assert np.all(np.diff(starts) > 0)
-    assert np.all(kinds[1:] <= OTHER)
-    assert np.all(np.diff(kinds) != 0)
 
 
 def test_a_whole_corpus(gpt2: Pair, learned: Pair, shakespeare: list[str]) -> None:
@@ -255,6 +259,37 @@ def test_decode_leaves_out_end_of_text_padding_and_unknown_ids() -> None:
     assert tokenizer.decode(ids, [3, 3, 1]).numpy().tolist() == [b"Hello world", b"Hello", b" world"]
     assert tokenizer.decode(np.zeros((2, 0), np.int64), [0, 0]).numpy().tolist() == [b"", b""]
     assert tokenizer.decode(np.zeros((0, 3), np.int64), []).numpy().tolist() == []
+
+
+def test_a_stream_of_ids_is_the_streaming_decoders() -> None:
+    tokenizer = Tokenizer.from_preset("gpt2")
+    graph = InGraphTokenizer.from_tokenizer(tokenizer)
+    decode_next = tf.function(graph.decode_next)
+    random_state = np.random.default_rng(7)
+    ids = random_state.integers(0, 256, (64, 30))  # single bytes, mostly malformed
+    ids[:, ::5] = random_state.integers(0, 50257, (64, 6))
+    ids[0] = 50256
+    decoders = [StreamingDecoder(tokenizer) for _ in ids]
+    waiting = tf.fill([64], "")
+    for column in ids.T:
+        texts, waiting = decode_next(column, waiting)
+        expected = [decoder.push(int(index)) for decoder, index in zip(decoders, column, strict=True)]
+        assert [text.decode() for text in texts.numpy()] == expected
+    rest = [text.decode() for text in graph.decode_rest(waiting).numpy()]
+    assert rest == [decoder.flush() for decoder in decoders]
+
+
+def test_in_a_data_pipeline(gpt2: Pair) -> None:
+    data = tf.data.Dataset.from_tensor_slices(CONTRACTIONS).batch(4).map(gpt2.graph.encode)
+    ids = [row for batch in data for row in batch.to_list()]
+    assert ids == [gpt2.backend.encode(text).ids for text in CONTRACTIONS]
+
+
+def test_decode_leaves_out_every_special_token(shakespeare: list[str]) -> None:
+    tokenizer = learn(shakespeare[:100], 300, special_tokens=["<|user|>"])
+    ids = tokenizer.encode("<|user|>To be<|endoftext|>", allowed_special="all")
+    graph = InGraphTokenizer.from_tokenizer(tokenizer)
+    assert graph.decode([ids], [len(ids)]).numpy().tolist() == [b"To be"]
 
 
 def test_from_preset_reads_a_saved_folder(learned: Pair, tmp_path: Path) -> None:

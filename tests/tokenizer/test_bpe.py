@@ -5,12 +5,14 @@ import random
 
 import pytest
 import tiktoken
+import tokenizers
 from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 
 from kerasgpt.artifacts import MERGES, TOKENIZER, TOKENIZER_CONFIG, VOCABULARY
 from kerasgpt.errors import KerasGPTError, UsageError
-from kerasgpt.tokenizer.bpe import END_OF_TEXT, Tokenizer, byte_alphabet
+from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.tokenizer.training import learn
+from kerasgpt.tokenizer.vocabulary import END_OF_TEXT
 
 GPT2_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
 
@@ -70,10 +72,107 @@ def test_batch_equals_one_by_one(gpt2):
     assert gpt2.encode_batch(TEXTS) == [gpt2.encode(text) for text in TEXTS]
 
 
-def test_users_cannot_smuggle_in_an_end_of_text(gpt2):
-    ids = gpt2.encode(f"before{END_OF_TEXT}after")
-    assert gpt2.end_of_text_id not in ids
-    assert gpt2.decode(ids) == f"before{END_OF_TEXT}after"
+SMUGGLED = [
+    f"before{END_OF_TEXT}after",
+    f"{END_OF_TEXT}{END_OF_TEXT}",
+    f" {END_OF_TEXT}\n",
+    f"<|endof{END_OF_TEXT}text|>",
+    "<|end\u200boftext|>",
+    END_OF_TEXT,
+]
+
+
+@pytest.mark.parametrize("text", SMUGGLED)
+def test_users_cannot_smuggle_in_an_end_of_text(gpt2, text):
+    for ids in (gpt2.encode(text), *gpt2.encode_batch([text]), gpt2.encode_bytes(text.encode())):
+        assert gpt2.end_of_text_id not in ids
+        assert gpt2.decode(ids) == text
+
+
+@pytest.mark.parametrize("text", SMUGGLED)
+def test_allowed_end_of_text_is_tiktokens(gpt2, official, text):
+    ids = gpt2.encode(text, allowed_special="all")
+    assert ids == official.encode(text, allowed_special="all")
+    assert gpt2.encode(text, allowed_special={END_OF_TEXT}) == ids
+    assert gpt2.encode(text, allowed_special=[]) == official.encode_ordinary(text)
+    assert gpt2.decode(ids, skip_special_tokens=False) == text
+
+
+@pytest.fixture(scope="module")
+def chat() -> Tokenizer:
+    return learn(["the user asks and the model answers"] * 2, 275, special_tokens=["<|user|>", "<|user|>>"])
+
+
+def test_further_special_tokens_are_the_librarys(tmp_path, chat):
+    chat.save_to_preset(tmp_path)
+    theirs = tokenizers.Tokenizer.from_file(str(tmp_path / TOKENIZER))
+    for text in ("<|user|>the<|user|>>model<|endoftext|>", " <|user|> <|endoftext|>>", "the user", "<|user"):
+        assert chat.encode(text, allowed_special="all") == theirs.encode(text).ids
+        assert not set(chat.special_tokens.values()) & set(chat.encode(text))
+        assert chat.decode(chat.encode(text)) == text
+    loaded = Tokenizer.from_preset(tmp_path)
+    assert (
+        loaded.special_tokens == chat.special_tokens == {"<|user|>": 272, "<|user|>>": 273, END_OF_TEXT: 274}
+    )
+    assert json.loads((tmp_path / TOKENIZER_CONFIG).read_text())["additional_special_tokens"] == [
+        "<|user|>",
+        "<|user|>>",
+    ]
+
+
+def test_only_the_allowed_tokens_are_special(chat):
+    user, end = chat.special_tokens["<|user|>"], chat.end_of_text_id
+    text = f"<|user|>a{END_OF_TEXT}"
+    assert chat.encode(text, allowed_special={"<|user|>"}) == [user, *chat.encode(f"a{END_OF_TEXT}")]
+    assert chat.encode(text, allowed_special={END_OF_TEXT}) == [*chat.encode("<|user|>a"), end]
+    batch = [text, "", END_OF_TEXT, "plain"]
+    assert chat.encode_batch(batch, allowed_special="all") == [
+        chat.encode(text, allowed_special="all") for text in batch
+    ]
+
+
+@pytest.mark.parametrize("names", [["<|usr|>"], "<|usr|>", {"the"}])
+def test_an_unknown_special_token_is_refused(chat, names):
+    with pytest.raises(UsageError, match="unknown special token"):
+        chat.encode("text", allowed_special=names)
+
+
+MALFORMED = [
+    b"\xff",
+    b"caf\xc3",
+    b"two words\xff and more",
+    b"  \n\n \xe4\xb8 x",
+    b"end. \xf0\x9f\x99",
+    b"\xed\xa0\x80\xc0\xaf",
+    "naïve 北京🙂".encode()[:-2] + b" after",
+]
+
+
+@pytest.mark.parametrize("data", [*MALFORMED, *(text.encode() for text in TEXTS)])
+def test_bytes_have_tiktokens_ids_and_come_back(gpt2, official, data):
+    ids = gpt2.encode_bytes(data)
+    assert ids == official._encode_bytes(data)
+    assert gpt2.decode_bytes(ids) == data
+
+
+def test_random_bytes_have_tiktokens_ids(gpt2, official):
+    generator = random.Random(5)
+    texts = [" a word, ", "é", "北京", "🙂", "\n\n", "  ", "\t", "12", "'s"]
+    for _ in range(1000):
+        whole = "".join(generator.choices(texts, k=generator.randrange(6))).encode()
+        data = whole + generator.randbytes(generator.randrange(4)) + whole[: generator.randrange(8)]
+        assert gpt2.encode_bytes(data) == official._encode_bytes(data), data
+
+
+def test_half_a_surrogate_pair_is_a_replacement_character(gpt2, official):
+    for text in ("\ud800a", "\ud83d\ude42", "x\udfff"):
+        assert gpt2.encode(text) == official.encode_ordinary(text)
+    assert gpt2.encode_batch(["fine", "\ud800"]) == [gpt2.encode("fine"), gpt2.encode("\ufffd")]
+
+
+def test_decode_batch_decodes_each(gpt2):
+    assert gpt2.decode_batch([[15496, 50256], [], [995]]) == ["Hello", "", " world"]
+    assert gpt2.decode_batch([[50256]], skip_special_tokens=False) == [END_OF_TEXT]
 
 
 def test_the_end_of_text_is_left_out_unless_asked_for(gpt2):
@@ -113,8 +212,6 @@ def test_a_saved_tokenizer_loads_the_same(tmp_path, form):
 
 
 def test_the_saved_files_are_hugging_faces(tmp_path, gpt2):
-    import tokenizers
-
     gpt2.save_to_preset(tmp_path, max_sequence_length=1024)
     settings = json.loads((tmp_path / TOKENIZER_CONFIG).read_text())
     assert settings["tokenizer_class"] == "GPT2Tokenizer"
@@ -125,24 +222,18 @@ def test_the_saved_files_are_hugging_faces(tmp_path, gpt2):
     assert theirs.encode(TEXTS[5]).ids == gpt2.encode(TEXTS[5])
 
 
-def test_the_alphabet_is_gpt2s(gpt2):
-    singles = {piece for piece in gpt2.vocabulary if len(piece) == 1}
-    assert set(byte_alphabet()) <= singles
-    assert sorted(byte_alphabet().values()) == list(range(256))
-
-
 def test_tiktoken_reads_our_files_to_the_same_ranks(tmp_path, gpt2):
     gpt2.save_to_preset(tmp_path)
     ranks = data_gym_to_mergeable_bpe_ranks(str(tmp_path / MERGES), str(tmp_path / VOCABULARY))
     assert ranks == {piece: index for index, piece in enumerate(gpt2.pieces) if piece}
 
 
-def test_what_cannot_be_read_is_refused(tmp_path):
-    with pytest.raises(KerasGPTError, match=r"no tokenizer\.json, and no vocab\.json with merges\.txt"):
+def test_a_folder_that_does_not_fit_together_is_named(tmp_path):
+    (tmp_path / VOCABULARY).write_text('{"a": 0, "b": 1}')
+    (tmp_path / MERGES).write_text("a b\n")
+    with pytest.raises(KerasGPTError, match="has no <.endoftext.>") as caught:
         Tokenizer.from_preset(tmp_path)
-    (tmp_path / TOKENIZER).write_text('{"model": {"type": "WordPiece"}}')
-    with pytest.raises(KerasGPTError, match="its model is not BPE"):
-        Tokenizer.from_preset(tmp_path)
+    assert str(tmp_path) in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +242,7 @@ def test_what_cannot_be_read_is_refused(tmp_path):
         ({"a": 0, END_OF_TEXT: 2}, [], "must be 0, 1, 2"),
         ({"a": 0, "b": 1}, [], "has no <|endoftext|>"),
         ({"a": 0, "b": 1, END_OF_TEXT: 2}, [("a", "b")], "merges do not fit"),
+        ({"a": 0, "b": 1, END_OF_TEXT: 2}, [("a", "c")], "merges do not fit"),
     ],
 )
 def test_an_inconsistent_vocabulary_is_refused(vocabulary, merges, sentence):

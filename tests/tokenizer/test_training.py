@@ -75,3 +75,20 @@ def test_fewer_pieces_when_the_text_has_no_more_pairs():
 def test_a_vocabulary_without_room_for_the_bytes_is_refused():
     with pytest.raises(UsageError, match="need 257"):
         learn([TEXT], 256)
+
+
+def test_special_tokens_stand_between_the_merges_and_the_end_of_text():
+    tokenizer = learn([TEXT], 264, special_tokens=["<|user|>", "<|model|>"])
+    assert tokenizer.special_tokens == {"<|user|>": 261, "<|model|>": 262, "<|endoftext|>": 263}
+    assert tokenizer.merges == learn([TEXT], 262).merges
+
+
+@pytest.mark.parametrize("names", [[""], ["a"], ["<|endoftext|>"], ["<|a|>", "<|a|>"], ["low"]])
+def test_a_special_token_that_is_none_is_refused(names):
+    with pytest.raises(UsageError, match="give another name"):
+        learn([TEXT.replace(" ", "\n")], 270, special_tokens=names)
+
+
+def test_special_tokens_need_room_too():
+    with pytest.raises(UsageError, match="1 special tokens need 258"):
+        learn([TEXT], 257, special_tokens=["<|user|>"])

@@ -1,0 +1,68 @@
+"""The tokenizer as a Keras layer: strings in, ids out, in a user's own model."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import keras
+
+from kerasgpt.errors import UsageError
+from kerasgpt.in_graph.tokenizer import InGraphTokenizer
+from kerasgpt.tokenizer.bpe import Tokenizer
+
+
+@keras.saving.register_keras_serializable(package="kerasgpt")
+class TokenizerLayer(keras.layers.Layer):
+    """text -> ids as a layer; needs Keras on TensorFlow, and is saved and exported with the model.
+
+    Args:
+        tokenizer: its vocabulary becomes part of the layer, and of its config.
+        sequence_length: T; longer texts are cut, shorter ones filled with ``<|endoftext|>``. None gives
+            ragged rows.
+        **kwargs: of a Keras layer.
+
+    Raises:
+        UsageError: `sequence_length` is below 1.
+
+    >>> import tensorflow as tf
+    >>> layer = TokenizerLayer(Tokenizer.from_preset("gpt2"), sequence_length=3)
+    >>> layer(tf.constant(["Hello world", "Hello"])).numpy().tolist()
+    [[15496, 995, 50256], [15496, 50256, 50256]]
+    """
+
+    def __init__(self, tokenizer: Tokenizer, sequence_length: int | None = None, **kwargs: Any) -> None:
+        if sequence_length is not None and sequence_length < 1:
+            raise UsageError(f"sequence_length is {sequence_length}: give 1 or more, or None")
+        super().__init__(**kwargs)
+        self.tokenizer = tokenizer
+        self.sequence_length = sequence_length
+        self.graph = InGraphTokenizer.from_tokenizer(tokenizer)
+        self.built = True
+
+    def call(self, texts: Any) -> Any:
+        """Encode string (B,) -> int64 (B, T), or ragged (B, None) without a sequence length."""
+        ids = self.graph.encode(texts)
+        if self.sequence_length is None:
+            return ids
+        return ids.to_tensor(self.tokenizer.end_of_text_id, shape=[None, self.sequence_length])
+
+    def compute_output_spec(self, texts: Any) -> Any:
+        """Tell the shape of the ids without running anything."""
+        return keras.KerasTensor((texts.shape[0], self.sequence_length), dtype="int64")
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument; the tokenizer as the parts it can be made of."""
+        return {
+            **super().get_config(),
+            "tokenizer": {
+                "vocabulary": self.tokenizer.vocabulary,
+                "merges": [list(pair) for pair in self.tokenizer.merges],
+                "special_tokens": list(self.tokenizer.special_tokens),
+            },
+            "sequence_length": self.sequence_length,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Make the layer that `get_config` described."""
+        return cls(**{**config, "tokenizer": Tokenizer(**config["tokenizer"])})

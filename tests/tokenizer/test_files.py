@@ -1,0 +1,92 @@
+"""Files in Hugging Face form: what is read, and what is refused rather than read wrongly."""
+
+import json
+
+import pytest
+
+from kerasgpt.artifacts import ADDED_TOKENS, MERGES, TOKENIZER, VOCABULARY
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.tokenizer import files
+from kerasgpt.tokenizer.training import learn
+
+TEXT = "the rain in the plain"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    learn([TEXT] * 2, 270, special_tokens=["<|x|>"]).save_to_preset(tmp_path)
+    return tmp_path
+
+
+def test_both_forms_say_the_same(folder):
+    whole = files.read(folder)
+    (folder / TOKENIZER).unlink()
+    parts = files.read(folder)
+    assert (parts.vocabulary, parts.merges) == (whole.vocabulary, whole.merges)
+    assert whole.special_tokens == ["<|x|>", "<|endoftext|>"]
+
+
+def test_tokens_that_transformers_kept_apart_are_special(folder):
+    (folder / TOKENIZER).unlink()
+    size = len(files.read(folder).vocabulary)
+    (folder / ADDED_TOKENS).write_text(json.dumps({"<|pad|>": size}))
+    contents = files.read(folder)
+    assert contents.vocabulary["<|pad|>"] == size
+    assert contents.special_tokens == ["<|pad|>"]
+
+
+def test_added_tokens_need_not_be_in_the_vocabulary(folder):
+    content = json.loads((folder / TOKENIZER).read_text())
+    index = content["model"]["vocab"].pop("<|endoftext|>")
+    (folder / TOKENIZER).write_text(json.dumps(content))
+    assert files.read(folder).vocabulary["<|endoftext|>"] == index
+
+
+OTHER_KINDS = [
+    ({"model": {"type": "WordPiece"}}, "its model is not BPE"),
+    ({"pre_tokenizer": {"type": "Whitespace"}}, "its model is not BPE over a ByteLevel"),
+    ({"pre_tokenizer": None}, "its model is not BPE over a ByteLevel"),
+    ({"pre_tokenizer": {"add_prefix_space": True}}, "add_prefix_space false"),
+    ({"pre_tokenizer": {"use_regex": False}}, "use_regex true"),
+    ({"normalizer": {"type": "NFC"}}, "has a normalizer"),
+    ({"model": {"ignore_merges": True}}, "sets ignore_merges"),
+    ({"model": {"byte_fallback": True}}, "sets byte_fallback"),
+    ({"model": {"dropout": 0.1}}, "sets dropout"),
+    ({"model": {"end_of_word_suffix": "</w>"}}, "sets end_of_word_suffix"),
+    ({"model": {"merges": [["a"]]}}, "cannot read as a byte-level BPE"),
+    ({"model": {"merges": ["a b c"]}}, "cannot read as a byte-level BPE"),
+    ({"model": []}, "cannot read as a byte-level BPE"),
+    ({"added_tokens": [{"content": "word", "id": 5, "special": False}]}, "'word' is not a plain special"),
+    (
+        {"added_tokens": [{"content": "<m>", "id": 5, "special": True, "lstrip": True}]},
+        "'<m>' is not a plain",
+    ),
+    ({"added_tokens": [{"id": 5}]}, "cannot read as a byte-level BPE"),
+]
+
+
+@pytest.mark.parametrize(("change", "sentence"), OTHER_KINDS)
+def test_other_kinds_of_tokenizer_are_refused(folder, change, sentence):
+    content = json.loads((folder / TOKENIZER).read_text())
+    for name, value in change.items():
+        merged = isinstance(value, dict) and isinstance(content[name], dict)
+        content[name] = {**content[name], **value} if merged else value
+    (folder / TOKENIZER).write_text(json.dumps(content))
+    with pytest.raises(KerasGPTError, match=sentence) as caught:
+        files.read(folder)
+    assert str(folder / TOKENIZER) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [(VOCABULARY, "[1"), (VOCABULARY, "[1]"), (MERGES, "a b c"), (ADDED_TOKENS, "7")]
+)
+def test_damaged_files_are_named(folder, name, content):
+    (folder / TOKENIZER).unlink()
+    (folder / name).write_text(content)
+    with pytest.raises(KerasGPTError, match="cannot read the vocabulary"):
+        files.read(folder)
+
+
+def test_a_folder_without_any_is_refused(tmp_path):
+    with pytest.raises(KerasGPTError, match=r"no tokenizer\.json, and no vocab\.json with merges\.txt"):
+        files.read(tmp_path)
