@@ -15,11 +15,15 @@ import tensorflow as tf
 from kerasgpt import artifacts
 from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import KerasGPTError, UsageError
-from kerasgpt.generation.decode import pad_right
+from kerasgpt.generation.chooser import settings_of_rows
 from kerasgpt.generation.language_model import PromptTruncatedWarning, StepLanguageModel
 from kerasgpt.generation.stopping import fit_prompt
-from kerasgpt.protocols import FinishReason, Generation, Ids, Logits, Prompt, Score, StepModel
+from kerasgpt.generation.texts import pad_right
+from kerasgpt.protocols import FinishReason, Generation, Ids, Logits, Prompt, Score, Settings, StepModel
 from kerasgpt.tokenizer.bpe import Tokenizer
+
+IN_THE_GRAPH = {"max_new_tokens", "skip_special_tokens"}
+"""Settings of a request that this engine heeds; it refuses any other that would change the output."""
 
 
 class SavedModel:
@@ -87,23 +91,26 @@ class SavedModelLanguageModel:
         """Logits at every position, float32 (B, T, V); those at and after `lengths` are meaningless."""
         return self.model.all_logits(ids, lengths)
 
-    def generate(
-        self, prompts: Sequence[Prompt], settings: GenerationConfig | None = None
-    ) -> list[Generation]:
+    def generate(self, prompts: Sequence[Prompt], settings: Settings | None = None) -> list[Generation]:
         """Continue each prompt greedily.
 
         Args:
             prompts: texts, or ids; an empty one starts from ``<|endoftext|>``. Of one that fills the
                 context only the end is read, with a PromptTruncatedWarning.
-            settings: greedy, and at most as long as the graph was exported for.
+            settings: greedy, and at most as long as the graph was exported for; one for all, or one for
+                each prompt.
 
         Raises:
             UsageError: the graph cannot do what the settings ask, or an id is not in the vocabulary.
         """
-        chosen = settings or self.settings
-        self._check(chosen)
+        each = settings_of_rows(self.settings if settings is None else settings, len(prompts))
+        for own in each:
+            self._check(own)
+        if len(set(each)) > 1:  # the graph knows one length, and the batch is small: one after the other
+            return [self.generate([prompt], own)[0] for prompt, own in zip(prompts, each, strict=True)]
         if not prompts:
             return []
+        chosen = each[0]
         if chosen.max_new_tokens == self.model.max_new_tokens and all(isinstance(p, str) for p in prompts):
             rows = self.model.generate_from_text(cast(Sequence[str], prompts))
         else:
@@ -128,17 +135,12 @@ class SavedModelLanguageModel:
     def _check(self, settings: GenerationConfig) -> None:
         """Refuse what is not in the graph."""
         limit = self.model.max_new_tokens
-        refused = {
-            f"temperature {settings.temperature:g}": not settings.is_greedy,
-            f"repetition_penalty {settings.repetition_penalty:g}": settings.repetition_penalty != 1,
-            f"stop {list(settings.stop)}": bool(settings.stop),
-            f"max_new_tokens {settings.max_new_tokens}": settings.max_new_tokens > limit,
-        }
-        for what, is_asked in refused.items():
-            if is_asked:
+        wanted = {**settings.changes(), "max_new_tokens": settings.max_new_tokens}
+        for name, value in wanted.items():
+            if name not in IN_THE_GRAPH or (name == "max_new_tokens" and value > limit):
                 raise UsageError(
-                    f"{what}: this SavedModel decodes greedily, at most {limit} tokens; use the onnx or the"
-                    f" keras engine"
+                    f"{name} {value}: this SavedModel decodes greedily, at most {limit} tokens; use the"
+                    f" onnx or the keras engine"
                 )
 
     def _generate_from_ids(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[dict[str, Any]]:
