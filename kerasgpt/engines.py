@@ -60,7 +60,7 @@ def load(folder: str | os.PathLike[str], engine: str = "auto", precision: str | 
     target, file, module, extra = ENGINES[chosen]
     if not (root / file).exists():
         raise KerasGPTError(_missing_file(root, file, chosen))
-    require(module, extra or "export", f"the {chosen} engine")
+    require(module, extra, f"the {chosen} engine")
     model: LanguageModel = resolve(target)(root)
     return model
 

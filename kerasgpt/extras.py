@@ -17,7 +17,7 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
 
     Args:
         module: the module to import, such as ``"tensorflow"``.
-        extra: the extra of this package that brings it.
+        extra: the extra of this package that brings it; empty if the package itself should have.
         purpose: what it is needed for, such as ``"training"``.
 
     Raises:
@@ -29,8 +29,9 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
     except ImportError as error:
         if error.name and error.name.split(".")[0] != module.split(".")[0]:
             raise  # it is installed, and broken in some other way: let that be seen
+        wanted = f"'kerasgpt[{extra}]'" if extra else "kerasgpt"
         raise MissingExtraError(
-            f"{purpose} needs {module}, which is not installed: pip install 'kerasgpt[{extra}]'"
+            f"{purpose} needs {module}, which is not installed: pip install {wanted}"
         ) from error
 
 

@@ -14,6 +14,8 @@ def test_a_missing_module_names_the_extra():
         MissingExtraError, match=r"training needs nonesuch, .* pip install 'kerasgpt\[train\]'"
     ):
         require("nonesuch", "train", "training")
+    with pytest.raises(MissingExtraError, match="pip install kerasgpt$"):
+        require("nonesuch", "", "the onnx engine")
 
 
 def test_a_module_broken_inside_is_not_called_missing(tmp_path, monkeypatch):

@@ -19,8 +19,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     *ROOT.glob("*.md"),
     *(ROOT / "docs").rglob("*.md"),
-    ROOT / "export" / "README.md",
-    ROOT / "saved_models" / "README.md",
+    *(ROOT / folder / "README.md" for folder in ("benchmarks", "export", "saved_models")),
 ]
 README = (ROOT / "README.md").read_text()
 

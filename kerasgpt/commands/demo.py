@@ -69,7 +69,7 @@ def _train(run: Path, overrides: tuple[str, ...]) -> None:
 
 def _export(run: Path, bundle: Path) -> None:
     weights = artifacts.sha256_of(run / artifacts.RUN_MODEL / artifacts.WEIGHTS)
-    if _provenance(bundle).get("weights_sha256") == weights:
+    if _weights_in(bundle) == weights:
         click.echo(f"{bundle} holds this very model already")
         return
     export_folder = resolve("kerasgpt.export.pipeline:export_folder")
@@ -77,9 +77,10 @@ def _export(run: Path, bundle: Path) -> None:
     click.echo((bundle / artifacts.REPORT_MARKDOWN).read_text(encoding="utf-8").split("\n\n", 2)[2].rstrip())
 
 
-def _provenance(bundle: Path) -> dict[str, Any]:
+def _weights_in(bundle: Path) -> str:
+    """The hash of a bundle's weights; none if there is no bundle."""
     there = (bundle / artifacts.MANIFEST).is_file()
-    return artifacts.Manifest.read(bundle).provenance if there else {}
+    return artifacts.Manifest.read(bundle).files.get(artifacts.WEIGHTS, "") if there else ""
 
 
 def _verify(bundle: Path) -> None:

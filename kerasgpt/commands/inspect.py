@@ -52,7 +52,8 @@ def describe(folder: Path) -> dict[str, Any]:
 def _print_section(section: Any) -> None:
     if isinstance(section, list):
         for row in section:
-            click.echo("  " + ", ".join(f"{key} {value}" for key, value in row.items()))
+            click.echo(f"  {row['artifact']}")
+            _print_section({f"  {key}": value for key, value in row.items() if key != "artifact"})
         return
     width = max((len(key) for key in section), default=0)
     for key, value in section.items():

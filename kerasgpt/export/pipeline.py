@@ -99,10 +99,7 @@ def export_folder(
         formats,
         precisions,
         generation_config=artifacts.read_generation_config(root),
-        provenance={
-            "source": Path(source).name,
-            "weights_sha256": artifacts.sha256_of(root / artifacts.WEIGHTS),
-        },
+        provenance={"source": Path(source).name},
         tell=tell,
     )
 

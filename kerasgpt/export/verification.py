@@ -80,12 +80,17 @@ def _hash_checks(root: Path, manifest: Manifest) -> list[Check]:
         Check(name, "failed", f"the file is {how}; export the model again") for name, how in damage.items()
     ]
     intact = len(manifest.files) - len(damage)
-    return [*checks, Check(artifacts.MANIFEST, "ok", f"{intact} of {len(manifest.files)} files intact")]
+    checks.append(Check(artifacts.MANIFEST, "ok", f"{intact} of {len(manifest.files)} files intact"))
+    there = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+    strangers = sorted(there - manifest.files.keys() - {artifacts.MANIFEST})
+    return checks + [Check(name, "not checked", "the manifest does not name it") for name in strangers]
 
 
 def _parity_checks(root: Path, manifest: Manifest) -> list[Check]:
-    engines = ["keras"] if artifacts.WEIGHTS in manifest.files else []
-    return [_parity_check(root, engine) for engine in [*engines, *manifest.formats]]
+    # What lies there is proved whether or not the manifest owns up to it.
+    there = [name for name, path in artifacts.FORMATS.items() if (root / path).exists()]
+    weights = ["keras"] if (root / artifacts.WEIGHTS).is_file() else []
+    return [_parity_check(root, name) for name in dict.fromkeys([*weights, *manifest.formats, *there])]
 
 
 def _parity_check(root: Path, engine: str) -> Check:

@@ -33,7 +33,7 @@ def course(monkeypatch, model_folder, tmp_path):
         bundle.mkdir()
         (bundle / "export_report.md").write_text("# Export report\n\nHow.\n\n| table |\n")
         weights = sha256_of(run / "model" / "model.safetensors")
-        Manifest({}, ["onnx"], {"weights_sha256": weights}).write(bundle)
+        Manifest({"model.safetensors": weights}, ["onnx"]).write(bundle)
 
     def verify(bundle):
         asked.append(("verify", bundle))
@@ -63,7 +63,7 @@ def test_it_goes_all_the_way_and_says_where_things_lie(run, course, tmp_path):
     assert overrides[0].endswith('assets/tinyshakespeare.txt"]')
     assert overrides[1:] == ["train.steps=3"]
     assert (folder, resume) == (tmp_path / "run", True)
-    headings = [line for line in outcome.out.splitlines() if line[:2] in ("1.", "2.", "3.", "4.")]
+    headings = [line for line in outcome.out.splitlines() if line[:3] in ("1. ", "2. ", "3. ", "4. ")]
     assert [line.split()[1] for line in headings] == ["Train:", "Export:", "Verify:", "Generate:"]
     for sentence in (
         "2.295 bits per byte on the last 10 % of the text",

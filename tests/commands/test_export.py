@@ -28,7 +28,7 @@ def test_a_run_becomes_a_bundle(run, model_folder, tmp_path, proven):
     manifest = Manifest.read(out)
     assert manifest.formats == ["onnx"]
     assert manifest.provenance["source"] == "tale"
-    assert manifest.provenance["weights_sha256"] == sha256_of(model_folder / "model.safetensors")
+    assert manifest.files["model.safetensors"] == sha256_of(model_folder / "model.safetensors")
     assert not manifest.damaged_files(out)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "runs"]
 

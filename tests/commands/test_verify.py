@@ -15,7 +15,7 @@ def proven(monkeypatch):
     monkeypatch.setattr(verification, "prove", lambda folder, engine: Proof(engine, 0.1, parity))
 
 
-def test_a_whole_bundle(run, bundle):
+def test_a_whole_bundle(run, bundle, proven):
     outcome = run("verify", bundle, "--strict", "--json")
     assert (outcome.code, outcome.err) == (0, "")
     (content,) = outcome.rows

@@ -35,7 +35,9 @@ NOT_SOURCES = shutil.ignore_patterns(
     ".import_linter*",
 )
 TINY = {
-    "data.vocabulary_size": 300,
+    "data.vocabulary_size": 1000,
+    "data.test_fraction": 0.02,
+    "data.validation_fraction": 0.01,
     "model.num_layers": 1,
     "model.num_heads": 2,
     "model.hidden_dim": 16,

@@ -83,6 +83,21 @@ def test_the_model_equals_itself(recorded, model, tokenizer, full):
     assert parity.num_tokens_compared == 2 * sum(map(len, reference.continuations))
 
 
+def test_a_row_that_fills_the_context_does_not_read_on(tokenizer):
+    """It stands at the last position there is while the shorter ones go on."""
+    context = max(len(tokenizer.encode(prompt)) for prompt in PROMPTS) + 2
+    config = GPT2Config(
+        tokenizer.vocabulary_size, max_sequence_length=context, num_layers=1, num_heads=2, hidden_dim=8
+    )
+    model = GPT2CausalLM(config)
+    model.build()
+    lm = language_model(model, tokenizer)
+    reference, logits = record(lm)
+    assert min(map(len, reference.continuations)) < max(map(len, reference.continuations))
+    parity = compare_step_model(lm, reference, logits)
+    assert parity.holds, parity.problems
+
+
 class Broken(KerasStepModel):
     """An engine with one fault."""
 
@@ -99,6 +114,9 @@ class Broken(KerasStepModel):
         return logits
 
     def step(self, state, ids):
+        if self.fault == "not a number with the cache":
+            state, logits = super().step(state, ids)
+            return state, np.full_like(logits, np.nan)
         if self.fault == "positions stand still":
             state = replace(state, lengths=state.lengths - 1)
             state, logits = super().step(state, ids)
@@ -116,6 +134,7 @@ class Broken(KerasStepModel):
     [
         ("a logit off", "a logit differs by 0.001"),
         ("not a number", "a logit differs by nan"),
+        ("not a number with the cache", "with the cache, a logit differs by nan"),
         ("positions stand still", "with the cache"),
         ("padding is read", "in a batch: greedy decoding parts"),
     ],

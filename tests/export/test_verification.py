@@ -1,5 +1,7 @@
 """One altered weight fails `verify` by its file's hash, and still by parity when the hash was mended."""
 
+import shutil
+
 import onnx
 import pytest
 import safetensors.numpy
@@ -82,10 +84,26 @@ def test_an_untouched_bundle_holds_and_every_artifact_is_proved(bundle, monkeypa
 
 def test_without_weights_there_is_nothing_for_keras_to_prove(bundle_copy, monkeypatch, prove_only):
     (bundle_copy / WEIGHTS).unlink()
+    shutil.rmtree(bundle_copy / "saved_model")
     Manifest.of_folder(bundle_copy, ["onnx"], {}).write(bundle_copy)
     monkeypatch.setattr(verification, "prove", prove_only())
     names = [check.name for check in verify(bundle_copy).checks]
     assert names == [MANIFEST, ONNX_MODEL]
+
+
+def test_an_artifact_that_the_manifest_hides_is_proved_all_the_same(bundle_copy, monkeypatch, prove_only):
+    Manifest.of_folder(bundle_copy, ["onnx"], {}).write(bundle_copy)
+    monkeypatch.setattr(verification, "prove", prove_only())
+    assert SAVED_MODEL in [check.name for check in verify(bundle_copy).checks]
+
+
+def test_a_file_that_was_added_is_named_and_fails_where_strict(bundle_copy, monkeypatch, prove_only):
+    (bundle_copy / "onnx" / "extra.onnx").write_bytes(b"who put this here?")
+    monkeypatch.setattr(verification, "prove", prove_only())
+    result = verify(bundle_copy)
+    assert Check("onnx/extra.onnx", "not checked", "the manifest does not name it") in result.checks
+    assert result.holds
+    assert not verify(bundle_copy, strict=True).holds
 
 
 @pytest.mark.parametrize("missing", ["tensorflow", "keras"])
