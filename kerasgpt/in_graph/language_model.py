@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from operator import index as as_int
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,10 +15,11 @@ from kerasgpt import artifacts
 from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation.chooser import settings_of_rows
-from kerasgpt.generation.language_model import PromptTruncatedWarning, StepLanguageModel
+from kerasgpt.generation.prompts import PromptReader, PromptTruncatedWarning
+from kerasgpt.generation.scoring import Scorer
 from kerasgpt.generation.stopping import fit_prompt
 from kerasgpt.generation.texts import pad_right
-from kerasgpt.protocols import FinishReason, Generation, Ids, Logits, Prompt, Score, Settings, StepModel
+from kerasgpt.protocols import FinishReason, Generation, Ids, Logits, Prompt, Score, Settings
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 IN_THE_GRAPH = {"max_new_tokens", "skip_special_tokens"}
@@ -79,8 +79,8 @@ class SavedModelLanguageModel:
         self.model = model
         self.tokenizer = tokenizer
         self.settings = settings or GenerationConfig(max_new_tokens=model.max_new_tokens)
-        # Scoring asks a StepModel for nothing but all its logits, and those the graph has.
-        self._scorer = StepLanguageModel(cast(StepModel, model), tokenizer)
+        self._reader = PromptReader(tokenizer, model.vocabulary_size, model.max_sequence_length)
+        self._scorer = Scorer(model, self._reader)
 
     @property
     def max_sequence_length(self) -> int:
@@ -129,7 +129,7 @@ class SavedModelLanguageModel:
         return iter([generation.text] if generation.text else [])
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[Prompt]) -> list[Score]:
-        """Score each continuation after its prompt, as `StepLanguageModel.score` does."""
+        """Score each continuation after its prompt, as `kerasgpt.generation.scoring.Scorer.score` does."""
         return self._scorer.score(prompts, continuations)
 
     def _check(self, settings: GenerationConfig) -> None:
@@ -145,7 +145,7 @@ class SavedModelLanguageModel:
 
     def _generate_from_ids(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[dict[str, Any]]:
         """Continue prompts that are ids, or whose end depends on a length the graph does not know."""
-        given = [self._ids(prompt) for prompt in prompts]
+        given = [self._reader.ids(prompt) for prompt in prompts]
         context = self.max_sequence_length
         kept = [fit_prompt(len(ids), max_new_tokens, context) for ids in given]
         fitted = [ids[len(ids) - count :] for ids, count in zip(given, kept, strict=True)]
@@ -153,17 +153,6 @@ class SavedModelLanguageModel:
         for row, ids in zip(rows, given, strict=True):
             row["num_dropped_tokens"] = max(len(ids) - row["num_prompt_tokens"], 0)
         return rows
-
-    def _ids(self, prompt: Prompt) -> list[int]:
-        if isinstance(prompt, str):
-            return self.tokenizer.encode(prompt)
-        ids = [as_int(index) for index in prompt]
-        for index in ids:
-            if not 0 <= index < self.model.vocabulary_size:
-                raise UsageError(
-                    f"the prompt holds id {index}: ids go from 0 to {self.model.vocabulary_size - 1}"
-                )
-        return ids
 
     def _warn_if_truncated(self, row: Mapping[str, Any]) -> None:
         kept, dropped = int(row["num_prompt_tokens"]), int(row["num_dropped_tokens"])

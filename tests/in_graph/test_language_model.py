@@ -16,7 +16,8 @@ from kerasgpt import artifacts
 from kerasgpt.config import GenerationConfig, GPT2Config
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.export.saved_model import write_saved_model
-from kerasgpt.generation.language_model import PromptTruncatedWarning, StepLanguageModel
+from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.generation.prompts import PromptTruncatedWarning
 from kerasgpt.in_graph.language_model import SavedModelLanguageModel, open_bundle
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.models.language_model import open_model
