@@ -377,6 +377,10 @@ class GenerationConfig:
             "do_sample": not self.is_greedy,
             **{name: getattr(self, name) for name in shared if name in changed or name in always},
         }
+        if self.bad_words_ids:
+            content["bad_words_ids"] = [list(word) for word in self.bad_words_ids]
+        if self.allowed_token_ids:
+            content["allowed_token_ids"] = list(self.allowed_token_ids)
         if self.logit_bias:
             content["sequence_bias"] = [[[index], value] for index, value in self.logit_bias.items()]
         if self.stop:
