@@ -14,6 +14,9 @@ from kerasgpt.config import GenerationConfig
 Prompt: TypeAlias = str | Sequence[int]
 """A prompt is text, or the token ids themselves."""
 
+Settings: TypeAlias = GenerationConfig | Sequence[GenerationConfig]
+"""How to write: the same for all prompts of a request, or one for each."""
+
 Ids: TypeAlias = NDArray[np.int64]
 """Token ids, int64."""
 
@@ -33,13 +36,16 @@ class Generation:
         num_prompt_tokens: tokens of the prompt that the model read (after truncation to the context).
         finish_reason: ``"stop"`` at end of text or a stop string, ``"length"`` at a limit.
         logprobs: natural-log probability of each id of `token_ids` under the model's unmodified softmax.
+
+    Where the settings ask for an echo, `text`, `token_ids` and `logprobs` begin with those of the prompt, the
+    very first log-probability being None: nothing precedes that token.
     """
 
     text: str
     token_ids: list[int]
     num_prompt_tokens: int
     finish_reason: FinishReason
-    logprobs: list[float]
+    logprobs: list[float | None]
 
 
 @dataclass(frozen=True)
@@ -122,10 +128,8 @@ class LanguageModel(Protocol):
     def max_sequence_length(self) -> int:
         """The context, in tokens."""
 
-    def generate(
-        self, prompts: Sequence[Prompt], settings: GenerationConfig | None = None
-    ) -> list[Generation]:
-        """Continue each prompt; a row's result does not depend on its neighbours."""
+    def generate(self, prompts: Sequence[Prompt], settings: Settings | None = None) -> list[Generation]:
+        """Continue each prompt `num_return_sequences` times; no row's result depends on its neighbours."""
 
     def stream(self, prompt: Prompt, settings: GenerationConfig | None = None) -> Iterator[str]:
         """Yield the continuation in pieces that split no character; joined, they are `generate`'s text."""

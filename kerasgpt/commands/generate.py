@@ -29,10 +29,19 @@ if TYPE_CHECKING:
 @click.option("--top-k", type=int, help="Sample from the K most probable tokens only.")
 @click.option("--top-p", type=float, help="Sample from the most probable tokens that sum to P only.")
 @click.option("--min-p", type=float, help="Drop tokens below P times the most probable.")
+@click.option("--typical-p", type=float, help="Sample from the tokens nearest to the expected information.")
 @click.option("--repetition-penalty", type=float, help="Above 1 discourages what was said already.")
+@click.option("--presence-penalty", type=float, help="Taken off the logits of tokens written before.")
+@click.option("--frequency-penalty", type=float, help="The same, for each time they were written.")
+@click.option("--no-repeat-ngram-size", type=int, help="Let no N tokens in a row come twice.")
+@click.option("--bad-word", "bad_words", multiple=True, help="Text not to write; may be given several times.")
+@click.option("--min-new-tokens", type=int, help="Do not end the text before so many.")
+@click.option("--num-beams", type=int, help="Search the best text with N beams, in place of sampling.")
+@click.option("--length-penalty", type=float, help="Of beams: above 0 favours long texts.  [default: 1]")
 @click.option("--stop", multiple=True, help="Text that ends the continuation; may be given several times.")
 @click.option("--seed", type=int, help="The same seed gives the same text.  [default: 0]")
-@click.option("--num-samples", type=click.IntRange(1), default=1, help="Continuations of each prompt.")
+@click.option("--num-samples", "num_return_sequences", type=int, help="Continuations of each prompt.")
+@click.option("--echo", is_flag=True, default=None, help="Print the prompt before its continuation.")
 @click.option("--stream", is_flag=True, help="Print the text as it comes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def command(
@@ -41,22 +50,24 @@ def command(
     prompt_file: str | None,
     engine: str,
     precision: str | None,
-    num_samples: int,
+    bad_words: tuple[str, ...],
     stream: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
     """Continue prompts: --prompt, --prompt-file, or standard input (one final line break is dropped).
 
-    Prints the continuation alone, without its prompt. An empty prompt starts from <|endoftext|>.
+    Prints the continuation, without its prompt unless --echo asks for it. An empty prompt starts from
+    <|endoftext|>.
     """
     if stream and as_json:
         raise UsageError("--stream and --json exclude each other: choose one")
-    texts = [text for text in _read_prompts(prompts, prompt_file) for _ in range(num_samples)]
+    texts = _read_prompts(prompts, prompt_file)
     settings = _settings(folder, given)
-    if stream and len(texts) > 1:
+    if stream and len(texts) * settings.num_return_sequences > 1:
         raise UsageError("--stream writes one continuation: give one prompt and one sample")
     lm = load(folder, engine, precision)
+    settings = _without(bad_words, lm, settings)
     if stream:
         _stream(lm, texts[0], settings)
     else:
@@ -68,6 +79,13 @@ def _settings(folder: str, given: dict[str, Any]) -> GenerationConfig:
     own = artifacts.read_generation_config(artifacts.model_folder(folder))
     changes = {name: value for name, value in given.items() if value is not None and value != ()}
     return dataclasses.replace(own, **changes)
+
+
+def _without(words: tuple[str, ...], lm: LanguageModel, settings: GenerationConfig) -> GenerationConfig:
+    """Forbid words too, at the beginning of a text and after a space."""
+    spelled = [lm.tokenizer.encode(text) for word in words if word for text in (word, f" {word}")]
+    bad_words_ids = (*settings.bad_words_ids, *(tuple(ids) for ids in spelled))
+    return dataclasses.replace(settings, bad_words_ids=bad_words_ids)
 
 
 def _read_prompts(prompts: tuple[str, ...], prompt_file: str | None) -> list[str]:
@@ -99,7 +117,8 @@ def _stream(lm: LanguageModel, text: str, settings: GenerationConfig) -> None:
 def _print_all(lm: LanguageModel, texts: list[str], settings: GenerationConfig, as_json: bool) -> None:
     for number, generation in enumerate(lm.generate(texts, settings)):
         if as_json:
-            content = {"prompt": texts[number], **dataclasses.asdict(generation)}
+            prompt = texts[number // settings.num_return_sequences]
+            content = {"prompt": prompt, **dataclasses.asdict(generation)}
             click.echo(json.dumps(content, ensure_ascii=False))
         else:
             click.echo(("---\n" if number else "") + generation.text)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kerasgpt.config import GenerationConfig
-from kerasgpt.generation.processors import log_softmax
-from kerasgpt.generation.samplers import Seeds, sample, seeds_of_rows
-from kerasgpt.protocols import FinishReason, Ids, Logits, StepModel
+from kerasgpt.generation.chooser import Chooser, settings_of_rows
+from kerasgpt.generation.probabilities import log_softmax
+from kerasgpt.generation.samplers import Seeds, seeds_of_rows
+from kerasgpt.generation.stopping import room
+from kerasgpt.generation.texts import Texts, pad_right
+from kerasgpt.protocols import FinishReason, Ids, Logits, Settings, StepModel
 
 Flags: TypeAlias = NDArray[np.bool_]
 
@@ -40,7 +42,7 @@ class Token:
 def decode(
     model: StepModel,
     prompts: Sequence[Sequence[int]],
-    settings: GenerationConfig,
+    settings: Settings,
     end_of_text_id: int,
     *,
     row_seeds: Seeds | None = None,
@@ -51,40 +53,52 @@ def decode(
     Args:
         model: any engine.
         prompts: ids, each with at least one and fewer than the model's context; lengths may differ.
-        settings: of the request.
+        settings: of all rows, or one for each. Beam search is another loop.
         end_of_text_id: the token that ends a row.
-        row_seeds: uint64 (B,) of the sampling; None means ``settings.seed`` + index.
+        row_seeds: uint64 (B,) of the sampling; None means each row's seed + index.
         ends_text: asked after each token about stop strings.
 
     Yields:
         For each step, one token of each row still running, in the order of the prompts.
     """
-    if not prompts or not settings.max_new_tokens:
+    each = settings_of_rows(settings, len(prompts))
+    context = model.max_sequence_length
+    limits = np.array(
+        [room(len(prompt), own.max_new_tokens, context) for prompt, own in zip(prompts, each, strict=True)],
+        np.int64,
+    )
+    rows = np.flatnonzero(limits)
+    if not rows.size:
         return
-    seeds = seeds_of_rows(settings.seed, len(prompts)) if row_seeds is None else row_seeds
-    rows = np.arange(len(prompts))
-    ids, lengths = pad_right(prompts)
-    seen = _seen(ids, lengths, model.vocabulary_size) if settings.repetition_penalty != 1 else None
-    state, logits = model.prefill(ids, lengths)
-    for step in range(settings.max_new_tokens):
-        chosen = sample(logits, settings, seeds[rows], step, seen)
+    seeds = seeds_of_rows(own.seed for own in each) if row_seeds is None else row_seeds
+    chooser, texts = Chooser(each, seeds, end_of_text_id), Texts(prompts, int(limits.max()))
+    state, logits = prefill_once(model, [prompts[row] for row in rows.tolist()])
+    for step in range(int(limits.max())):
+        chosen = chooser.choose(logits, rows, step, texts.of_rows(rows))
         ended = chosen == end_of_text_id
         if ends_text is not None:
             ended |= [
                 ends_text(row, index) for row, index in zip(rows.tolist(), chosen.tolist(), strict=True)
             ]
-        last = step + 1 == settings.max_new_tokens
-        full = last | (lengths[rows] + step + 1 >= model.max_sequence_length)
+        full = limits[rows] <= step + 1
         yield _tokens(rows, chosen, logits, ended, full)
         running = np.flatnonzero(~(ended | full))
         if not running.size:
             return
         if running.size < rows.size:
             state, rows, chosen = model.reorder(state, running), rows[running], chosen[running]
-            seen = None if seen is None else seen[running]
-        if seen is not None:
-            seen[np.arange(rows.size), chosen] = True
+        texts.append(rows, chosen)
         state, logits = model.step(state, chosen)
+
+
+def prefill_once(model: StepModel, prompts: Sequence[Sequence[int]]) -> tuple[Any, Logits]:
+    """Read prompts, equal ones only once: the state of all, and the logits (B, V) that follow."""
+    numbers: dict[tuple[int, ...], int] = {}
+    rows = np.array([numbers.setdefault(tuple(prompt), len(numbers)) for prompt in prompts], np.int64)
+    state, logits = model.prefill(*pad_right(list(numbers)))
+    if len(numbers) == len(prompts):
+        return state, logits
+    return model.reorder(state, rows), logits[rows]
 
 
 def _tokens(rows: Ids, chosen: Ids, logits: Logits, ended: Flags, full: Flags) -> list[Token]:
@@ -94,20 +108,3 @@ def _tokens(rows: Ids, chosen: Ids, logits: Logits, ended: Flags, full: Flags) -
     ]
     columns = rows.tolist(), chosen.tolist(), logprobs.tolist(), reasons
     return [Token(*values) for values in zip(*columns, strict=True)]
-
-
-def pad_right(rows: Sequence[Sequence[int]]) -> tuple[Ids, Ids]:
-    """Lay ragged rows into one array: ids int64 (B, T) padded with 0, and lengths int64 (B,)."""
-    lengths = np.array([len(row) for row in rows], np.int64)
-    ids = np.zeros((len(rows), int(lengths.max(initial=0))), np.int64)
-    for target, row in zip(ids, rows, strict=True):
-        target[: len(row)] = row
-    return ids, lengths
-
-
-def _seen(ids: Ids, lengths: Ids, vocabulary_size: int) -> Flags:
-    """Which tokens each prompt holds: bool (B, V)."""
-    seen = np.zeros((len(ids), vocabulary_size), np.bool_)
-    for mask, row, length in zip(seen, ids, lengths.tolist(), strict=True):
-        mask[row[:length]] = True
-    return seen

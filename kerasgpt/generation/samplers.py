@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kerasgpt.config import GenerationConfig
-from kerasgpt.generation.processors import descending, process, softmax
+from kerasgpt.generation.probabilities import heads
+from kerasgpt.generation.processors import process
+from kerasgpt.generation.texts import Text
 from kerasgpt.protocols import Ids, Logits
 
 Words: TypeAlias = NDArray[np.uint32]
@@ -26,27 +29,29 @@ def sample(
     settings: GenerationConfig,
     row_seeds: Seeds,
     step: int,
-    seen: NDArray[np.bool_] | None = None,
+    texts: Sequence[Text],
+    end_of_text_id: int,
 ) -> Ids:
     """Choose each row's next token by the request's settings.
 
-    A row's choice depends on its own logits, its seed and the step alone, never on its neighbours.
+    A row's choice depends on its own logits, text, seed and the step alone, never on its neighbours.
 
     Args:
         logits: float32 (B, V), as the model gave them.
-        settings: of the request.
+        settings: of the request; its `seed` is not read.
         row_seeds: uint64 (B,), see `seeds_of_rows`.
         step: tokens written so far, the same for each row.
-        seen: bool (B, V), tokens already in each text, for a repetition penalty.
+        texts: B of them.
+        end_of_text_id: the token that ends a row.
 
     Returns:
         int64 (B,).
 
-    >>> logits = np.array([[0.0, 3.0, 1.0]], np.float32)
-    >>> sample(logits, GenerationConfig(), seeds_of_rows(0, 1), step=0).tolist()
+    >>> logits, texts = np.array([[0.0, 3.0, 1.0]], np.float32), [Text(np.array([1]), 1)]
+    >>> sample(logits, GenerationConfig(), seeds_of_rows([0]), 0, texts, end_of_text_id=2).tolist()
     [1]
     """
-    processed = process(logits, settings, seen)
+    processed = process(logits, settings, texts, end_of_text_id)
     if settings.is_greedy:
         return greedy(processed)
     numbers = uniform(row_seeds, step)
@@ -70,17 +75,20 @@ def invert_cdf(logits: Logits, number: np.float32) -> int:
         logits: float32 (V,), minus infinity for removed tokens.
         number: in [0, 1).
     """
-    kept = np.flatnonzero(logits > -np.inf)  # sorting only these changes no result, and is much faster
-    ids = kept[descending(logits[kept])]
-    cumulative = np.cumsum(softmax(logits[ids]), dtype=np.float32)
-    # Rounding may leave the total a little off 1: scale the number, so that it always falls on a token.
-    index = np.searchsorted(cumulative, number * cumulative[-1], side="right")
+    weights = np.exp(logits - logits.max())
+    target = number * weights.sum()
+    for ids in heads(logits):
+        cumulative = np.cumsum(weights[ids], dtype=np.float32)
+        if cumulative[-1] > target:
+            break
+    # Rounding may leave the total a little below the target: then the last token it is.
+    index = np.searchsorted(cumulative, target, side="right")
     return int(ids[min(int(index), len(ids) - 1)])
 
 
-def seeds_of_rows(seed: int, num_rows: int) -> Seeds:
-    """The row seeds of a request, uint64 (B,): seed + index of the prompt, modulo 2^64."""
-    return np.array([(seed + index) % 2**64 for index in range(num_rows)], np.uint64)
+def seeds_of_rows(seeds: Iterable[int]) -> Seeds:
+    """The row seeds of a request, uint64 (B,): each row's seed + its index, modulo 2^64."""
+    return np.array([(seed + index) % 2**64 for index, seed in enumerate(seeds)], np.uint64)
 
 
 def uniform(row_seeds: Seeds, step: int) -> NDArray[np.float32]:

@@ -24,6 +24,15 @@ def fit_prompt(num_tokens: int, max_new_tokens: int, context: int) -> int:
     return max(context - max_new_tokens, context // 2, 1)
 
 
+def room(num_prompt_tokens: int, max_new_tokens: int, context: int) -> int:
+    """How many tokens may be written after a prompt; where any are wanted at least one.
+
+    >>> room(10, 64, 100), room(90, 64, 100), room(100, 64, 100)
+    (64, 10, 1)
+    """
+    return min(max_new_tokens, max(context - num_prompt_tokens, 1))
+
+
 class StopStrings:
     """Let text through up to the first stop string, holding back what might still begin one.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from operator import index as as_int
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,11 +14,16 @@ import tensorflow as tf
 from kerasgpt import artifacts
 from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import KerasGPTError, UsageError
-from kerasgpt.generation.decode import pad_right
-from kerasgpt.generation.language_model import PromptTruncatedWarning, StepLanguageModel
+from kerasgpt.generation.chooser import settings_of_rows
+from kerasgpt.generation.prompts import PromptReader, PromptTruncatedWarning
+from kerasgpt.generation.scoring import Scorer
 from kerasgpt.generation.stopping import fit_prompt
-from kerasgpt.protocols import FinishReason, Generation, Ids, Logits, Prompt, Score, StepModel
+from kerasgpt.generation.texts import pad_right
+from kerasgpt.protocols import FinishReason, Generation, Ids, Logits, Prompt, Score, Settings
 from kerasgpt.tokenizer.bpe import Tokenizer
+
+IN_THE_GRAPH = {"max_new_tokens", "skip_special_tokens"}
+"""Settings of a request that this engine heeds; it refuses any other that would change the output."""
 
 
 class SavedModel:
@@ -75,8 +79,8 @@ class SavedModelLanguageModel:
         self.model = model
         self.tokenizer = tokenizer
         self.settings = settings or GenerationConfig(max_new_tokens=model.max_new_tokens)
-        # Scoring asks a StepModel for nothing but all its logits, and those the graph has.
-        self._scorer = StepLanguageModel(cast(StepModel, model), tokenizer)
+        self._reader = PromptReader(tokenizer, model.vocabulary_size, model.max_sequence_length)
+        self._scorer = Scorer(model, self._reader)
 
     @property
     def max_sequence_length(self) -> int:
@@ -87,23 +91,26 @@ class SavedModelLanguageModel:
         """Logits at every position, float32 (B, T, V); those at and after `lengths` are meaningless."""
         return self.model.all_logits(ids, lengths)
 
-    def generate(
-        self, prompts: Sequence[Prompt], settings: GenerationConfig | None = None
-    ) -> list[Generation]:
+    def generate(self, prompts: Sequence[Prompt], settings: Settings | None = None) -> list[Generation]:
         """Continue each prompt greedily.
 
         Args:
             prompts: texts, or ids; an empty one starts from ``<|endoftext|>``. Of one that fills the
                 context only the end is read, with a PromptTruncatedWarning.
-            settings: greedy, and at most as long as the graph was exported for.
+            settings: greedy, and at most as long as the graph was exported for; one for all, or one for
+                each prompt.
 
         Raises:
             UsageError: the graph cannot do what the settings ask, or an id is not in the vocabulary.
         """
-        chosen = settings or self.settings
-        self._check(chosen)
+        each = settings_of_rows(self.settings if settings is None else settings, len(prompts))
+        for own in each:
+            self._check(own)
+        if len(set(each)) > 1:  # the graph knows one length, and the batch is small: one after the other
+            return [self.generate([prompt], own)[0] for prompt, own in zip(prompts, each, strict=True)]
         if not prompts:
             return []
+        chosen = each[0]
         if chosen.max_new_tokens == self.model.max_new_tokens and all(isinstance(p, str) for p in prompts):
             rows = self.model.generate_from_text(cast(Sequence[str], prompts))
         else:
@@ -122,28 +129,23 @@ class SavedModelLanguageModel:
         return iter([generation.text] if generation.text else [])
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[Prompt]) -> list[Score]:
-        """Score each continuation after its prompt, as `StepLanguageModel.score` does."""
+        """Score each continuation after its prompt, as `kerasgpt.generation.scoring.Scorer.score` does."""
         return self._scorer.score(prompts, continuations)
 
     def _check(self, settings: GenerationConfig) -> None:
         """Refuse what is not in the graph."""
         limit = self.model.max_new_tokens
-        refused = {
-            f"temperature {settings.temperature:g}": not settings.is_greedy,
-            f"repetition_penalty {settings.repetition_penalty:g}": settings.repetition_penalty != 1,
-            f"stop {list(settings.stop)}": bool(settings.stop),
-            f"max_new_tokens {settings.max_new_tokens}": settings.max_new_tokens > limit,
-        }
-        for what, is_asked in refused.items():
-            if is_asked:
+        wanted = {**settings.changes(), "max_new_tokens": settings.max_new_tokens}
+        for name, value in wanted.items():
+            if name not in IN_THE_GRAPH or (name == "max_new_tokens" and value > limit):
                 raise UsageError(
-                    f"{what}: this SavedModel decodes greedily, at most {limit} tokens; use the onnx or the"
-                    f" keras engine"
+                    f"{name} {value}: this SavedModel decodes greedily, at most {limit} tokens; use the"
+                    f" onnx or the keras engine"
                 )
 
     def _generate_from_ids(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[dict[str, Any]]:
         """Continue prompts that are ids, or whose end depends on a length the graph does not know."""
-        given = [self._ids(prompt) for prompt in prompts]
+        given = [self._reader.ids(prompt) for prompt in prompts]
         context = self.max_sequence_length
         kept = [fit_prompt(len(ids), max_new_tokens, context) for ids in given]
         fitted = [ids[len(ids) - count :] for ids, count in zip(given, kept, strict=True)]
@@ -151,17 +153,6 @@ class SavedModelLanguageModel:
         for row, ids in zip(rows, given, strict=True):
             row["num_dropped_tokens"] = max(len(ids) - row["num_prompt_tokens"], 0)
         return rows
-
-    def _ids(self, prompt: Prompt) -> list[int]:
-        if isinstance(prompt, str):
-            return self.tokenizer.encode(prompt)
-        ids = [as_int(index) for index in prompt]
-        for index in ids:
-            if not 0 <= index < self.model.vocabulary_size:
-                raise UsageError(
-                    f"the prompt holds id {index}: ids go from 0 to {self.model.vocabulary_size - 1}"
-                )
-        return ids
 
     def _warn_if_truncated(self, row: Mapping[str, Any]) -> None:
         kept, dropped = int(row["num_prompt_tokens"]), int(row["num_dropped_tokens"])

@@ -1,9 +1,10 @@
-"""The exported folder is a Hugging Face folder: transformers reads it, and answers as the trained model."""
+"""transformers reads an exported folder and answers as the trained model; and our decoding is as its own."""
 
 from __future__ import annotations
 
 import sys
 
+import hf_generate
 import numpy as np
 import torch
 import transformers
@@ -36,6 +37,7 @@ def main(bundle: str) -> int:
         f"       transformers {transformers.__version__}: logits within {error:.1e}, {compared} greedy tokens"
         f" equal, {len(TEXTS)} texts tokenized alike"
     )
+    problems += hf_generate.problems()
     for problem in problems:
         print(f"hf_transformers: {problem}", file=sys.stderr)
     return int(bool(problems))

@@ -90,6 +90,53 @@ def test_sample_number_i_is_drawn_with_seed_plus_i(generate):
     assert len({row["text"] for row in samples}) == 3
 
 
+def test_beams_are_those_of_the_library(generate, bundle):
+    settings = GenerationConfig(max_new_tokens=12, num_beams=4, length_penalty=0.5, num_return_sequences=2)
+    options = ("--num-beams", 4, "--length-penalty", 0.5, "--num-samples", 2)
+    rows = generate(*options, *prompt_options(PROMPTS))
+    expected = load(bundle).generate(PROMPTS, settings)
+    assert [row["token_ids"] for row in rows] == [each.token_ids for each in expected]
+    assert [row["prompt"] for row in rows] == [prompt for prompt in PROMPTS for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"typical_p": 0.4, "temperature": 1.0},
+        {"presence_penalty": 1.5, "frequency_penalty": 0.5},
+        {"no_repeat_ngram_size": 1},
+        {"min_new_tokens": 12, "repetition_penalty": 0.9},
+    ],
+    ids=lambda words: next(iter(words)),
+)
+def test_options_are_the_settings_of_their_names(generate, bundle, words):
+    options = [part for name, value in words.items() for part in (f"--{name.replace('_', '-')}", value)]
+    (row,) = generate("--prompt", "The", *options)
+    (plain,), (expected,) = (
+        load(bundle).generate(["The"], GenerationConfig(max_new_tokens=12, **own)) for own in ({}, words)
+    )
+    assert row["token_ids"] == expected.token_ids
+    assert expected.token_ids != plain.token_ids or "min_new_tokens" in words
+
+
+def test_bad_words_are_not_written(generate, bundle):
+    free = generate("--prompt", "The", "--max-new-tokens", 30)[0]["text"]
+    words = [free[2:4], free[10:12]]
+    (row,) = generate("--prompt", "The", "--max-new-tokens", 30, *(f"--bad-word={word}" for word in words))
+    ids = [Tokenizer.from_preset(bundle).encode(word) for word in words]
+    for word in ids:
+        assert word not in [row["token_ids"][n : n + len(word)] for n in range(30)]
+
+
+def test_an_echo_prints_the_prompt_first(run, generate, bundle):
+    text = generate("--prompt", "The king")[0]["text"]
+    assert run("generate", bundle, "--prompt", "The king", "--echo").out == f"The king{text}\n"
+    (row,) = generate("--prompt", "The king", "--echo")
+    assert row["text"] == "The king" + text
+    assert row["logprobs"][0] is None
+    assert len(row["logprobs"]) == len(row["token_ids"]) == row["num_prompt_tokens"] + 12
+
+
 def test_plain_output_is_the_continuation_alone(run, generate, bundle):
     texts = [row["text"] for row in generate(*prompt_options(PROMPTS[:2]))]
     outcome = run("generate", bundle, *prompt_options(PROMPTS[:2]))
@@ -183,7 +230,11 @@ def test_onnx_runs_without_importing_tensorflow_or_keras(bundle):
         (["--temperature", "-1"], "temperature is -1.0: it must be 0 (greedy) or a positive number"),
         (["--top-p", "0"], "top_p is 0.0: it must be above 0"),
         (["--top-k", "-2"], "top_k is -2"),
-        (["--num-samples", "0"], "--num-samples"),
+        (["--num-samples", "0"], "num_return_sequences is 0: it must be 1 or more"),
+        (["--num-samples", "2"], "greedy ones are all the same; set a temperature or num_beams"),
+        (["--num-beams", "2", "--temperature", "1"], "beams are not sampled"),
+        (["--stream", "--num-beams", "2", "--num-samples", "2"], "--stream writes one continuation"),
+        (["--engine", "saved_model", "--num-beams", "2"], "num_beams 2: this SavedModel decodes greedily"),
         (["--max-new-tokens", "many"], "--max-new-tokens"),
         (["--stream", "--json"], "--stream and --json exclude each other"),
         (["--stream", "--prompt", "b"], "--stream writes one continuation"),

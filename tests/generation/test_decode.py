@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from kerasgpt.config import GenerationConfig
-from kerasgpt.generation.decode import Token, decode, pad_right
+from kerasgpt.errors import UsageError
+from kerasgpt.generation.decode import Token, decode
 from kerasgpt.generation.samplers import seeds_of_rows
 
 PROMPTS = [[1, 2, 3], [4], [5, 6, 7, 8, 9, 10], [11, 12]]
@@ -29,7 +30,7 @@ def write(model, prompts, settings, **words) -> list[list[Token]]:
 def test_a_row_is_the_same_alone_and_in_a_batch(random_model, settings: GenerationConfig) -> None:
     together = write(random_model, PROMPTS, settings)
     for row, prompt in enumerate(PROMPTS):
-        seed = seeds_of_rows(settings.seed + row, 1)
+        seed = seeds_of_rows([settings.seed + row])
         alone = write(random_model, [prompt], settings, row_seeds=seed)[0]
         assert [token.id for token in together[row]] == [token.id for token in alone]
         assert [token.logprob for token in together[row]] == [token.logprob for token in alone]
@@ -112,7 +113,59 @@ def test_nothing_to_do_runs_nothing(rule_model, prompts: list, count: int) -> No
     assert list(decode(rule_model(rule), prompts, GenerationConfig(max_new_tokens=count), 256)) == []
 
 
-def test_pad_right() -> None:
-    ids, lengths = pad_right([[1, 2, 3], [4]])
-    assert ids.tolist() == [[1, 2, 3], [4, 0, 0]]
-    assert lengths.tolist() == [3, 1]
+MANY = [
+    GenerationConfig(max_new_tokens=3),
+    GenerationConfig(max_new_tokens=12, temperature=1.3, top_p=0.9, seed=11),
+    GenerationConfig(max_new_tokens=0),
+    GenerationConfig(max_new_tokens=7, no_repeat_ngram_size=1, presence_penalty=0.5, min_new_tokens=5),
+]
+
+
+def test_each_row_has_its_own_settings(random_model) -> None:
+    together = write(random_model, PROMPTS, MANY)
+    assert [len(row) for row in together] == [3, 12, 0, 7]
+    for row, (prompt, own) in enumerate(zip(PROMPTS, MANY, strict=True)):
+        alone = write(random_model, [prompt], own, row_seeds=seeds_of_rows([own.seed + row]))[0]
+        assert [(token.id, token.logprob) for token in together[row]] == [
+            (token.id, token.logprob) for token in alone
+        ]
+
+
+def test_there_must_be_settings_for_each_row(random_model) -> None:
+    with pytest.raises(UsageError, match="2 settings for 4 prompts: give one for all, or one of each"):
+        write(random_model, PROMPTS, MANY[:2])
+
+
+def test_equal_prompts_are_read_once(random_model) -> None:
+    widths = []
+    read = random_model.prefill
+    random_model.prefill = lambda ids, lengths: widths.append(len(ids)) or read(ids, lengths)
+    settings = GenerationConfig(max_new_tokens=5, temperature=1.0)
+    prompts = [PROMPTS[0], PROMPTS[1], PROMPTS[0], PROMPTS[0]]
+    rows = write(random_model, prompts, settings)
+    assert widths == [2]
+    for row, prompt in enumerate(prompts):
+        alone = write(random_model, [prompt], settings, row_seeds=seeds_of_rows([row]))[0]
+        assert [token.id for token in rows[row]] == [token.id for token in alone]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_no_ngram_of_prompt_and_continuation_comes_twice(rule_model, size: int) -> None:
+    model = rule_model(lambda ids: np.arange(6) + 3.0 * np.eye(6)[ids[-1]], vocabulary_size=6)
+    settings = GenerationConfig(max_new_tokens=20, no_repeat_ngram_size=size)
+    prompt = [5, 5, 4][:size]
+    text = [*prompt, *(token.id for token in rows_of(list(decode(model, [prompt], settings, 0)), 1)[0])]
+    ngrams = [tuple(text[n : n + size]) for n in range(len(text) - size + 1)]
+    assert len(set(ngrams)) == len(ngrams) > 3
+
+
+def test_end_of_text_waits_for_the_minimum(rule_model) -> None:
+    model = rule_model(lambda ids: 9.0 * np.eye(257)[256])
+    for settings, expected in [
+        (GenerationConfig(min_new_tokens=4), [5, 5, 5, 5]),
+        (GenerationConfig(min_length=4), [2, 4, 1, 3]),
+        (GenerationConfig(min_new_tokens=2, min_length=4), [3, 4, 3, 3]),
+    ]:
+        rows = write(model, PROMPTS, settings)
+        assert [len(row) for row in rows] == expected
+        assert all(row[-1].id == 256 for row in rows)

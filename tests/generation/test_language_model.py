@@ -1,12 +1,14 @@
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import UsageError
-from kerasgpt.generation import language_model
-from kerasgpt.generation.language_model import PromptTruncatedWarning, StepLanguageModel
+from kerasgpt.generation import batches, language_model
+from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.generation.prompts import PromptTruncatedWarning
 from kerasgpt.protocols import LanguageModel
 
 PROMPTS = ["the quick brown fox", "a", "", "jumps over"]
@@ -67,7 +69,7 @@ def test_many_prompts_are_split_without_a_trace(lm, monkeypatch: pytest.MonkeyPa
     prompts = ["x" * (1 + number % 7) for number in range(20)]
     whole = lm.generate(prompts, settings)
     scores = lm.score(prompts, prompts[::-1])
-    monkeypatch.setattr(language_model, "LOGITS_BUDGET", 257 * 9)
+    monkeypatch.setattr(batches, "LOGITS_BUDGET", 257 * 9)
     assert lm.generate(prompts, settings) == whole
     assert lm.score(prompts, prompts[::-1]) == scores
 
@@ -156,52 +158,102 @@ def test_a_tokenizer_of_another_model_is_refused(rule_model, byte_tokenizer) -> 
         StepLanguageModel(rule_model(lambda ids: np.zeros(100), vocabulary_size=100), byte_tokenizer)
 
 
-def test_score_equals_one_token_at_a_time(lm) -> None:
-    continuations = ["es", "jump", "b", "the lazy dog"]
-    for prompt, continuation, score in zip(
-        PROMPTS, continuations, lm.score(PROMPTS, continuations), strict=True
-    ):
-        ids, total = lm.tokenizer.encode(prompt) or [256], 0.0
-        for index in lm.tokenizer.encode(continuation):
-            logits = lm.model.rule(ids)
-            total += logits[index] - np.log(np.exp(logits).sum())
-            ids = [*ids, index]
-        assert score.logprob == pytest.approx(total, abs=1e-4)
-        assert score.num_tokens == len(continuation)
-        assert not score.is_greedy
+SAMPLED = GenerationConfig(max_new_tokens=9, temperature=1.0, seed=4)
+BEAMS = GenerationConfig(max_new_tokens=9, num_beams=3)
 
 
-def test_score_knows_the_greedy_continuation(lm) -> None:
-    written = lm.generate(["abc"], GenerationConfig(max_new_tokens=6))[0]
-    other = [*written.token_ids[:-1], (written.token_ids[-1] + 1) % 256]
-    right, wrong = lm.score(["abc", "abc"], [written.token_ids, other])
-    assert right.is_greedy
-    assert not wrong.is_greedy
-    assert right.logprob == pytest.approx(sum(written.logprobs), abs=1e-5)
+def test_each_prompt_has_its_own_settings(lm) -> None:
+    settings = [SAMPLED, BEAMS, GenerationConfig(max_new_tokens=3), replace(SAMPLED, seed=9, stop=("e",))]
+    together = lm.generate(PROMPTS, settings)
+    for number, (prompt, own) in enumerate(zip(PROMPTS, settings, strict=True)):
+        alone = replace(own, seed=own.seed + number)
+        assert lm.generate([prompt], alone) == [together[number]]
+        assert "".join(lm.stream(prompt, alone)) == together[number].text
+    with pytest.raises(UsageError, match="4 settings for 1 prompts"):
+        lm.generate(["x"], settings)
+    with pytest.raises(UsageError, match="0 settings for 1 prompts"):
+        lm.generate(["x"], [])
 
 
-def test_score_of_uniform_logits_is_the_logarithm_of_the_vocabulary(rule_model, byte_tokenizer) -> None:
-    lm = StepLanguageModel(rule_model(lambda ids: np.zeros(257)), byte_tokenizer)
-    score = lm.score(["any"], ["thing"])[0]
-    assert score.logprob == pytest.approx(-5 * np.log(257), rel=1e-6)
+def test_several_samples_are_those_of_a_repeated_prompt(lm) -> None:
+    several = lm.generate(PROMPTS, replace(SAMPLED, num_return_sequences=3))
+    assert several == lm.generate([prompt for prompt in PROMPTS for _ in range(3)], SAMPLED)
+    assert len({str(each.token_ids) for each in several}) == 12
 
 
-def test_an_empty_continuation_is_certain(lm) -> None:
-    score = lm.score(["abc"], [""])[0]
-    assert (score.logprob, score.num_tokens, score.is_greedy) == (0.0, 0, True)
+def test_several_beams_come_the_best_first(lm) -> None:
+    several = lm.generate(PROMPTS, replace(BEAMS, num_return_sequences=3))
+    assert several[::3] == lm.generate(PROMPTS, BEAMS)
+    for number in range(0, 12, 3):
+        totals = [sum(each.logprobs) for each in several[number : number + 3]]  # all of one length
+        assert totals == sorted(totals, reverse=True)
+        assert len({str(each.token_ids) for each in several[number : number + 3]}) == 3
 
 
-def test_score_cuts_the_prompt_on_the_left(lm) -> None:
-    prompt, rest = list(range(60)), [7] * 10
-    with pytest.warns(PromptTruncatedWarning, match="only its last 55"):
-        cut = lm.score([prompt], [rest])
-    assert cut == lm.score([prompt[-55:]], [rest])
-    with pytest.warns(PromptTruncatedWarning):
-        assert lm.score([prompt], [[7] * 64])[0].num_tokens == 64
+def test_one_prompt_with_several_continuations_among_others(lm) -> None:
+    settings = [GenerationConfig(max_new_tokens=2), replace(SAMPLED, num_return_sequences=2), BEAMS, SAMPLED]
+    together = lm.generate(PROMPTS, settings)
+    assert [len(each.token_ids) for each in together] == [2, 9, 9, 9, 9]
+    assert together[1:3] == lm.generate([PROMPTS[1]] * 2, replace(SAMPLED, seed=5))
+    assert together[3:4] == lm.generate([PROMPTS[2]], BEAMS)
+    assert together[4:5] == lm.generate([PROMPTS[3]], replace(SAMPLED, seed=8))
 
 
-def test_score_refuses_what_cannot_be_scored(lm) -> None:
-    with pytest.raises(UsageError, match="65 tokens, more than the model's context of 64"):
-        lm.score(["x"], [[7] * 65])
-    with pytest.raises(UsageError, match="2 prompts and 1 continuations"):
-        lm.score(["x", "y"], ["z"])
+def test_beams_are_better_than_greed(lm) -> None:
+    greedy, beams = (lm.generate(PROMPTS, each) for each in (GenerationConfig(max_new_tokens=9), BEAMS))
+    gains = [sum(best.logprobs) - sum(one.logprobs) for best, one in zip(beams, greedy, strict=True)]
+    assert np.mean(gains) > 1  # which no single prompt is promised
+
+
+def test_beams_in_small_batches_are_the_same(lm, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(BEAMS, num_return_sequences=2)
+    whole = lm.generate(PROMPTS, settings)
+    monkeypatch.setattr(language_model, "LARGEST_BATCH", 7)
+    assert lm.generate(PROMPTS, settings) == whole
+
+
+def test_beams_end_at_stop_strings(writer, byte_tokenizer) -> None:
+    lm = StepLanguageModel(writer("one STOX two STOP three"), byte_tokenizer)
+    result = lm.generate(["x"], GenerationConfig(stop=("STOP",), num_beams=2))[0]
+    assert (result.text, result.finish_reason) == ("one STOX two ", "stop")
+    assert bytes(result.token_ids) == b"one STOX two STOP"
+
+
+def test_a_stream_is_one_text(lm) -> None:
+    with pytest.raises(UsageError, match="num_return_sequences 2: a stream is one text"):
+        lm.stream("x", replace(SAMPLED, num_return_sequences=2))
+
+
+@pytest.mark.parametrize("settings", [SAMPLED, BEAMS], ids=["sampled", "beams"])
+def test_an_echo_is_the_prompt_before_the_continuation(lm, settings: GenerationConfig) -> None:
+    plain, echoed = lm.generate(PROMPTS, settings), lm.generate(PROMPTS, replace(settings, echo=True))
+    for prompt, without, with_prompt in zip(PROMPTS, plain, echoed, strict=True):
+        ids = lm.tokenizer.encode(prompt) or [256]
+        assert with_prompt.text == prompt + without.text
+        assert with_prompt.token_ids == ids + without.token_ids
+        assert with_prompt.logprobs[0] is None
+        assert with_prompt.logprobs[len(ids) :] == without.logprobs
+        assert with_prompt.num_prompt_tokens == without.num_prompt_tokens == len(ids)
+        total = lm.score([ids[:1]], [ids[1:]])[0].logprob
+        assert sum(with_prompt.logprobs[1 : len(ids)]) == pytest.approx(total, abs=1e-4)
+    pieces = lm.stream(PROMPTS[0], replace(settings, echo=True))
+    assert "".join(pieces) == echoed[0].text
+
+
+def test_an_echo_alone_scores_the_prompt(lm) -> None:
+    result = lm.generate(["abc"], GenerationConfig(max_new_tokens=0, echo=True))[0]
+    assert (result.text, bytes(result.token_ids), len(result.logprobs)) == ("abc", b"abc", 3)
+
+
+@pytest.mark.parametrize(
+    "words", [{"bad_words_ids": ((3, 257),)}, {"allowed_token_ids": (-1,)}, {"logit_bias": {300: 1.0}}]
+)
+def test_settings_that_name_unknown_ids_are_refused(lm, words: dict) -> None:
+    with pytest.raises(UsageError, match=rf"{next(iter(words))} holds id -?\d+: ids go from 0 to 256"):
+        lm.generate(["x"], GenerationConfig(**words))
+
+
+def test_allowed_tokens_are_all_that_is_written(lm) -> None:
+    result = lm.generate(["x"], GenerationConfig(max_new_tokens=8, allowed_token_ids=tuple(b"abc")))[0]
+    assert set(result.text) <= set("abc")
+    assert len(result.text) == 8

@@ -3,6 +3,7 @@ import pytest
 
 from kerasgpt.config import GenerationConfig
 from kerasgpt.generation import samplers
+from kerasgpt.generation.texts import Text
 
 WORD = 0xFFFFFFFF
 
@@ -22,6 +23,11 @@ def integer_threefry(key: tuple[int, int], counter: tuple[int, int]) -> tuple[in
             x0 = (x0 + schedule[injection % 3]) & WORD
             x1 = (x1 + schedule[(injection + 1) % 3] + injection) & WORD
     return x0, x1
+
+
+def choose(logits, settings, seeds, step, text=(0,)) -> np.ndarray:
+    texts = [Text(np.array(text), len(text))] * len(logits)
+    return samplers.sample(logits, settings, seeds, step, texts, end_of_text_id=0)
 
 
 def words(*values: int) -> tuple[np.ndarray, np.ndarray]:
@@ -56,9 +62,11 @@ def test_uniform_equals_plain_integers() -> None:
 @pytest.mark.parametrize("axis", ["seeds", "steps"])
 def test_uniform_is_uniform(axis: str) -> None:
     if axis == "seeds":
-        numbers = samplers.uniform(samplers.seeds_of_rows(7, 20_000), 3)
+        numbers = samplers.uniform(samplers.seeds_of_rows([7] * 20_000), 3)
     else:
-        numbers = np.concatenate([samplers.uniform(samplers.seeds_of_rows(7, 10), s) for s in range(2_000)])
+        numbers = np.concatenate(
+            [samplers.uniform(samplers.seeds_of_rows([7] * 10), s) for s in range(2_000)]
+        )
     counts, _ = np.histogram(numbers, bins=100, range=(0, 1))
     chi_square = float(((counts - 200.0) ** 2 / 200.0).sum())
     assert 57.1 < chi_square < 161.3  # the 0.0002 quantiles on both sides of 99 degrees of freedom
@@ -68,8 +76,8 @@ def test_uniform_is_uniform(axis: str) -> None:
 
 
 def test_seeds_of_rows_count_up_and_wrap() -> None:
-    assert samplers.seeds_of_rows(5, 3).tolist() == [5, 6, 7]
-    assert samplers.seeds_of_rows(-1, 2).tolist() == [2**64 - 1, 0]
+    assert samplers.seeds_of_rows([5, 5, 5]).tolist() == [5, 6, 7]
+    assert samplers.seeds_of_rows([-1, -1]).tolist() == [2**64 - 1, 0]
 
 
 def test_greedy_takes_the_lowest_id_among_equals() -> None:
@@ -90,11 +98,22 @@ def test_invert_cdf_never_gives_a_removed_token() -> None:
     assert got == {3, 500}
 
 
+def test_a_large_vocabulary_is_drawn_from_as_a_small_one() -> None:
+    logits = np.random.default_rng(9).normal(0, 1, 20_000).astype(np.float32)
+    order = np.argsort(-logits, kind="stable")
+    powers = np.exp(logits[order].astype(np.float64))
+    ends = np.cumsum(powers) / powers.sum()
+    for number in np.linspace(0, 1 - 2**-24, 40, dtype=np.float32):
+        place = order.tolist().index(samplers.invert_cdf(logits, number))
+        assert ends[place - 1] * (place > 0) <= number + 1e-5
+        assert ends[place] >= number - 1e-5
+
+
 def test_sampled_frequencies_follow_the_probabilities() -> None:
     probabilities = np.array([0.05, 0.4, 0.1, 0.25, 0.2])
     logits = np.tile(np.log(probabilities).astype(np.float32), (20_000, 1))
     settings = GenerationConfig(temperature=1.0)
-    chosen = samplers.sample(logits, settings, samplers.seeds_of_rows(11, len(logits)), step=0)
+    chosen = choose(logits, settings, samplers.seeds_of_rows([11] * len(logits)), step=0)
     counts = np.bincount(chosen, minlength=5)
     expected = probabilities * len(logits)
     assert float(((counts - expected) ** 2 / expected).sum()) < 18.5  # 0.999 quantile, 4 degrees of freedom
@@ -102,24 +121,24 @@ def test_sampled_frequencies_follow_the_probabilities() -> None:
 
 def test_temperature_and_filters_shape_the_draw() -> None:
     logits = np.tile(np.array([0.0, 1.0, 2.0, 3.0], np.float32), (4000, 1))
-    seeds = samplers.seeds_of_rows(0, 4000)
-    sharp = samplers.sample(logits, GenerationConfig(temperature=0.01), seeds, 0)
+    seeds = samplers.seeds_of_rows([0] * 4000)
+    sharp = choose(logits, GenerationConfig(temperature=0.01), seeds, 0)
     assert set(sharp.tolist()) == {3}
-    cut = samplers.sample(logits, GenerationConfig(temperature=5.0, top_k=2), seeds, 0)
+    cut = choose(logits, GenerationConfig(temperature=5.0, top_k=2), seeds, 0)
     assert set(cut.tolist()) == {2, 3}
 
 
 def test_a_row_draws_the_same_alone_and_among_others() -> None:
     logits = np.random.default_rng(5).normal(size=(6, 50)).astype(np.float32)
     settings = GenerationConfig(temperature=1.0, top_p=0.9)
-    seeds = samplers.seeds_of_rows(42, 6)
-    together = samplers.sample(logits, settings, seeds, step=9)
-    alone = [samplers.sample(logits[i : i + 1], settings, seeds[i : i + 1], step=9)[0] for i in range(6)]
+    seeds = samplers.seeds_of_rows([42] * 6)
+    together = choose(logits, settings, seeds, step=9)
+    alone = [choose(logits[i : i + 1], settings, seeds[i : i + 1], step=9)[0] for i in range(6)]
     assert together.tolist() == alone
 
 
 def test_the_penalty_reaches_the_greedy_choice() -> None:
     logits = np.array([[2.0, 1.9]], np.float32)
     settings = GenerationConfig(repetition_penalty=1.5)
-    seen = np.array([[True, False]])
-    assert samplers.sample(logits, settings, samplers.seeds_of_rows(0, 1), 0, seen).tolist() == [1]
+    assert choose(logits, settings, samplers.seeds_of_rows([0]), 0, text=[0]).tolist() == [1]
+    assert choose(logits, settings, samplers.seeds_of_rows([0]), 0, text=[1]).tolist() == [0]

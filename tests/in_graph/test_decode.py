@@ -9,9 +9,10 @@ import pytest
 import tensorflow as tf
 
 from kerasgpt.config import GenerationConfig
-from kerasgpt.generation.decode import decode, pad_right
-from kerasgpt.generation.processors import log_softmax
+from kerasgpt.generation.decode import decode
+from kerasgpt.generation.probabilities import log_softmax
 from kerasgpt.generation.stopping import fit_prompt
+from kerasgpt.generation.texts import pad_right
 from kerasgpt.in_graph.decode import decode_greedily, fit_prompts
 
 VOCABULARY = 11

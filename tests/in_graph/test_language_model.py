@@ -16,7 +16,8 @@ from kerasgpt import artifacts
 from kerasgpt.config import GenerationConfig, GPT2Config
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.export.saved_model import write_saved_model
-from kerasgpt.generation.language_model import PromptTruncatedWarning, StepLanguageModel
+from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.generation.prompts import PromptTruncatedWarning
 from kerasgpt.in_graph.language_model import SavedModelLanguageModel, open_bundle
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.models.language_model import open_model
@@ -129,6 +130,10 @@ def test_scores_are_keras_scores(lm: SavedModelLanguageModel, keras_lm: StepLang
         (GenerationConfig(max_new_tokens=NEW, repetition_penalty=1.2), "repetition_penalty 1.2"),
         (GenerationConfig(max_new_tokens=NEW, stop=("x",)), "stop"),
         (GenerationConfig(max_new_tokens=NEW + 1), "max_new_tokens 11"),
+        (GenerationConfig(), "max_new_tokens 64"),
+        (GenerationConfig(max_new_tokens=NEW, num_beams=2), "num_beams 2"),
+        (GenerationConfig(max_new_tokens=NEW, no_repeat_ngram_size=3), "no_repeat_ngram_size 3"),
+        (GenerationConfig(max_new_tokens=NEW, echo=True), "echo True"),
     ],
 )
 def test_what_the_graph_cannot_do_is_refused(
@@ -138,6 +143,17 @@ def test_what_the_graph_cannot_do_is_refused(
         lm.generate(["a"], settings)
     with pytest.raises(UsageError, match=named):
         lm.stream("a", settings)
+
+
+def test_each_prompt_has_its_own_length(lm: SavedModelLanguageModel) -> None:
+    settings = [GenerationConfig(max_new_tokens=count) for count in (3, NEW, 3)]
+    together = lm.generate(PROMPTS[:3], settings)
+    for prompt, own, generation in zip(PROMPTS, settings, together, strict=False):
+        assert lm.generate([prompt], own)[0].token_ids == generation.token_ids
+    with pytest.raises(UsageError, match="temperature"):
+        lm.generate(["a", "b"], [settings[0], GenerationConfig(temperature=1.0)])
+    with pytest.raises(UsageError, match="1 settings for 2 prompts"):
+        lm.generate(["a", "b"], settings[:1])
 
 
 def test_an_unknown_id_is_refused(lm: SavedModelLanguageModel) -> None:

@@ -32,6 +32,12 @@ def engine(request, exported):
     return load(exported[0], request.param)
 
 
+@pytest.fixture(scope="module")
+def steppers(exported):
+    """The engines that take steps."""
+    return [load(exported[0], name) for name in ("keras", "onnx")]
+
+
 def all_logits(engine, ids):
     answer = engine.all_logits if hasattr(engine, "all_logits") else engine.model.all_logits
     return answer(ids, np.full(len(ids), ids.shape[1]))
@@ -67,3 +73,30 @@ def test_samples_are_the_same_for_the_same_seed(exported, seed):
     keras, onnx = (load(exported[0], name).generate(PROMPTS, settings) for name in ("keras", "onnx"))
     assert [row.token_ids for row in keras] == [row.token_ids for row in onnx]
     assert len({tuple(row.token_ids) for row in keras}) == len(PROMPTS)  # and not all alike
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        GenerationConfig(max_new_tokens=20, num_beams=3, num_return_sequences=2),
+        GenerationConfig(max_new_tokens=20, num_beams=4, length_penalty=2.0, repetition_penalty=1.2),
+        GenerationConfig(max_new_tokens=20, repetition_penalty=1.3, no_repeat_ngram_size=2),
+        GenerationConfig(max_new_tokens=20, temperature=1.0, typical_p=0.8, presence_penalty=0.5, seed=4),
+        GenerationConfig(max_new_tokens=20, temperature=1.2, min_p=0.05, num_return_sequences=3),
+    ],
+    ids=lambda settings: "+".join(settings.changes()),
+)
+def test_every_way_to_write_is_the_same(steppers, settings):
+    keras, onnx = (engine.generate(PROMPTS, settings) for engine in steppers)
+    assert [row.token_ids for row in keras] == [row.token_ids for row in onnx]
+
+
+def test_settings_of_each_prompt_are_the_same(steppers):
+    settings = [
+        GenerationConfig(max_new_tokens=5),
+        GenerationConfig(max_new_tokens=12, num_beams=2),
+        GenerationConfig(max_new_tokens=20, temperature=1.0, seed=2),
+        GenerationConfig(max_new_tokens=9, frequency_penalty=1.0, min_new_tokens=9),
+    ]
+    keras, onnx = (engine.generate(PROMPTS, settings) for engine in steppers)
+    assert [row.token_ids for row in keras] == [row.token_ids for row in onnx]

@@ -1,0 +1,70 @@
+"""Logits as probabilities, and the order of tokens by them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kerasgpt.protocols import Logits
+
+FIRST_HEAD = 256  # tokens: most draws and nuclei of a trained model fall among so many
+
+
+def descending(logits: Logits) -> NDArray[np.intp]:
+    """Token ids (..., V) from the most to the least probable; equal ones by ascending id."""
+    # A stable argsort of -logits would do, six times slower at GPT-2's vocabulary: here the logit's
+    # bits, turned so that they order as integers do, and the id share one word that sorts at once.
+    bits = (logits + np.float32(0)).view(np.uint32)  # adding 0 makes -0 and 0 the same
+    rank = np.where(bits >> np.uint32(31), bits, bits ^ np.uint32(0x7FFFFFFF)).astype(np.uint64)
+    keys = (rank << np.uint64(32)) | np.arange(logits.shape[-1], dtype=np.uint64)
+    keys.sort(axis=-1)
+    return (keys & np.uint64(0xFFFFFFFF)).astype(np.intp)
+
+
+def heads(keys: Logits) -> Iterator[NDArray[np.intp]]:
+    """The places of the largest keys of (V,) in falling order: some, then more, at last all above -inf.
+
+    Whoever needs only the first places, as sampling mostly does, is spared sorting a whole vocabulary.
+    """
+    places = np.flatnonzero(keys > -np.inf)
+    size = FIRST_HEAD
+    while 2 * size < len(places):
+        threshold = np.partition(keys, -size)[-size]
+        largest = np.flatnonzero(keys >= threshold)
+        yield largest[descending(keys[largest])]
+        size *= 8
+    yield places[descending(keys[places])]
+
+
+def first_to_reach(keys: Logits, weights: Logits, share: float) -> NDArray[np.intp]:
+    """The first places by falling key whose weights together reach a share of all weights.
+
+    Args:
+        keys: float32 (V,), minus infinity for places that are not there.
+        weights: float32 (V,), 0 or more.
+        share: from 0 to 1; one place is given at least.
+    """
+    target = np.float32(share) * weights.sum()
+    for places in heads(keys):
+        cumulative = np.cumsum(weights[places], dtype=np.float32)
+        if cumulative[-1] >= target:
+            break
+    return places[: np.searchsorted(cumulative, target, side="left") + 1]
+
+
+def softmax(logits: Logits) -> Logits:
+    """Probabilities, float32, of the last axis."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    probabilities: Logits = powers / powers.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
+def log_softmax(logits: Logits) -> Logits:
+    """Natural-log probabilities, float32, of the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    # Summed in float64: tens of thousands of float32 terms would lose the last digits.
+    totals = np.exp(shifted).sum(axis=-1, keepdims=True, dtype=np.float64)
+    logprobs: Logits = shifted - np.log(totals).astype(np.float32)
+    return logprobs

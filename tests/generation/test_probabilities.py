@@ -1,0 +1,62 @@
+import numpy as np
+
+from kerasgpt.generation.probabilities import (
+    FIRST_HEAD,
+    descending,
+    first_to_reach,
+    heads,
+    log_softmax,
+    softmax,
+)
+
+
+def exact_softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits.astype(np.float64) - logits.max())
+    return powers / powers.sum()
+
+
+def test_descending_is_the_stable_order() -> None:
+    generator = np.random.default_rng(4)
+    extremes = np.array([0, -0.0, -np.inf, np.inf, -1, 1, -0.0, 0, 1e-40, -1e-40, 3e38, -3e38], np.float32)
+    for logits in (generator.normal(0, 5, 5000), np.round(generator.normal(size=(4, 300)), 1), extremes):
+        expected = np.argsort(-logits.astype(np.float32), axis=-1, kind="stable")
+        np.testing.assert_array_equal(descending(logits.astype(np.float32)), expected)
+
+
+def test_they_equal_float64() -> None:
+    logits = np.random.default_rng(3).normal(0, 20, (3, 5000)).astype(np.float32)
+    expected = np.array([exact_softmax(row) for row in logits])
+    np.testing.assert_allclose(softmax(logits), expected, rtol=1e-5, atol=1e-30)
+    np.testing.assert_allclose(log_softmax(logits), np.log(expected), rtol=1e-6, atol=2e-6)
+
+
+def test_removed_tokens_have_no_probability() -> None:
+    logits = np.array([1, -np.inf, 1], np.float32)
+    assert softmax(logits).tolist() == [0.5, 0, 0.5]
+    assert log_softmax(logits)[1] == -np.inf
+
+
+def test_heads_are_the_beginning_of_the_whole_order() -> None:
+    logits = np.round(np.random.default_rng(6).normal(size=20_000), 2).astype(np.float32)  # with many ties
+    logits[::3] = -np.inf
+    whole = np.argsort(-logits, kind="stable")[: np.isfinite(logits).sum()]
+    found = list(heads(logits))
+    assert len(found) == 3
+    assert FIRST_HEAD <= len(found[0]) < len(found[1]) < len(found[2]) == len(whole)
+    for head in found:
+        np.testing.assert_array_equal(head, whole[: len(head)])
+    (small,) = heads(logits[:300])
+    np.testing.assert_array_equal(small, np.argsort(-logits[:300], kind="stable")[:200])
+
+
+def test_the_first_to_reach_a_share_are_as_few_as_can_be() -> None:
+    generator = np.random.default_rng(7)
+    keys, weights = generator.normal(size=(2, 5000)).astype(np.float32) ** 2
+    order = np.argsort(-keys, kind="stable")
+    cumulative = np.cumsum(weights[order].astype(np.float64)) / weights.sum(dtype=np.float64)
+    for share in (0.0, 0.01, 0.3, 0.9, 0.999):
+        places = first_to_reach(keys, weights, share)
+        np.testing.assert_array_equal(places, order[: len(places)])
+        assert cumulative[len(places) - 1] >= share - 1e-5
+        assert len(places) == 1 or cumulative[len(places) - 2] < share + 1e-5
+    assert len(first_to_reach(keys, weights, 1.0)) > 4900  # all, but for rounding
