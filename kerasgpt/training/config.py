@@ -109,6 +109,9 @@ class TrainConfig:
         early_stopping_patience: evaluations without a better one before training stops; 0 means never.
         sample_prompt: what the sample of text after each evaluation goes on from.
         sample_tokens: its length; 0 means no sample.
+        refit_steps: updates from the best model on, once it has been chosen, with the validation part among
+            what is trained on; 0 means none.
+        refit_learning_rate: at its highest in these.
     """
 
     steps: int = 1000
@@ -131,13 +134,16 @@ class TrainConfig:
     early_stopping_patience: int = 0
     sample_prompt: str = "\n"
     sample_tokens: int = 48
+    refit_steps: int = 0
+    refit_learning_rate: float = 1e-3
 
     def __post_init__(self) -> None:
         positive = ("steps", "batch_size", "sequence_length", "accumulation_steps", "log_every")
         for name in (*positive, "evaluate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"train.{name} is {getattr(self, name)}: it must be at least 1")
-        for name in ("learning_rate", "final_learning_rate", "weight_decay", "clip_norm", "warmup_steps"):
+        rates = ("learning_rate", "final_learning_rate", "refit_learning_rate", "weight_decay")
+        for name in (*rates, "clip_norm", "warmup_steps", "refit_steps"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise UsageError(f"train.{name} is {getattr(self, name)}: it must be 0 or more")
         if self.precision not in PRECISIONS:
@@ -169,6 +175,13 @@ class Recipe:
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
+
+    def __post_init__(self) -> None:
+        if self.train.refit_steps and not self.data.validation_fraction:
+            raise UsageError(
+                f"train.refit_steps is {self.train.refit_steps} and data.validation_fraction 0: a refit adds"
+                " the validation part, so give it a fraction"
+            )
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Self:
@@ -237,6 +250,23 @@ class Recipe:
             self,
             data=dataclasses.replace(data, paths=paths, tokenizer=tokenizer),
             model=dataclasses.replace(model, init=init),
+        )
+
+    def refit(self, model: str | os.PathLike[str]) -> Self:
+        """The recipe of the refit: on from a model, with all of the data but the test part."""
+        folder, train = os.path.abspath(model), self.train
+        return dataclasses.replace(
+            self,
+            data=dataclasses.replace(self.data, validation_fraction=0.0, tokenizer=folder),
+            model=ModelConfig(init=folder),
+            train=dataclasses.replace(
+                train,
+                steps=train.refit_steps,
+                learning_rate=train.refit_learning_rate,
+                warmup_steps=min(train.warmup_steps, train.refit_steps // 20),
+                seed=train.seed + 1,
+                refit_steps=0,
+            ),
         )
 
     def difference(self, other: Recipe) -> str | None:
