@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import tomllib
-import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from kerasgpt.config import PRESETS, GPT2Config
 from kerasgpt.data.sources import ErrorHandling
 from kerasgpt.data.splits import Split
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
+from kerasgpt.training.values import parse_override, typed
 
 DEFAULT_PRESET = "gpt-mini"
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -212,7 +212,7 @@ class Recipe:
                 raise unknown_name("section", section, _SECTIONS)
             tables[section] = dict(table)
         for override in overrides:
-            section, key, value = _parse_override(override)
+            section, key, value = parse_override(override, _SECTIONS)
             tables.setdefault(section, {})[key] = value
         return cls(**{name: _build(name, table) for name, table in tables.items()})
 
@@ -279,53 +279,16 @@ class Recipe:
         return None
 
 
-def _parse_override(override: str) -> tuple[str, str, Any]:
-    name, equals, text = override.partition("=")
-    section, _, key = name.strip().partition(".")
-    if not equals or not key:
-        raise UsageError(f"setting '{override}': write it as section.key=value, such as train.steps=500")
-    if section not in _SECTIONS:
-        raise unknown_name("section", section, _SECTIONS)
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()  # a bare word is a string, as a shell's user writes it
-    return section, key, value
-
-
 def _build(section: str, table: Mapping[str, Any]) -> Any:
     cls = _SECTIONS[section]
-    known = _field_types(cls)
+    known = typing.get_type_hints(cls)
     if cls is ModelConfig:
-        known = {"preset": str, "init": str, **_field_types(GPT2Config)}
+        known = {"preset": str, "init": str, **typing.get_type_hints(GPT2Config)}
     for key in table:
         if key not in known:
             raise unknown_name("setting", f"{section}.{key}", [f"{section}.{name}" for name in known])
-    values = {key: _typed(f"{section}.{key}", value, known[key]) for key, value in table.items()}
+    values = {key: typed(f"{section}.{key}", value, known[key]) for key, value in table.items()}
     if cls is ModelConfig:
         own = {key: values.pop(key) for key in ("preset", "init") if key in values}
         return ModelConfig(**own, fields=values)
     return cls(**values)
-
-
-def _field_types(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
-
-
-def _typed(name: str, value: Any, wanted: Any) -> Any:
-    """Check a value from TOML against a field's type; an integer will do for a float, a string for a list."""
-    options = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
-    for option in options:
-        if option is float and type(value) is int:
-            return float(value)
-        if typing.get_origin(option) is tuple:
-            items = [value] if isinstance(value, str) else value
-            if isinstance(items, list | tuple) and all(isinstance(item, str) for item in items):
-                return tuple(items)
-        elif typing.get_origin(option) is typing.Literal:
-            if isinstance(value, str):
-                return value
-        elif type(value) is option:
-            return value
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-    raise UsageError(f"{name} is {value!r}: it must be {words.get(options[0], 'a list of texts')}")
