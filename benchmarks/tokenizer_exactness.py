@@ -11,12 +11,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,12 +23,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tiktoken
 import tokenizers
+from machine import versions
 from tiktoken_ext.openai_public import r50k_pat_str
 
 from kerasgpt.artifacts import TOKENIZER
 from kerasgpt.atomic import write_text
 from kerasgpt.tokenizer.bpe import Tokenizer
-from kerasgpt.tokenizer.training import learn
 from kerasgpt.tokenizer.vocabulary import END_OF_TEXT, byte_alphabet
 
 BATCH_SIZE = 256
@@ -126,7 +124,7 @@ class Graph:
 def learned(paths: list[Path]) -> Tokenizer:
     """A vocabulary of the texts themselves."""
     texts = (text for path in paths for texts in texts_of(path) for text in texts)
-    return learn(texts, LEARNED_SIZE, special_tokens=["<|user|>"])
+    return Tokenizer.learn(texts, LEARNED_SIZE, special_tokens=["<|user|>"])
 
 
 def revealing() -> Tokenizer:
@@ -202,8 +200,7 @@ def main() -> int:
         "code_points": [*COMPANY, "{}a{}1{}!{}\t\t"],
         "fuzz_seed": options.seed,
         "fuzz_strings": options.fuzz,
-        "versions": {name: metadata.version(name) for name in ("tokenizers", "tiktoken", "tensorflow")},
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "versions": versions("tokenizers", "tiktoken", "tensorflow"),
     }
     print(json.dumps(result, indent=2))
     if options.out:
