@@ -10,14 +10,14 @@ import tensorflow as tf
 
 from kerasgpt.errors import UsageError
 from kerasgpt.in_graph.layer import TokenizerLayer
-from kerasgpt.tokenizer.training import learn
+from kerasgpt.tokenizer.bpe import Tokenizer
 
 TEXTS = ["To be, or not to be", "", "naïve 北京 <|endoftext|>", "that is the question " * 9]
 
 
 @pytest.fixture(scope="module")
 def tokenizer(shakespeare):
-    return learn([shakespeare[:5000]], 300)
+    return Tokenizer.learn([shakespeare[:5000]], 300)
 
 
 @pytest.fixture(scope="module")

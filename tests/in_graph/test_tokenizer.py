@@ -20,7 +20,6 @@ from kerasgpt.in_graph.characters import character_kinds
 from kerasgpt.in_graph.tokenizer import InGraphTokenizer
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.tokenizer.streaming import StreamingDecoder
-from kerasgpt.tokenizer.training import learn
 from kerasgpt.tokenizer.vocabulary import byte_alphabet, learned_vocabulary
 
 ASSETS = Path(str(resources.files("kerasgpt") / "assets"))
@@ -286,7 +285,7 @@ def test_in_a_data_pipeline(gpt2: Pair) -> None:
 
 
 def test_decode_leaves_out_every_special_token(shakespeare: list[str]) -> None:
-    tokenizer = learn(shakespeare[:100], 300, special_tokens=["<|user|>"])
+    tokenizer = Tokenizer.learn(shakespeare[:100], 300, special_tokens=["<|user|>"])
     ids = tokenizer.encode("<|user|>To be<|endoftext|>", allowed_special="all")
     graph = InGraphTokenizer.from_tokenizer(tokenizer)
     assert graph.decode([ids], [len(ids)]).numpy().tolist() == [b"To be"]
