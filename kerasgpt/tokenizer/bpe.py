@@ -27,6 +27,7 @@ from kerasgpt.tokenizer.training import learn_merges
 from kerasgpt.tokenizer.vocabulary import (
     END_OF_TEXT,
     AllowedSpecial,
+    check_special_tokens,
     learned_vocabulary,
     piece_bytes,
     special_pattern,
@@ -45,8 +46,8 @@ class Tokenizer:
         special_tokens: pieces of the vocabulary that stand for no text; ``<|endoftext|>`` always does.
 
     Raises:
-        UsageError: the ids are not 0..V-1, or ``<|endoftext|>``, a special token or a piece that a
-            merge needs is missing.
+        UsageError: the ids are not 0..V-1; ``<|endoftext|>``, a special token or a piece that a merge
+            needs is missing; or a special token is what ordinary text merges into.
 
     >>> tokenizer = Tokenizer.from_preset("gpt2")
     >>> tokenizer.encode("Hello world")
@@ -67,10 +68,8 @@ class Tokenizer:
         self.merges = [(left, right) for left, right in merges]
         if sorted(self.vocabulary.values()) != list(range(len(self.vocabulary))):
             raise UsageError("the ids of a vocabulary must be 0, 1, 2, ... with none missing or double")
-        for name in (END_OF_TEXT, *special_tokens):
-            if name not in self.vocabulary:
-                raise UsageError(f"the vocabulary has no {name}; add it as the last piece")
         names = {END_OF_TEXT, *special_tokens}
+        check_special_tokens(names, self.vocabulary, self.merges)
         self.special_tokens = {name: index for name, index in self.vocabulary.items() if name in names}
         try:
             self._backend = tokenizers.Tokenizer(models.BPE(self.vocabulary, self.merges))

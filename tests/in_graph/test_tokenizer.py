@@ -284,6 +284,18 @@ def test_in_a_data_pipeline(gpt2: Pair) -> None:
     assert ids == [gpt2.backend.encode(text).ids for text in CONTRACTIONS]
 
 
+def test_no_special_token_can_be_smuggled_in(shakespeare: list[str]) -> None:
+    chat = Tokenizer.learn(shakespeare[:100], 300, special_tokens=["<|user|>"])
+    texts = [*MARKERS, "<|user|>", "a<|user|>b", "<|<|user|>user|>"]
+    for tokenizer in (Tokenizer.from_preset("gpt2"), chat):
+        graph = InGraphTokenizer.from_tokenizer(tokenizer)
+        ids = graph.encode(texts)
+        assert ids.to_list() == tokenizer.encode_batch(texts)
+        assert not set(tokenizer.special_tokens.values()) & set(ids.values.numpy().tolist())
+        decoded = graph.decode(ids.to_tensor(), ids.row_lengths()).numpy().tolist()
+        assert [text.decode() for text in decoded] == texts
+
+
 def test_decode_leaves_out_every_special_token(shakespeare: list[str]) -> None:
     tokenizer = Tokenizer.learn(shakespeare[:100], 300, special_tokens=["<|user|>"])
     ids = tokenizer.encode("<|user|>To be<|endoftext|>", allowed_special="all")

@@ -121,6 +121,13 @@ def test_further_special_tokens_are_the_librarys(tmp_path, chat):
     ]
 
 
+@pytest.mark.parametrize("text", [*SMUGGLED, "<|user|>", "the<|user|>>user", "<|<|user|>user|>"])
+def test_no_special_token_can_be_smuggled_in(chat, text):
+    for ids in (chat.encode(text), *chat.encode_batch([text] * 2), chat.encode_bytes(text.encode())):
+        assert not set(chat.special_tokens.values()) & set(ids)
+        assert chat.decode(ids) == text
+
+
 def test_only_the_allowed_tokens_are_special(chat):
     user, end = chat.special_tokens["<|user|>"], chat.end_of_text_id
     text = f"<|user|>a{END_OF_TEXT}"
@@ -206,6 +213,18 @@ def test_a_folder_that_does_not_fit_together_is_named(tmp_path):
     (tmp_path / VOCABULARY).write_text('{"a": 0, "b": 1}')
     (tmp_path / MERGES).write_text("a b\n")
     with pytest.raises(KerasGPTError, match="has no <.endoftext.>") as caught:
+        Tokenizer.from_preset(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_folder_whose_special_token_is_also_text_is_refused(tmp_path, chat):
+    chat.save_to_preset(tmp_path)
+    content = json.loads((tmp_path / TOKENIZER).read_text())
+    piece = "".join(chat.merges[0])
+    added = {**content["added_tokens"][0], "content": piece, "id": chat.vocabulary[piece]}
+    content["added_tokens"].append(added)
+    (tmp_path / TOKENIZER).write_text(json.dumps(content))
+    with pytest.raises(KerasGPTError, match="is also a piece of ordinary text") as caught:
         Tokenizer.from_preset(tmp_path)
     assert str(tmp_path) in str(caught.value)
 
