@@ -23,7 +23,6 @@ from kerasgpt.errors import UsageError
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.models.language_model import KerasStepModel
 from kerasgpt.tokenizer.bpe import Tokenizer
-from kerasgpt.tokenizer.training import learn
 from kerasgpt.training.callbacks import CountSteps, EvaluateAndKeepBest, LogLosses, SaveAndStop
 from kerasgpt.training.config import DataConfig, Recipe, TrainConfig
 from kerasgpt.training.interruption import InterruptedRunError, interruptible
@@ -140,7 +139,7 @@ def _tokenizer_of(data: DataConfig, run: Path) -> Tokenizer:
     if (run / artifacts.RUN_MODEL / artifacts.TOKENIZER).is_file():
         return Tokenizer.from_preset(run)
     tagged = data.division().divide(lambda: documents(data.paths, data.errors))
-    return learn((piece.text for piece in part_of("train", tagged)), data.vocabulary_size)
+    return Tokenizer.learn((piece.text for piece in part_of("train", tagged)), data.vocabulary_size)
 
 
 def _begin(run: Path, recipe: Recipe, tokenizer: Tokenizer) -> None:
