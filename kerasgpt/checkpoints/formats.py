@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from kerasgpt import artifacts
 from kerasgpt.checkpoints.pickles import PICKLES, refusal
 from kerasgpt.checkpoints.stored import Arrays
-from kerasgpt.config import GPT2Config, read_json
+from kerasgpt.config import GenerationConfig, GPT2Config, read_json
 from kerasgpt.engines import resolve
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer.bpe import Tokenizer
@@ -130,6 +130,31 @@ def read_tokenizer(source: str | os.PathLike[str]) -> Tokenizer | None:
     folder = artifacts.model_folder(source)
     has_files = (folder / vocabulary.name).is_file() and (folder / merges.name).is_file()
     return Tokenizer.from_preset(folder) if has_files or (folder / artifacts.TOKENIZER).is_file() else None
+
+
+def open_tokenizer(source: str) -> Tokenizer:
+    """Read the tokenizer of a preset's name, a tokenizer's folder, or a checkpoint of any format.
+
+    Raises:
+        KerasGPTError: there is none, or its files are damaged.
+    """
+    if Path(source).is_dir() and find_format(source).tokenizer_files != HUGGING_FACE_FILES:
+        found = read_tokenizer(source)
+        if found is None:
+            raise KerasGPTError(f"{source}: holds no vocabulary; give a tokenizer of its own")
+        return found
+    return Tokenizer.from_preset(source)
+
+
+def read_generation_config(source: str | os.PathLike[str]) -> GenerationConfig:
+    """Read how a checkpoint's text is to be written; without a generation_config.json, the default.
+
+    Raises:
+        KerasGPTError: the file is damaged, or asks for what is impossible here.
+    """
+    root = Path(source)
+    folder = root if (root / artifacts.GENERATION_CONFIG).is_file() else root / artifacts.RUN_MODEL
+    return artifacts.read_generation_config(folder)
 
 
 def _read_vocabulary(vocabulary: Path, merges: Path) -> Tokenizer:

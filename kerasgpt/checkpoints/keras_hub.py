@@ -73,7 +73,7 @@ def read_model(model: Any) -> tuple[GPT2Config, Arrays]:
             f"cannot read a {type(model).__name__}: give a folder, a preset's name or a KerasHub GPT2CausalLM"
         )
     config = _config(backbone.get_config(), type(model).__name__)
-    names = {part for row in table(config) for part in _parts(row)}
+    names = {part for row in table(config) for part in parts_of(row)}
     return config, _canonical({name: _variable(backbone, name) for name in names}, config)
 
 
@@ -107,16 +107,16 @@ def _canonical(stored: Mapping[str, StoredArray], config: GPT2Config) -> Arrays:
     """Give the arrays their canonical names and join query, key and value; what is not in the table stays."""
     left, arrays = dict(stored), {}
     for row in table(config):
-        parts = [left.pop(name) for name in _parts(row) if name in left]
-        if len(parts) == len(_parts(row)):
+        parts = [left.pop(name) for name in parts_of(row) if name in left]
+        if len(parts) == len(parts_of(row)):
             arrays[row.huggingface] = _joined([_flat(part, row) for part in parts])
     return arrays | left
 
 
-def _parts(row: Weight) -> list[str]:
-    """The names of what makes up a weight, in order.
+def parts_of(row: Weight) -> list[str]:
+    """The names of what makes up a weight in a preset, in order.
 
-    >>> _parts(Weight("attn.c_attn.bias", "Q", "", "", "a/*_dense/vars/1"))
+    >>> parts_of(Weight("attn.c_attn.bias", "Q", "", "", "a/*_dense/vars/1"))
     ['a/query_dense/vars/1', 'a/key_dense/vars/1', 'a/value_dense/vars/1']
     """
     if "*" not in row.keras_hub:

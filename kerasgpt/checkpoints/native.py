@@ -107,16 +107,21 @@ def write_model(model: GPT2CausalLM, folder: str | os.PathLike[str]) -> None:
 
 
 def write_arrays(
-    config: GPT2Config, arrays: Mapping[str, NDArray[np.float32]], folder: str | os.PathLike[str]
+    config: GPT2Config,
+    arrays: Mapping[str, NDArray[np.float32]],
+    folder: str | os.PathLike[str],
+    settings: GenerationConfig | None = None,
 ) -> None:
-    """Write the same from the arrays of a model, by their canonical names.
+    """Write the same from the arrays of a model, by their canonical names, and from how it is to generate.
 
     Raises:
         KerasGPTError: the folder cannot be written; files that were there are as before.
     """
     root = Path(folder)
     artifacts.write_json(root / artifacts.CONFIG, config.to_huggingface())
-    artifacts.write_json(root / artifacts.GENERATION_CONFIG, GenerationConfig().to_huggingface(config))
+    artifacts.write_json(
+        root / artifacts.GENERATION_CONFIG, (settings or GenerationConfig()).to_huggingface(config)
+    )
     with atomic_file(root / artifacts.WEIGHTS) as temporary:
         try:
             contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}

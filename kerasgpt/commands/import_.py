@@ -18,12 +18,21 @@ if TYPE_CHECKING:
 
 # Resolved when called: this room is heavy, and --help is instant.
 FORMATS = "kerasgpt.checkpoints.formats"
+KERAS_HUB = "kerasgpt.checkpoints.keras_hub_writer"
 
 
 @click.command("import")
 @click.argument("source", metavar="SOURCE")
 @click.option("--out", required=True, metavar="MODEL", help="Folder to write; it must not exist yet.")
-def command(source: str, out: str) -> None:
+@click.option(
+    "--format",
+    "written_as",
+    type=click.Choice(["huggingface", "keras_hub"]),
+    default="huggingface",
+    show_default=True,
+    help="What to write: a model folder, or a preset for KerasHub.",
+)
+def command(source: str, out: str, written_as: str) -> None:
     """Read a GPT-2 and write it as a model folder: the form of Hugging Face, in float32.
 
     SOURCE is a Hugging Face folder, OpenAI's TensorFlow checkpoint (hparams.json, model.ckpt.*), a KerasHub
@@ -35,14 +44,20 @@ def command(source: str, out: str) -> None:
     require("keras", "train", "importing")
     found = resolve(f"{FORMATS}:find_format")(source)
     config, stored = resolve(f"{FORMATS}:read_checkpoint")(source)
+    if written_as == "keras_hub":
+        resolve(f"{KERAS_HUB}:refuse_unknown_settings")(config)
     tokenizer, whose = _fitting(resolve(f"{FORMATS}:read_tokenizer")(source), config, source)
     arrays = dict(resolve("kerasgpt.checkpoints.mapping:checked_arrays")(stored, config, source))
     shape = f"{config.num_layers} layers, {config.num_parameters:,} parameters"
     click.echo(f"{source}: {found.title}, {shape}\ntokenizer: {whose}", err=True)
     with atomic_folder(out) as folder:
-        resolve("kerasgpt.checkpoints.native:write_arrays")(config, arrays, folder)
-        if tokenizer is not None:
-            tokenizer.save_to_preset(folder, max_sequence_length=config.max_sequence_length)
+        if written_as == "keras_hub":
+            resolve(f"{KERAS_HUB}:write_preset")(config, arrays, folder, tokenizer)
+        else:
+            settings = resolve(f"{FORMATS}:read_generation_config")(source)
+            resolve("kerasgpt.checkpoints.native:write_arrays")(config, arrays, folder, settings)
+            if tokenizer is not None:
+                tokenizer.save_to_preset(folder, max_sequence_length=config.max_sequence_length)
     click.echo(out)
 
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import keras
 
-from kerasgpt.artifacts import model_folder, read_config
+from kerasgpt.checkpoints.formats import read_checkpoint
 from kerasgpt.checkpoints.mapping import assign_arrays
-from kerasgpt.checkpoints.native import read_folder
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import UsageError
 from kerasgpt.models.gpt2 import GPT2CausalLM
@@ -50,7 +49,7 @@ def make_learner(recipe: Recipe, tokenizer: Tokenizer) -> Learner:
         model = GPT2CausalLM(config, dtype=settings.precision)
         model.build()
     if recipe.model.init:
-        assign_arrays(model, read_folder(recipe.model.init)[1], recipe.model.init)
+        assign_arrays(model, read_checkpoint(recipe.model.init)[1], recipe.model.init)
     optimizer, metric = make_optimizer(settings, model), token_metric()
     model.compile(
         optimizer=optimizer,
@@ -84,7 +83,7 @@ def model_config(settings: ModelConfig, sequence_length: int, tokenizer: Tokeniz
     """
     given = settings.overrides()
     if settings.init:
-        config = read_config(model_folder(settings.init)).replace(**given)
+        config = read_checkpoint(settings.init, weights=False)[0].replace(**given)
     else:
         fields: dict[str, Any] = {"vocabulary_size": tokenizer.vocabulary_size, **given}
         if not settings.preset.startswith("gpt2"):

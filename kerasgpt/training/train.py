@@ -14,6 +14,7 @@ import keras
 from kerasgpt import artifacts
 from kerasgpt.artifacts import write_json
 from kerasgpt.atomic import atomic_folder, write_text
+from kerasgpt.checkpoints.formats import open_tokenizer
 from kerasgpt.config import GenerationConfig, read_json
 from kerasgpt.data.packing import PackedCorpus, pack
 from kerasgpt.data.pipeline import TokenDataset, require_window
@@ -135,7 +136,7 @@ def _check_folder(run: Path, recipe: Recipe, resume: bool) -> None:
 def _tokenizer_of(data: DataConfig, run: Path) -> Tokenizer:
     """Load the tokenizer, or learn it from the part of the text that is trained on."""
     if data.tokenizer != "learn":
-        return Tokenizer.from_preset(data.tokenizer)
+        return open_tokenizer(data.tokenizer)
     if (run / artifacts.RUN_MODEL / artifacts.TOKENIZER).is_file():
         return Tokenizer.from_preset(run)
     tagged = data.division().divide(lambda: documents(data.paths, data.errors))

@@ -1,4 +1,4 @@
-"""KerasHub's GPT-2 is read from its preset folder and from memory, and KerasHub reads what is imported."""
+"""KerasHub's GPT-2 is read from its preset folder and from memory, and KerasHub reads what is written."""
 
 from __future__ import annotations
 
@@ -25,15 +25,23 @@ def main(bundle: str) -> int:
     tokenizer = Tokenizer.from_preset(bundle)
     theirs = keras_hub_model(tokenizer)
     with tempfile.TemporaryDirectory() as scratch:
-        preset, imported = Path(scratch) / "preset", Path(scratch) / "imported"
+        preset, imported, written = (Path(scratch) / name for name in ("preset", "imported", "written"))
         theirs.save_to_preset(str(preset))
         if kerasgpt(["import", str(preset), "--out", str(imported)]):
+            return 1
+        if kerasgpt(["import", str(imported), "--out", str(written), "--format", "keras_hub"]):
             return 1
         ours = {name: GPT2CausalLM.from_preset(source) for name, source in
                 {"folder": preset, "object": theirs, "import": imported}.items()}  # fmt: skip
         again = keras_hub.models.GPT2CausalLM.from_preset(str(imported), preprocessor=None)
+        back = keras_hub.models.GPT2CausalLM.from_preset(str(written))
         read = read_tokenizer(preset)
     problems = [] if read and read.vocabulary == tokenizer.vocabulary else ["the vocabulary differs"]
+    if dict(back.preprocessor.tokenizer.vocabulary) != tokenizer.vocabulary:
+        problems.append("KerasHub reads another vocabulary from the preset written here")
+    pairs = zip(theirs.backbone.weights, back.backbone.weights, strict=True)
+    if any(left.numpy().tobytes() != right.numpy().tobytes() for left, right in pairs):
+        problems.append("KerasHub reads other weights from the preset written here")
     arrays = {name: named_arrays(model) for name, model in ours.items()}
     for name, found in arrays.items():
         if any(found[key].tobytes() != array.tobytes() for key, array in arrays["folder"].items()):
@@ -42,6 +50,7 @@ def main(bundle: str) -> int:
     reference = keras_hub_logits(theirs, ids)
     found = {name: np.asarray(model(ids)) for name, model in ours.items()}
     found["KerasHub on the imported folder"] = keras_hub_logits(again, ids)
+    found["KerasHub on the preset written here"] = keras_hub_logits(back, ids)
     errors = {name: float(np.abs(logits - reference).max()) for name, logits in found.items()}
     problems += [
         f"{name}: a logit differs by {error:.1e}" for name, error in errors.items() if error > TOLERANCE

@@ -33,6 +33,35 @@ def test_a_model_folder_comes_back_bit_for_bit(run, model_folder, out):
     assert {path.name for path in out.iterdir()} == {*DATA, *TOKENIZER}
 
 
+def test_a_preset_for_kerashub_and_back_is_the_same_bit_for_bit(run, model_folder, tmp_path, out):
+    preset = tmp_path / "preset"
+    assert run("import", model_folder, "--out", preset, "--format", "keras_hub").code == 0
+    assert run("import", preset, "--out", out).code == 0
+    before, after = (load_file(folder / "model.safetensors") for folder in (model_folder, out))
+    assert all(before[name].tobytes() == after[name].tobytes() for name in before)
+    assert Tokenizer.from_preset(out).vocabulary == Tokenizer.from_preset(model_folder).vocabulary
+
+
+def test_a_model_that_kerashub_cannot_hold_is_refused_and_nothing_is_written(
+    refuses, model_folder, tmp_path, out
+):
+    folder = shutil.copytree(model_folder, tmp_path / "other")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"layer_norm_epsilon": 1e-6}))
+    sentence = refuses("import", folder, "--out", out, "--format", "keras_hub", code=2)
+    assert "layer_norm_epsilon is 1e-06: KerasHub's GPT-2 knows only 1e-05" in sentence
+    assert not out.exists()
+
+
+def test_how_to_generate_comes_along(run, model_folder, tmp_path, out):
+    folder = shutil.copytree(model_folder, tmp_path / "talkative")
+    settings = {"do_sample": True, "temperature": 0.7, "top_p": 0.9, "max_new_tokens": 9}
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    assert run("import", folder, "--out", out).code == 0
+    written = json.loads((out / "generation_config.json").read_text())
+    assert {name: written[name] for name in settings} == settings
+
+
 def test_what_is_imported_writes_text(run, model_folder, out):
     assert run("import", model_folder, "--out", out).code == 0
     texts = [

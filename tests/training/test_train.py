@@ -118,6 +118,18 @@ def test_without_a_validation_part_the_last_model_is_kept(recipe, tmp_path):
     assert load(run.folder).generate(["to"])
 
 
+def test_training_goes_on_from_a_checkpoint_of_another_format(run, recipe, model_folder, tmp_path):
+    preset = tmp_path / "preset"
+    assert run("import", model_folder, "--out", preset, "--format", "keras_hub").code == 0
+    table = {**recipe("train.learning_rate=0").to_dict(), "model": {"init": str(preset)}}
+    table["data"]["tokenizer"] = "auto"
+    trained = train(type(recipe()).from_dict(table), tmp_path / "run", quiet=True)
+    for name, array in load_file(model_folder / artifacts.WEIGHTS).items():
+        np.testing.assert_array_equal(array, _weights(trained.folder)[name], err_msg=name)
+    vocabularies = [(folder / "vocab.json").read_text() for folder in (model_folder, trained.model_folder)]
+    assert vocabularies[0] == vocabularies[1]
+
+
 REFIT = ("train.steps=4", "train.refit_steps=6", "train.evaluate_every=2", "data.test_fraction=0.2")
 
 
