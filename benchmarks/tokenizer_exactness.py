@@ -23,7 +23,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tiktoken
 import tokenizers
-from machine import versions
+from machine import machine, versions
 from tiktoken_ext.openai_public import r50k_pat_str
 
 from kerasgpt.artifacts import TOKENIZER
@@ -180,8 +180,9 @@ def main() -> int:
             if path.suffix == ".bin":
                 engines.check_bytes([path.read_bytes()])
                 engines.check_bytes(path.read_bytes().splitlines(keepends=True))
-        texts_of_each[path.name] = gpt2.num_texts - before
-        print(f"{path.name}: {texts_of_each[path.name]} texts", file=sys.stderr)
+        name = "/".join(path.parts[-2:])
+        texts_of_each[name] = gpt2.num_texts - before
+        print(f"{name}: {texts_of_each[name]} texts", file=sys.stderr)
     strings = [*fuzz(options.seed, options.fuzz), f"a{END_OF_TEXT}b", "<|user|>"]
     for engines in (gpt2, own, words):
         engines.check(strings)
@@ -201,6 +202,7 @@ def main() -> int:
         "fuzz_seed": options.seed,
         "fuzz_strings": options.fuzz,
         "versions": versions("tokenizers", "tiktoken", "tensorflow"),
+        "machine": machine(),
     }
     print(json.dumps(result, indent=2))
     if options.out:
