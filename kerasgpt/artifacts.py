@@ -58,6 +58,10 @@ def present_name(layer: int, part: Literal["key", "value"]) -> str:
     return f"present.{layer}.{part}"
 
 
+LOGIT_OFFSETS = "logit_offsets"
+"""The optional ONNX input of a fused graph: the positions to answer for, counted from each row's last."""
+
+
 def folder_kind(folder: str | os.PathLike[str]) -> FolderKind:
     """Tell a bundle, a run and a model folder apart.
 

@@ -8,7 +8,8 @@ import pytest
 
 from kerasgpt import artifacts
 from kerasgpt.config import GenerationConfig, GPT2Config
-from kerasgpt.export.onnx_graph import weight_shapes, write_onnx
+from kerasgpt.export.onnx_graph import write_onnx
+from kerasgpt.export.onnx_weights import weight_shapes
 from kerasgpt.tokenizer.bpe import Tokenizer, learned_vocabulary
 
 CONFIG = GPT2Config(
