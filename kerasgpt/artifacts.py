@@ -28,6 +28,10 @@ MERGES = "merges.txt"
 
 # A bundle has these beside them
 ONNX_MODEL = "onnx/model.onnx"
+ONNX_HALF = "onnx/model_fp16.onnx"
+FAST_FP32 = "onnx/fast_fp32.onnx"
+FAST_INT8 = "onnx/fast_int8.onnx"
+FAST_INT4 = "onnx/fast_int4.onnx"
 SAVED_MODEL = "saved_model/1"
 MANIFEST = "kerasgpt.json"
 PARITY = "parity.npz"
@@ -44,6 +48,14 @@ RUN_PLOT = "loss.png"
 
 FORMATS = {"onnx": ONNX_MODEL, "saved_model": SAVED_MODEL}
 """Export formats, and where each lies in a bundle."""
+
+ONNX_FILES = {
+    "fp32": (FAST_FP32, ONNX_MODEL),
+    "fp16": (ONNX_HALF,),
+    "int8": (FAST_INT8,),
+    "int4": (FAST_INT4,),
+}
+"""Precision -> the ONNX files a bundle may have in it, the fastest first."""
 
 FolderKind: TypeAlias = Literal["bundle", "run", "model"]
 
