@@ -52,7 +52,7 @@ def test_the_bundles_settings_hold(lm: LanguageModel) -> None:
 def test_ragged_prompts_give_the_same_as_one_by_one(
     lm: LanguageModel, temperature: float, request: pytest.FixtureRequest
 ) -> None:
-    # Where activations are rounded to 8 bits, a difference in the last bit of float32 may round the other way.
+    # Where activations are rounded to 8 bits, a last bit of float32 may turn one the other way.
     rounds = request.node.callspec.params["lm"] in ("int8", "int4")
     settings = {"max_new_tokens": 24, "temperature": temperature, "top_k": 40}
     together = lm.generate(PROMPTS, GenerationConfig(**settings))
