@@ -24,7 +24,9 @@ def tolerance_of(precision: str, reference: Reference) -> float:
     """How far a logit may be from the reference."""
     if precision not in RELATIVE_TOLERANCES:
         return LOGIT_TOLERANCE
-    size = np.sqrt(np.square(reference.signed_sums[reference.read]).mean())  # as large as the logits are
+    size = np.sqrt(
+        np.square(reference.signed_sums[reference.read]).mean()
+    )  # about the logits', within a factor of 2
     return float(RELATIVE_TOLERANCES[precision] * size)
 
 
