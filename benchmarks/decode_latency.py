@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from machine import machine
 
 import kerasgpt
 from kerasgpt.artifacts import ONNX_MODEL, Manifest, read_config, read_generation_config, write_json
@@ -86,7 +86,7 @@ def measure(bundle: str, num_tokens: int, num_rounds: int) -> dict:
                 if number:  # the first round compiles and warms up
                     rates[engine][f"batch_{size}"].append(rate)
     return {
-        "machine": {"processor": processor(), "num_cores": os.cpu_count(), "system": platform.system()},
+        "machine": machine(),
         "versions": versions(),
         "model": {"num_parameters": config.num_parameters, "num_layers": config.num_layers},
         "prompt_tokens": PROMPT_TOKENS,
@@ -112,15 +112,6 @@ def summary(rates: list[float]) -> dict[str, float]:
     """The median, and the range that says how quiet the machine was."""
     found = {"median": statistics.median(rates), "lowest": min(rates), "highest": max(rates)}
     return {name: round(value, 1) for name, value in found.items()}
-
-
-def processor() -> str:
-    """The processor's model name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 if __name__ == "__main__":

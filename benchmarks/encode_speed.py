@@ -1,15 +1,16 @@
-"""Encode texts with one thread, the engines in turns: ``encode_speed.py PATH... [--out FILE]``."""
+"""Encode whole texts with one thread, the engines in turns: ``encode_speed.py PATH... [--out FILE]``.
+
+GPT-2's vocabulary; medians over the rounds, megabytes of UTF-8 a second.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import tiktoken
 import tokenizers
+from machine import machine, versions
 from tiktoken_ext.openai_public import r50k_pat_str
 
 from kerasgpt.atomic import write_text
@@ -53,6 +55,7 @@ def megabytes_per_second(text: str) -> dict[str, list[float]]:
 
 
 def main() -> None:
+    """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("paths", nargs="+", type=Path)
     parser.add_argument("--out", type=Path)
@@ -61,7 +64,8 @@ def main() -> None:
     for path in options.paths:
         speeds = megabytes_per_second(path.read_text(encoding="utf-8"))
         medians = {name: round(statistics.median(values), 2) for name, values in speeds.items()}
-        rows[path.name] = {
+        rows[f"{path.parent.name}/{path.name}"] = {
+            "num_bytes": path.stat().st_size,
             "megabytes_per_second": medians,
             "range": {name: [round(min(each), 2), round(max(each), 2)] for name, each in speeds.items()},
             "ours_to_tiktoken": round(medians["ours"] / medians["tiktoken"], 2),
@@ -70,8 +74,8 @@ def main() -> None:
     result = {
         "texts": rows,
         "rounds": ROUNDS,
-        "versions": {name: metadata.version(name) for name in ("tokenizers", "tiktoken")},
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread used, niceness {os.nice(0)}",
+        "versions": versions("tokenizers", "tiktoken"),
+        "machine": {**machine(), "threads_used": 1},
     }
     print(json.dumps(result, indent=2))
     if options.out:

@@ -15,7 +15,6 @@ from pathlib import Path
 import keras
 
 import kerasgpt
-from kerasgpt.tokenizer.training import learn
 
 TEXT = (resources.files("kerasgpt") / "assets" / "tinyshakespeare.txt").read_text("utf-8")[:300_000]
 SEQUENCE_LENGTH, BATCH_SIZE = 64, 16
@@ -25,7 +24,8 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(1)
     (folder / "play.txt").write_text(TEXT, "utf-8")
-    tokenizer = learn([TEXT[:270_000]], vocabulary_size=512)  # not from the tenth that validates
+    beginning = TEXT[:270_000]  # not the tenth that validates
+    tokenizer = kerasgpt.Tokenizer.learn([beginning], vocabulary_size=512)
     data = partial(
         kerasgpt.dataset, folder / "play.txt", tokenizer, SEQUENCE_LENGTH, BATCH_SIZE, cache=folder / "cache"
     )

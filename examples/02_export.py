@@ -16,7 +16,6 @@ import keras
 
 import kerasgpt
 from kerasgpt.export.verification import verify
-from kerasgpt.tokenizer.training import learn
 
 TEXT = (resources.files("kerasgpt") / "assets" / "tinyshakespeare.txt").read_text("utf-8")[:100_000]
 
@@ -31,7 +30,7 @@ print("TensorFlow loaded:", "tensorflow" in sys.modules)
 def trained(folder: Path) -> tuple[kerasgpt.GPT2CausalLM, kerasgpt.Tokenizer]:
     keras.utils.set_random_seed(1)
     (folder / "play.txt").write_text(TEXT, "utf-8")
-    tokenizer = learn([TEXT], vocabulary_size=512)
+    tokenizer = kerasgpt.Tokenizer.learn([TEXT], vocabulary_size=512)
     data = kerasgpt.dataset(folder / "play.txt", tokenizer, 64, 16, cache=folder / "cache")
     model = kerasgpt.GPT2CausalLM.from_preset("gpt-nano", vocabulary_size=512, max_sequence_length=128)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")

@@ -97,10 +97,10 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory, shakespeare: str) -> 
 
     from kerasgpt import GenerationConfig, GPT2CausalLM, GPT2Config
     from kerasgpt.artifacts import GENERATION_CONFIG, write_json
-    from kerasgpt.tokenizer.training import learn
+    from kerasgpt.tokenizer.bpe import Tokenizer
 
     keras.utils.set_random_seed(1)
-    tokenizer = learn([shakespeare], 300)
+    tokenizer = Tokenizer.learn([shakespeare], 300)
     config = GPT2Config(
         tokenizer.vocabulary_size,
         max_sequence_length=96,

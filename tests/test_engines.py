@@ -6,13 +6,13 @@ import pytest
 
 from kerasgpt.engines import load
 from kerasgpt.errors import KerasGPTError, UsageError
-from kerasgpt.tokenizer.training import learn
+from kerasgpt.tokenizer.bpe import Tokenizer
 
 
 @pytest.fixture
 def model_folder(golden_folder, tmp_path):
     folder = shutil.copytree(golden_folder, tmp_path / "model")
-    learn(["some text"], 271).save_to_preset(folder)
+    Tokenizer.learn(["some text"], 271).save_to_preset(folder)
     return folder
 
 

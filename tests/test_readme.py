@@ -159,6 +159,7 @@ def test_the_demo_is_described_as_its_recipe_has_it():
     assert f"{config.num_parameters / 1e6:.1f} million parameters" in README
     assert f"{config.vocabulary_size:,} pieces" in README
     assert f"{recipe['train']['steps']:,} steps" in README
+    assert f"{recipe['train']['refit_steps']:,} steps" in README
     assert (recipe["data"]["validation_fraction"], recipe["data"]["test_fraction"]) == (0.05, 0.1)
 
 

@@ -10,7 +10,6 @@ import click
 from kerasgpt.data.sources import ErrorHandling, read_documents
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer.bpe import Tokenizer
-from kerasgpt.tokenizer.training import learn
 
 
 @click.group("tokenizer")
@@ -41,7 +40,9 @@ def train(
 ) -> None:
     """Learn a vocabulary from files, read as a stream."""
     texts = read_documents((*paths, *more_paths), errors)
-    tokenizer = learn(texts, vocabulary_size, minimum_frequency=min_frequency, special_tokens=special_tokens)
+    tokenizer = Tokenizer.learn(
+        texts, vocabulary_size, minimum_frequency=min_frequency, special_tokens=special_tokens
+    )
     tokenizer.save_to_preset(out)
     click.echo(f"{out}: {tokenizer.vocabulary_size} ids, {len(tokenizer.merges)} merges", err=True)
 

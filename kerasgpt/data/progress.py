@@ -1,39 +1,44 @@
-"""What a person sees while a corpus is encoded: a bar on a terminal, plain lines elsewhere, on stderr."""
+"""What a person sees while long work goes on: a bar on a terminal, plain lines elsewhere, on stderr."""
 
 from __future__ import annotations
 
+import math
 import time
 from types import TracebackType
 from typing import Self
 
 import rich.progress
 from rich.console import Console
+from rich.text import Text
 
-PLAIN_LINE_SECONDS = 5.0  # between lines where there is no terminal, and before the first
+PLAIN_LINE_SECONDS = 5.0  # between lines where there is no terminal
 
 
-class ByteProgress:
-    """Shows how many of so many bytes are done.
+class Bar:
+    """A bar on a terminal; elsewhere a line now and then.
 
     Args:
-        task: what is being done, such as ``"encoding"``.
-        total_bytes: of the whole work.
-        console: where to write; None means stderr.
+        columns: of the bar.
+        total: what it is full at.
+        completed: where it begins.
+        task: said beside it.
+        console: where to write.
+        waits: whether the first plain line too waits its time, so that short work says nothing.
     """
 
-    def __init__(self, task: str, total_bytes: int, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True)
-        self._task, self._total_bytes, self._done_bytes = task, total_bytes, 0
-        self._last_line = time.monotonic()
-        columns = (
-            rich.progress.TextColumn("{task.description}"),
-            rich.progress.BarColumn(bar_width=20),
-            rich.progress.DownloadColumn(),
-            rich.progress.TransferSpeedColumn(),
-            rich.progress.TimeRemainingColumn(),
-        )
-        self._bar = rich.progress.Progress(*columns, console=self.console, transient=True)
-        self._bar_task = self._bar.add_task(task, total=total_bytes)
+    def __init__(
+        self,
+        *columns: rich.progress.ProgressColumn,
+        total: int,
+        completed: int = 0,
+        task: str = "",
+        console: Console,
+        waits: bool = False,
+    ) -> None:
+        self.console = console
+        self._last_line = time.monotonic() if waits else -math.inf
+        self._bar = rich.progress.Progress(*columns, console=console, transient=True)
+        self._task = self._bar.add_task(task, total=total, completed=completed)
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -49,12 +54,44 @@ class ByteProgress:
         if self.console.is_terminal:
             self._bar.stop()
 
+    def show(self, completed: int, plain: str, *, task: str | None = None, at_once: bool = False) -> None:
+        """Move the bar, or write the plain line if it is time or must be at once."""
+        if self.console.is_terminal:
+            self._bar.update(self._task, completed=completed, description=task)
+        elif at_once or time.monotonic() - self._last_line >= PLAIN_LINE_SECONDS:
+            self._last_line = time.monotonic()
+            self.note(plain)
+
+    def note(self, text: str) -> None:
+        """Write a line above the bar."""
+        self.console.print(Text(text), soft_wrap=True)
+
+
+class ByteProgress(Bar):
+    """Shows how many of so many bytes are done.
+
+    Args:
+        task: what is being done, such as ``"encoding"``.
+        total_bytes: of the whole work.
+        console: where to write; None means stderr.
+    """
+
+    def __init__(self, task: str, total_bytes: int, console: Console | None = None) -> None:
+        self._name, self._total_bytes, self._done_bytes = task, total_bytes, 0
+        super().__init__(
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(bar_width=20),
+            rich.progress.DownloadColumn(),
+            rich.progress.TransferSpeedColumn(),
+            rich.progress.TimeRemainingColumn(),
+            total=total_bytes,
+            task=task,
+            console=console or Console(stderr=True),
+            waits=True,
+        )
+
     def advance(self, num_bytes: int) -> None:
         """Count bytes as done."""
         self._done_bytes += num_bytes
-        if self.console.is_terminal:
-            self._bar.update(self._bar_task, completed=self._done_bytes)
-        elif time.monotonic() - self._last_line >= PLAIN_LINE_SECONDS:
-            self._last_line = time.monotonic()
-            done, total = self._done_bytes / 1e6, self._total_bytes / 1e6
-            self.console.print(f"{self._task}: {done:,.0f} of {total:,.0f} MB", highlight=False)
+        done, total = self._done_bytes / 1e6, self._total_bytes / 1e6
+        self.show(self._done_bytes, f"{self._name}: {done:,.0f} of {total:,.0f} MB")

@@ -37,7 +37,18 @@ class TokenizerLayer(keras.layers.Layer):
         self.tokenizer = tokenizer
         self.sequence_length = sequence_length
         self.graph = InGraphTokenizer.from_tokenizer(tokenizer)
+        self.supports_jit = False  # XLA knows no strings
         self.built = True
+
+    @property
+    def compute_dtype(self) -> str:
+        """What the layer reads, whatever the policy: so Keras makes no numbers of the texts."""
+        return "string"
+
+    @property
+    def variable_dtype(self) -> str:
+        """The same, as Keras's own layers of strings have it; there are no variables."""
+        return "string"
 
     def call(self, texts: Any) -> Any:
         """Encode string (B,) -> int64 (B, T), or ragged (B, None) without a sequence length."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -22,10 +22,12 @@ from kerasgpt.tokenizer.encoders import (
     library_encode_batch,
     tiktoken_encoder,
 )
+from kerasgpt.tokenizer.raw_bytes import encode_bytes
+from kerasgpt.tokenizer.training import learn_merges
 from kerasgpt.tokenizer.vocabulary import (
     END_OF_TEXT,
     AllowedSpecial,
-    byte_alphabet,
+    check_special_tokens,
     learned_vocabulary,
     piece_bytes,
     special_pattern,
@@ -33,7 +35,6 @@ from kerasgpt.tokenizer.vocabulary import (
 
 # Characters after which starting tiktoken has paid; a prompt or two are done sooner without.
 _WORTH_TIKTOKEN = 200_000
-_PRINTABLE = {byte: character for character, byte in byte_alphabet().items()}
 
 
 class Tokenizer:
@@ -45,8 +46,8 @@ class Tokenizer:
         special_tokens: pieces of the vocabulary that stand for no text; ``<|endoftext|>`` always does.
 
     Raises:
-        UsageError: the ids are not 0..V-1, or ``<|endoftext|>``, a special token or a piece that a
-            merge needs is missing.
+        UsageError: the ids are not 0..V-1; ``<|endoftext|>``, a special token or a piece that a merge
+            needs is missing; or a special token is what ordinary text merges into.
 
     >>> tokenizer = Tokenizer.from_preset("gpt2")
     >>> tokenizer.encode("Hello world")
@@ -67,10 +68,8 @@ class Tokenizer:
         self.merges = [(left, right) for left, right in merges]
         if sorted(self.vocabulary.values()) != list(range(len(self.vocabulary))):
             raise UsageError("the ids of a vocabulary must be 0, 1, 2, ... with none missing or double")
-        for name in (END_OF_TEXT, *special_tokens):
-            if name not in self.vocabulary:
-                raise UsageError(f"the vocabulary has no {name}; add it as the last piece")
         names = {END_OF_TEXT, *special_tokens}
+        check_special_tokens(names, self.vocabulary, self.merges)
         self.special_tokens = {name: index for name, index in self.vocabulary.items() if name in names}
         try:
             self._backend = tokenizers.Tokenizer(models.BPE(self.vocabulary, self.merges))
@@ -89,6 +88,40 @@ class Tokenizer:
     def from_merges(cls, merges: Sequence[tuple[str, str]], special_tokens: Sequence[str] = ()) -> Self:
         """Number the pieces that merges make, see `learned_vocabulary`."""
         return cls(learned_vocabulary(merges, special_tokens), merges, special_tokens)
+
+    @classmethod
+    def learn(
+        cls,
+        texts: Iterable[str],
+        vocabulary_size: int,
+        *,
+        minimum_frequency: int = 2,
+        special_tokens: Sequence[str] = (),
+    ) -> Self:
+        """Learn the vocabulary that shortens texts most; the same texts give the same one.
+
+        Args:
+            texts: read once, as a stream; merges never cross from one into the next.
+            vocabulary_size: V, the 256 bytes and all special tokens included; fewer come out when the
+                text has too few frequent pairs.
+            minimum_frequency: a pair seen less often is not merged.
+            special_tokens: further ones beside ``<|endoftext|>``, such as ``<|user|>``; where the texts
+                spell them, they are ordinary text.
+
+        Returns:
+            The tokenizer: ids 0-255 are the bytes, then the merges in order, then the special tokens,
+            ``<|endoftext|>`` last.
+
+        Raises:
+            UsageError: `vocabulary_size` leaves no room for the bytes and the special tokens, or a
+                special token is empty, double or also a piece.
+
+        >>> Tokenizer.learn(["low lower lowest"], 260, minimum_frequency=1).encode("low")
+        [257]
+        """
+        return cls.from_merges(
+            learn_merges(texts, vocabulary_size, minimum_frequency, special_tokens), special_tokens
+        )
 
     @property
     def vocabulary_size(self) -> int:
@@ -139,13 +172,7 @@ class Tokenizer:
         from the beginning of the word before it, all is merged as one word, as tiktoken does. GPT-2
         knows no such text, so this is a convention; to read the bytes as U+FFFD, decode them first.
         """
-        try:
-            return self.encode(data.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            text, malformed = data[: error.start].decode("utf-8"), data[error.start :]
-        ids = self.encode(text)
-        first = len(ids) - self._num_ids_of_last_word(text, ids)
-        return ids[:first] + self._encode_word(self.decode_bytes(ids[first:]) + malformed)
+        return encode_bytes(data, self.encode, self._merger, self.pieces)
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Turn ids into text; bytes that are not UTF-8 become U+FFFD.
@@ -237,22 +264,3 @@ class Tokenizer:
         for name in names:
             ids += [self.vocabulary[name], *next(ordinary)]
         return ids
-
-    def _encode_word(self, word: bytes) -> list[int]:
-        """Merge bytes without cutting them into words."""
-        printable = "".join([_PRINTABLE[byte] for byte in word])
-        ids: list[int] = self._merger.encode(printable, add_special_tokens=False).ids
-        return ids
-
-    def _num_ids_of_last_word(self, text: str, ids: Sequence[int]) -> int:
-        """How many ids at the end may change with what follows the text, as tiktoken reckons it."""
-        words = self._backend.pre_tokenizer.pre_tokenize_str(text)
-        count = len(self._encode_word(piece_bytes(words[-1][0]))) if words else 0
-        if count and _is_blank(self.pieces[ids[-count]]):
-            while count < len(ids) and _is_blank(self.pieces[ids[-count - 1]]):
-                count += 1
-        return count
-
-
-def _is_blank(piece: bytes) -> bool:
-    return not piece.strip(b" \n\t")

@@ -9,54 +9,38 @@ import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
 from kerasgpt.errors import UsageError
-from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.tokenizer.vocabulary import END_OF_TEXT, byte_alphabet
 
 
-def learn(
-    texts: Iterable[str],
-    vocabulary_size: int,
-    *,
-    minimum_frequency: int = 2,
-    special_tokens: Sequence[str] = (),
-) -> Tokenizer:
+def learn_merges(
+    texts: Iterable[str], vocabulary_size: int, minimum_frequency: int, special_tokens: Sequence[str] = ()
+) -> list[tuple[str, str]]:
     """Learn the merges that shorten a text most (Sennrich et al. 2016, arXiv:1508.07909).
 
-    Args:
-        texts: read once, as a stream; merges never cross from one into the next.
-        vocabulary_size: V, the 256 bytes and all special tokens included; fewer come out when the
-            text has too few frequent pairs.
-        minimum_frequency: a pair seen less often is not merged.
-        special_tokens: further ones beside ``<|endoftext|>``, such as ``<|user|>``; where the texts
-            spell them, they are ordinary text.
+    The arguments are those of `Tokenizer.learn`, which numbers what the merges make.
 
     Returns:
-        The tokenizer: ids 0-255 are the bytes, then the merges in order, then the special tokens,
-        ``<|endoftext|>`` last.
+        Pairs of pieces in the printable byte alphabet, in the order they were learned; fewer than fit
+        into the vocabulary when the text has too few frequent pairs.
 
     Raises:
         UsageError: `vocabulary_size` leaves no room for the bytes and the special tokens, or a
-            special token is empty or double.
+            special token is empty, double or a single byte's name.
 
-    >>> learn(["low lower lowest"], 260, minimum_frequency=1).encode("low")
-    [257]
+    >>> learn_merges(["low lower lowest"], 260, 1)
+    [('l', 'o'), ('lo', 'w'), ('Ġ', 'low')]
     """
     _check(vocabulary_size, special_tokens)
-    alphabet = byte_alphabet()
     backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary_size - 1 - len(special_tokens),
         min_frequency=minimum_frequency,
-        initial_alphabet=sorted(alphabet),
+        initial_alphabet=sorted(byte_alphabet()),
         show_progress=False,
     )
     backend.train_from_iterator(texts, trainer)
-    merges = _merges_in_order(backend)
-    taken = {left + right for left, right in merges}
-    if learned := [name for name in special_tokens if name in taken]:
-        raise UsageError(f"special token '{learned[0]}' is also a piece the text taught: give another name")
-    return Tokenizer.from_merges(merges, special_tokens)
+    return _merges_in_order(backend)
 
 
 def _check(vocabulary_size: int, special_tokens: Sequence[str]) -> None:

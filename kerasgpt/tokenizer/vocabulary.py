@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Literal, TypeAlias
 
-from kerasgpt.errors import unknown_name
+from kerasgpt.errors import UsageError, unknown_name
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -59,6 +59,22 @@ def learned_vocabulary(
     made = ("".join(pair) for pair in merges)
     pieces = [*bytes_in_order, *made, *special_tokens, END_OF_TEXT]
     return {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
+
+
+def check_special_tokens(
+    names: Iterable[str], vocabulary: Collection[str], merges: Iterable[tuple[str, str]]
+) -> None:
+    """Refuse special tokens that are missing, or that a text could smuggle in by being merged into them.
+
+    Raises:
+        UsageError: a name is not in the vocabulary, or a byte's or a merge's piece.
+    """
+    ordinary = byte_alphabet().keys() | {left + right for left, right in merges}
+    for name in names:
+        if name not in vocabulary:
+            raise UsageError(f"the vocabulary has no {name}; add it as the last piece")
+        if name in ordinary:
+            raise UsageError(f"special token '{name}' is also a piece of ordinary text: give another name")
 
 
 def special_pattern(allowed: AllowedSpecial, known: Collection[str]) -> re.Pattern[str]:

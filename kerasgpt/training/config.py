@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import tomllib
-import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from kerasgpt.config import PRESETS, GPT2Config
 from kerasgpt.data.sources import ErrorHandling
 from kerasgpt.data.splits import Split
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
+from kerasgpt.training.values import parse_override, typed
 
 DEFAULT_PRESET = "gpt-mini"
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -109,6 +109,9 @@ class TrainConfig:
         early_stopping_patience: evaluations without a better one before training stops; 0 means never.
         sample_prompt: what the sample of text after each evaluation goes on from.
         sample_tokens: its length; 0 means no sample.
+        refit_steps: updates from the best model on, once it has been chosen, with the validation part among
+            what is trained on; 0 means none.
+        refit_learning_rate: at its highest in these.
     """
 
     steps: int = 1000
@@ -131,13 +134,16 @@ class TrainConfig:
     early_stopping_patience: int = 0
     sample_prompt: str = "\n"
     sample_tokens: int = 48
+    refit_steps: int = 0
+    refit_learning_rate: float = 1e-3
 
     def __post_init__(self) -> None:
         positive = ("steps", "batch_size", "sequence_length", "accumulation_steps", "log_every")
         for name in (*positive, "evaluate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"train.{name} is {getattr(self, name)}: it must be at least 1")
-        for name in ("learning_rate", "final_learning_rate", "weight_decay", "clip_norm", "warmup_steps"):
+        rates = ("learning_rate", "final_learning_rate", "refit_learning_rate", "weight_decay")
+        for name in (*rates, "clip_norm", "warmup_steps", "refit_steps"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise UsageError(f"train.{name} is {getattr(self, name)}: it must be 0 or more")
         if self.precision not in PRECISIONS:
@@ -170,6 +176,13 @@ class Recipe:
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
 
+    def __post_init__(self) -> None:
+        if self.train.refit_steps and not self.data.validation_fraction:
+            raise UsageError(
+                f"train.refit_steps is {self.train.refit_steps} and data.validation_fraction 0: a refit adds"
+                " the validation part, so give it a fraction"
+            )
+
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Self:
         """Read a recipe from a file, then change it by ``section.key=value`` settings.
@@ -199,7 +212,7 @@ class Recipe:
                 raise unknown_name("section", section, _SECTIONS)
             tables[section] = dict(table)
         for override in overrides:
-            section, key, value = _parse_override(override)
+            section, key, value = parse_override(override, _SECTIONS)
             tables.setdefault(section, {})[key] = value
         return cls(**{name: _build(name, table) for name, table in tables.items()})
 
@@ -239,6 +252,23 @@ class Recipe:
             model=dataclasses.replace(model, init=init),
         )
 
+    def refit(self, model: str | os.PathLike[str]) -> Self:
+        """The recipe of the refit: on from a model, with all of the data but the test part."""
+        folder, train = os.path.abspath(model), self.train
+        return dataclasses.replace(
+            self,
+            data=dataclasses.replace(self.data, validation_fraction=0.0, tokenizer=folder),
+            model=ModelConfig(init=folder),
+            train=dataclasses.replace(
+                train,
+                steps=train.refit_steps,
+                learning_rate=train.refit_learning_rate,
+                warmup_steps=min(train.warmup_steps, train.refit_steps // 20),
+                seed=train.seed + 1,
+                refit_steps=0,
+            ),
+        )
+
     def difference(self, other: Recipe) -> str | None:
         """The first setting that differs from another recipe's, as ``section.key``; None if none does."""
         mine, theirs = self.to_dict(), other.to_dict()
@@ -249,53 +279,16 @@ class Recipe:
         return None
 
 
-def _parse_override(override: str) -> tuple[str, str, Any]:
-    name, equals, text = override.partition("=")
-    section, _, key = name.strip().partition(".")
-    if not equals or not key:
-        raise UsageError(f"setting '{override}': write it as section.key=value, such as train.steps=500")
-    if section not in _SECTIONS:
-        raise unknown_name("section", section, _SECTIONS)
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()  # a bare word is a string, as a shell's user writes it
-    return section, key, value
-
-
 def _build(section: str, table: Mapping[str, Any]) -> Any:
     cls = _SECTIONS[section]
-    known = _field_types(cls)
+    known = typing.get_type_hints(cls)
     if cls is ModelConfig:
-        known = {"preset": str, "init": str, **_field_types(GPT2Config)}
+        known = {"preset": str, "init": str, **typing.get_type_hints(GPT2Config)}
     for key in table:
         if key not in known:
             raise unknown_name("setting", f"{section}.{key}", [f"{section}.{name}" for name in known])
-    values = {key: _typed(f"{section}.{key}", value, known[key]) for key, value in table.items()}
+    values = {key: typed(f"{section}.{key}", value, known[key]) for key, value in table.items()}
     if cls is ModelConfig:
         own = {key: values.pop(key) for key in ("preset", "init") if key in values}
         return ModelConfig(**own, fields=values)
     return cls(**values)
-
-
-def _field_types(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
-
-
-def _typed(name: str, value: Any, wanted: Any) -> Any:
-    """Check a value from TOML against a field's type; an integer will do for a float, a string for a list."""
-    options = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
-    for option in options:
-        if option is float and type(value) is int:
-            return float(value)
-        if typing.get_origin(option) is tuple:
-            items = [value] if isinstance(value, str) else value
-            if isinstance(items, list | tuple) and all(isinstance(item, str) for item in items):
-                return tuple(items)
-        elif typing.get_origin(option) is typing.Literal:
-            if isinstance(value, str):
-                return value
-        elif type(value) is option:
-            return value
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-    raise UsageError(f"{name} is {value!r}: it must be {words.get(options[0], 'a list of texts')}")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import rich.progress
 from rich.console import Console
 from rich.text import Text
 
-PLAIN_LINE_SECONDS = 5.0  # between lines where there is no terminal
+from kerasgpt.data.progress import Bar
 
 
-class Progress:
+class Progress(Bar):
     """Shows loss, validation loss, tokens per second, time left, and samples.
 
     Args:
@@ -27,32 +26,18 @@ class Progress:
         self, num_steps: int, first_step: int = 0, console: Console | None = None, quiet: bool = False
     ) -> None:
         self.num_steps = num_steps
-        self.console = console or Console(stderr=True, quiet=quiet)
         self._facts: dict[str, str] = {}
         self._first_step = first_step
         self._began: float | None = None
-        self._last_line = -PLAIN_LINE_SECONDS
-        columns = (
+        super().__init__(
             rich.progress.BarColumn(bar_width=20),
             rich.progress.MofNCompleteColumn(),
             rich.progress.TextColumn("{task.description}"),
+            total=num_steps,
+            completed=first_step,
+            task="compiling ...",
+            console=console or Console(stderr=True, quiet=quiet),
         )
-        self._bar = rich.progress.Progress(*columns, console=self.console, transient=True)
-        self._task = self._bar.add_task("compiling ...", total=num_steps, completed=first_step)
-
-    def __enter__(self) -> Self:
-        if self.console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.console.is_terminal:
-            self._bar.stop()
 
     def step(self, step: int, **facts: float) -> None:
         """Show where training stands; facts are remembered until given anew."""
@@ -60,11 +45,8 @@ class Progress:
         if self._began is None:  # the clock starts once the model is compiled
             self._first_step, self._began = step, time.monotonic()
         line = self._line(step)
-        if self.console.is_terminal:
-            self._bar.update(self._task, completed=step, description=line)
-        elif time.monotonic() - self._last_line >= PLAIN_LINE_SECONDS or step == self.num_steps:
-            self._last_line = time.monotonic()
-            self.note(f"step {step}/{self.num_steps} {line}")
+        plain = f"step {step}/{self.num_steps} {line}"
+        self.show(step, plain, task=line, at_once=step == self.num_steps)
 
     def evaluation(self, step: int, sample: str = "", **facts: float) -> None:
         """Show an evaluation, and what the model now writes."""
@@ -73,10 +55,6 @@ class Progress:
         if sample:
             lines = sample.strip("\n").splitlines() or [""]
             self.console.print(Text("\n".join(f"    | {line}" for line in lines), style="dim"))
-
-    def note(self, text: str) -> None:
-        """Write a line above the bar."""
-        self.console.print(Text(text), soft_wrap=True)
 
     def _remember(self, facts: dict[str, Any]) -> None:
         for name, value in facts.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,20 +19,19 @@ from kerasgpt.data.packing import PackedCorpus, pack
 from kerasgpt.data.pipeline import TokenDataset, require_window
 from kerasgpt.data.sources import documents
 from kerasgpt.data.splits import part_of
-from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.errors import UsageError
 from kerasgpt.generation.language_model import StepLanguageModel
-from kerasgpt.models.language_model import KerasStepModel, open_model
-from kerasgpt.tasks import language_modeling
+from kerasgpt.models.language_model import KerasStepModel
 from kerasgpt.tokenizer.bpe import Tokenizer
-from kerasgpt.tokenizer.training import learn
 from kerasgpt.training.callbacks import CountSteps, EvaluateAndKeepBest, LogLosses, SaveAndStop
 from kerasgpt.training.config import DataConfig, Recipe, TrainConfig
 from kerasgpt.training.interruption import InterruptedRunError, interruptible
 from kerasgpt.training.journal import Journal, draw_losses, read_journal
 from kerasgpt.training.learner import Learner, make_learner
-from kerasgpt.training.losses import bits_per_byte, perplexity
+from kerasgpt.training.losses import bits_per_byte
 from kerasgpt.training.progress import Progress
 from kerasgpt.training.resume import RunState, restore_checkpoint
+from kerasgpt.training.summary import sum_up
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,17 @@ def train(
     _begin(run, recipe, tokenizer)
     if not state.is_over:
         _fit(recipe.train, run, learner, tokenizer, corpus, state, quiet)
-    return _finish(run, recipe, tokenizer, corpus, learner, state)
+    if state.best_loss is None:  # without a validation part, the last model is the best there is
+        _save_model(learner.model, run / artifacts.RUN_MODEL, tokenizer)
+    refit = _refit(recipe, run, quiet) if recipe.train.refit_steps else None
+    records = read_journal(run / artifacts.RUN_METRICS)
+    if refit:  # drawn after the steps before it
+        later = read_journal(refit.folder / artifacts.RUN_METRICS)
+        records += [{**record, "step": state.step + record["step"]} for record in later]
+    draw_losses(records, run / artifacts.RUN_PLOT)
+    summary = sum_up(run / artifacts.RUN_MODEL, recipe, corpus, state, refit.summary if refit else None)
+    write_json(run / artifacts.RUN_SUMMARY, summary)
+    return Run(run, summary)
 
 
 def _check_folder(run: Path, recipe: Recipe, resume: bool) -> None:
@@ -129,7 +139,7 @@ def _tokenizer_of(data: DataConfig, run: Path) -> Tokenizer:
     if (run / artifacts.RUN_MODEL / artifacts.TOKENIZER).is_file():
         return Tokenizer.from_preset(run)
     tagged = data.division().divide(lambda: documents(data.paths, data.errors))
-    return learn((piece.text for piece in part_of("train", tagged)), data.vocabulary_size)
+    return Tokenizer.learn((piece.text for piece in part_of("train", tagged)), data.vocabulary_size)
 
 
 def _begin(run: Path, recipe: Recipe, tokenizer: Tokenizer) -> None:
@@ -205,47 +215,22 @@ def _bits_per_byte(loss: float, corpus: PackedCorpus, part: Any) -> float:
     return bits_per_byte(loss, size.num_tokens - 1, size.num_bytes)
 
 
-def _finish(
-    run: Path,
-    recipe: Recipe,
-    tokenizer: Tokenizer,
-    corpus: PackedCorpus,
-    learner: Learner,
-    state: RunState,
-) -> Run:
-    """Score the test part once with the best model, draw the losses, sum up."""
-    if state.best_loss is None:  # without a validation part, the last model is the best there is
-        _save_model(learner.model, run / artifacts.RUN_MODEL, tokenizer)
-    draw_losses(read_journal(run / artifacts.RUN_METRICS), run / artifacts.RUN_PLOT)
-    tokens = state.step * recipe.train.tokens_per_step
-    summary: dict[str, Any] = {
-        "steps": state.step,
-        "best_step": state.best_step if state.best_loss is not None else state.step,
-        "train_loss": state.train_loss,
-        "tokens_seen": tokens,
-        "seconds": round(state.seconds, 2),
-        "tokens_per_second": round(tokens / max(state.training_seconds, 1e-9), 1),
-        "split": recipe.data.split,
-    }
-    if state.best_loss is not None:
-        summary |= {
-            "validation_loss": state.best_loss,
-            "validation_perplexity": perplexity(state.best_loss),
-            "validation_bits_per_byte": _bits_per_byte(state.best_loss, corpus, "validation"),
-        }
-    if corpus.sizes["test"].num_tokens:
-        metrics = _score_test(run, recipe.data)
-        summary |= {f"test_{name}": value for name, value in metrics.items()}
-    for part, size in corpus.sizes.items():
-        summary |= {f"{part}_bytes": size.num_bytes, f"{part}_tokens": size.num_tokens}
-    write_json(run / artifacts.RUN_SUMMARY, summary)
-    return Run(run, summary)
+def _refit(recipe: Recipe, run: Path, quiet: bool) -> Run:
+    """Go on from the best model with the validation part as well, in a run of its own; take over its model.
 
-
-def _score_test(run: Path, data: DataConfig) -> dict[str, float]:
-    tagged = data.division().divide(lambda: documents(data.paths, data.errors))
-    text = "".join(piece.text for piece in part_of("test", tagged))
-    if not text:
-        raise KerasGPTError("the test part holds no text")
-    metrics = language_modeling.evaluate(open_model(run / artifacts.RUN_MODEL), text)
-    return {name: metrics[name] for name in ("loss", "perplexity", "bits_per_byte")}
+    The validation part has done its work once the best model is chosen, and then is text like any other.
+    """
+    model, folder = run / artifacts.RUN_MODEL, run / artifacts.RUN_REFIT
+    steps = recipe.train.refit_steps
+    Progress(steps, quiet=quiet).note(
+        f"refit: {steps} steps from the best model on, validation part included"
+    )
+    try:
+        refit = train(recipe.refit(model), folder, resume=True, quiet=quiet)
+    except InterruptedRunError as stopped:
+        raise InterruptedRunError(
+            f"stopped in the refit, and all is saved: go on with 'kerasgpt train --resume --out {run}'"
+        ) from stopped
+    with atomic_folder(model) as temporary:
+        shutil.copytree(refit.model_folder, temporary, dirs_exist_ok=True)
+    return refit

@@ -8,12 +8,11 @@ import pytest
 from kerasgpt.checkpoints.formats import find_format, read_checkpoint, read_tokenizer
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer.bpe import Tokenizer
-from kerasgpt.tokenizer.training import learn
 
 
 @pytest.fixture
 def tokenizer():
-    return learn(["low lower lowest newer newest"], 271)
+    return Tokenizer.learn(["low lower lowest newer newest"], 271)
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,13 @@ from pathlib import Path
 import keras
 
 import kerasgpt
-from kerasgpt.tokenizer.training import learn
 
 
 def main(bundle: str) -> None:
     """Write the bundle."""
     keras.utils.set_random_seed(0)
     text = (resources.files("kerasgpt") / "assets" / "tinyshakespeare.txt").read_text()[:200_000]
-    tokenizer = learn([text], 400)
+    tokenizer = kerasgpt.Tokenizer.learn([text], 400)
     config = kerasgpt.GPT2Config(
         tokenizer.vocabulary_size, max_sequence_length=128, num_layers=2, num_heads=4, hidden_dim=64
     )

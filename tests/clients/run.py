@@ -1,15 +1,17 @@
 """Run every client in an environment of its own: ``python tests/clients/run.py [NAME...]``.
 
-A client is ``NAME.py`` with ``NAME.requirements.txt`` beside it. Its environment, ``.venv-clients/NAME``, is
-made once and again when its requirements change; this package is not installed there but on the path,
-so that a client proves what works without our own dependencies. Each client is called with a bundle
-that the environment running this file has made, and finds that environment's Python in KERASGPT_PYTHON.
+A client is ``NAME.py`` with ``NAME.requirements.txt`` beside it, and ``NAME.package.json`` if it asks Node.
+Its environment, ``.venv-clients/NAME``, is made once and again when these files change; this package is not
+installed there but on the path, so that a client proves what works without our own dependencies. Each
+client is called with a bundle that the environment running this file has made, and finds that environment's
+Python in KERASGPT_PYTHON.
 The first client that fails ends the run.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -39,6 +41,9 @@ def main(names: list[str]) -> int:
             except subprocess.CalledProcessError as error:
                 print(f"FAILED {name}: exit code {error.returncode} of {error.cmd}", file=sys.stderr)
                 return 1
+            except FileNotFoundError as error:
+                print(f"FAILED {name}: no {error.filename} on the path; install Node.js 20", file=sys.stderr)
+                return 1
             print(f"ok     {name}: {time.monotonic() - started:.0f} s", flush=True)
     return 0
 
@@ -47,14 +52,18 @@ def environment(name: str) -> Path:
     """The Python of a client's environment, made or renewed as its requirements ask."""
     folder = ENVIRONMENTS / name
     python = folder / "bin" / "python"
-    requirements = CLIENTS / f"{name}.requirements.txt"
+    requirements, packages = CLIENTS / f"{name}.requirements.txt", CLIENTS / f"{name}.package.json"
     installed = folder / "installed.txt"
-    if not installed.is_file() or installed.read_text() != requirements.read_text():
-        print(f"       {name}: installing {', '.join(requirements.read_text().split())}", flush=True)
+    wanted = "".join(path.read_text() for path in (requirements, packages) if path.is_file())
+    if not installed.is_file() or installed.read_text() != wanted:
+        print(f"       {name}: installing {', '.join(wanted.split())}", flush=True)
         venv.create(folder, clear=True, with_pip=True)
         options = ["--quiet", "--disable-pip-version-check"]
         run(python, "-m", "pip", "install", *options, "--requirement", requirements)
-        installed.write_text(requirements.read_text())
+        if packages.is_file():
+            shutil.copyfile(packages, folder / "package.json")
+            run("npm", "install", "--silent", "--ignore-scripts", "--prefix", folder)
+        installed.write_text(wanted)
     return python
 
 

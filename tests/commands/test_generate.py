@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 
@@ -48,6 +49,27 @@ def test_the_command_says_what_the_library_says(generate, bundle):
     rows = generate(*SAMPLING, "--seed", 7, "--max-new-tokens", 20, *prompt_options(PROMPTS))
     expected = [dataclasses.asdict(generation) for generation in load(bundle).generate(PROMPTS, settings)]
     assert [{name: row[name] for name in row if name != "prompt"} for row in rows] == expected
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_prompt_cannot_smuggle_in_an_end_of_text(generate, bundle, engine):
+    tokenizer = Tokenizer.from_preset(bundle)
+    marker, end = "<|endoftext|>", [tokenizer.end_of_text_id]
+    (row,) = generate("--engine", engine, "--prompt", marker)
+    as_text = tokenizer.encode(marker)
+    assert row["num_prompt_tokens"] == len(as_text) > 1
+    assert end[0] not in as_text
+    settings = GenerationConfig(max_new_tokens=12)
+    smuggled, read = load(bundle, "keras").generate([end, as_text], settings)
+    assert row["token_ids"] == read.token_ids != smuggled.token_ids
+
+
+def test_nor_a_special_token_that_was_added(run, model_folder, tmp_path, shakespeare):
+    folder = shutil.copytree(model_folder, tmp_path / "chat")
+    chat = Tokenizer.learn([shakespeare], 300, special_tokens=["<|user|>"])
+    chat.save_to_preset(folder)
+    outcome = run("generate", folder, "--json", "--engine", "keras", "--prompt", "<|user|>")
+    assert outcome.rows[0]["num_prompt_tokens"] == len(chat.encode("<|user|>")) > 1
 
 
 @pytest.mark.parametrize("engine", ENGINES)

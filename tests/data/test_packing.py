@@ -10,14 +10,13 @@ from kerasgpt.data.packing import PackedCorpus, cache_folder, pack
 from kerasgpt.data.splits import PARTS, Split
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer.bpe import Tokenizer
-from kerasgpt.tokenizer.training import learn
 
 LINES = [f"Line {number}: the quick brown fox né 🙂.\n" for number in range(400)]
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return learn(LINES, 300)
+    return Tokenizer.learn(LINES, 300)
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ def test_another_text_split_or_vocabulary_is_packed_anew(tmp_path, corpus_file, 
     def folder(tokenizer=tokenizer, split=Split()):  # noqa: B008 - frozen
         return pack([corpus_file], tokenizer, split, cache=tmp_path / "cache").folder
 
-    folders = {folder(), folder(split=Split(0.2)), folder(tokenizer=learn(LINES, 310))}
+    folders = {folder(), folder(split=Split(0.2)), folder(tokenizer=Tokenizer.learn(LINES, 310))}
     corpus_file.write_text("another text")
     assert len(folders | {folder()}) == 4
 

@@ -6,7 +6,7 @@ import pytest
 
 from kerasgpt.data.pipeline import TokenDataset, dataset
 from kerasgpt.errors import KerasGPTError, UsageError
-from kerasgpt.tokenizer.training import learn
+from kerasgpt.tokenizer.bpe import Tokenizer
 
 TEXT = "".join(f"Line {number}: to be, or not to be.\n" for number in range(300))
 
@@ -86,7 +86,7 @@ def corpus(tmp_path, monkeypatch):
 
 
 def test_raw_text_comes_out_as_batches_that_never_cross_the_split(corpus):
-    tokenizer = learn([TEXT], 280)
+    tokenizer = Tokenizer.learn([TEXT], 280)
     texts = {}
     for part in ("train", "validation", "test"):
         data = dataset(corpus, tokenizer, 16, 4, split=part, validation_fraction=0.2, test_fraction=0.1)
@@ -97,7 +97,7 @@ def test_raw_text_comes_out_as_batches_that_never_cross_the_split(corpus):
 
 
 def test_bad_requests_are_sentences(corpus):
-    tokenizer = learn([TEXT], 280)
+    tokenizer = Tokenizer.learn([TEXT], 280)
     with pytest.raises(UsageError, match="did you mean 'train'"):
         dataset(corpus, tokenizer, 16, 4, split="trian")
     with pytest.raises(KerasGPTError, match="tokens, and one window takes 100001: give more text"):

@@ -15,7 +15,6 @@ from kerasgpt.export.reference import PROMPTS, Reference, record
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.models.language_model import KerasStepModel
 from kerasgpt.protocols import Logits, StepModel
-from kerasgpt.tokenizer.training import learn
 
 SETTINGS = GenerationConfig(max_new_tokens=8)
 
@@ -50,7 +49,7 @@ def prove_only() -> Callable[..., Callable[..., Proof]]:
 @pytest.fixture(scope="session")
 def tokenizer() -> Tokenizer:
     """Of 280 ids, learned from what parity is measured on."""
-    return learn(PROMPTS, 280, minimum_frequency=1)
+    return Tokenizer.learn(PROMPTS, 280, minimum_frequency=1)
 
 
 @pytest.fixture(scope="session")

@@ -10,14 +10,16 @@ import tensorflow as tf
 
 from kerasgpt.errors import UsageError
 from kerasgpt.in_graph.layer import TokenizerLayer
-from kerasgpt.tokenizer.training import learn
+from kerasgpt.tokenizer.bpe import Tokenizer
 
 TEXTS = ["To be, or not to be", "", "naïve 北京 <|endoftext|>", "that is the question " * 9]
 
 
-@pytest.fixture(scope="module")
-def tokenizer(shakespeare):
-    return learn([shakespeare[:5000]], 300)
+@pytest.fixture(scope="module", params=["gpt2", "learned"])
+def tokenizer(request, shakespeare):
+    if request.param == "gpt2":
+        return Tokenizer.from_preset("gpt2")
+    return Tokenizer.learn([shakespeare[:5000]], 300, special_tokens=["<|user|>"])
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,22 @@ def test_in_a_model_saved_and_loaded(tokenizer, padded, tmp_path):
     again, again_vectors = loaded(tf.constant(TEXTS))
     assert np.array_equal(again.numpy(), padded)
     assert np.array_equal(vectors.numpy(), again_vectors.numpy())
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_a_sequential_model_learns_from_texts(tokenizer, padded, policy):
+    ids = TokenizerLayer(tokenizer, 12, dtype=policy)
+    vectors = keras.layers.Embedding(tokenizer.vocabulary_size, 4)
+    layers = [ids, vectors, keras.layers.Flatten(), keras.layers.Dense(1)]
+    model = keras.Sequential(layers)
+    model.compile("sgd", "mse")
+    texts = tf.constant(TEXTS)
+    before = model(texts).numpy()
+    np.testing.assert_allclose(before, keras.Sequential(layers[1:])(padded), rtol=1e-6)
+    loss = model.fit(texts, before + 1, batch_size=4, verbose=0).history["loss"]
+    assert loss == pytest.approx([1.0], abs=1e-5)
+    assert np.abs(model.predict(texts, verbose=0) - before).max() > 0
+    assert not model.jit_compile
 
 
 READ_WITH_TENSORFLOW_ALONE = """

@@ -20,7 +20,6 @@ from kerasgpt.in_graph.characters import character_kinds
 from kerasgpt.in_graph.tokenizer import InGraphTokenizer
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.tokenizer.streaming import StreamingDecoder
-from kerasgpt.tokenizer.training import learn
 from kerasgpt.tokenizer.vocabulary import byte_alphabet, learned_vocabulary
 
 ASSETS = Path(str(resources.files("kerasgpt") / "assets"))
@@ -261,32 +260,66 @@ def test_decode_leaves_out_end_of_text_padding_and_unknown_ids() -> None:
     assert tokenizer.decode(np.zeros((0, 3), np.int64), []).numpy().tolist() == []
 
 
-def test_a_stream_of_ids_is_the_streaming_decoders() -> None:
-    tokenizer = Tokenizer.from_preset("gpt2")
+@pytest.fixture(scope="module", params=["gpt2", "chat"])
+def tokenizer(request: pytest.FixtureRequest, shakespeare: list[str]) -> Tokenizer:
+    """GPT-2's own, or one learned here with a special token more."""
+    if request.param == "gpt2":
+        return Tokenizer.from_preset("gpt2")
+    return Tokenizer.learn(shakespeare[:500], 700, special_tokens=["<|user|>"])
+
+
+def stream_of_ids(tokenizer: Tokenizer) -> np.ndarray:
+    """Single bytes, mostly malformed, other pieces between them, and special tokens, int64 (64, 30)."""
+    random_state = np.random.default_rng(7)
+    ids = random_state.integers(0, 256, (64, 30))
+    ids[:, ::5] = random_state.integers(0, tokenizer.vocabulary_size, (64, 6))
+    ids[0] = next(iter(tokenizer.special_tokens.values()))
+    return ids
+
+
+def streamed(tokenizer: Tokenizer, ids: np.ndarray) -> list[list[str]]:
+    """What the streaming decoder gives of each row after each id, and at the end."""
+    rows = []
+    for row in ids.tolist():
+        decoder = StreamingDecoder(tokenizer)
+        rows.append([*[decoder.push(index) for index in row], decoder.flush()])
+    return rows
+
+
+def test_a_stream_of_ids_is_the_streaming_decoders(tokenizer: Tokenizer) -> None:
     graph = InGraphTokenizer.from_tokenizer(tokenizer)
     decode_next = tf.function(graph.decode_next)
-    random_state = np.random.default_rng(7)
-    ids = random_state.integers(0, 256, (64, 30))  # single bytes, mostly malformed
-    ids[:, ::5] = random_state.integers(0, 50257, (64, 6))
-    ids[0] = 50256
-    decoders = [StreamingDecoder(tokenizer) for _ in ids]
-    waiting = tf.fill([64], "")
+    ids = stream_of_ids(tokenizer)
+    waiting, pieces = tf.fill([64], ""), []
     for column in ids.T:
         texts, waiting = decode_next(column, waiting)
-        expected = [decoder.push(int(index)) for decoder, index in zip(decoders, column, strict=True)]
-        assert [text.decode() for text in texts.numpy()] == expected
-    rest = [text.decode() for text in graph.decode_rest(waiting).numpy()]
-    assert rest == [decoder.flush() for decoder in decoders]
+        pieces.append(texts.numpy().tolist())
+    pieces.append(graph.decode_rest(waiting).numpy().tolist())
+    rows = [[piece.decode() for piece in row] for row in zip(*pieces, strict=True)]
+    assert rows == streamed(tokenizer, ids)
+    assert ["".join(row) for row in rows] == tokenizer.decode_batch(ids.tolist())
 
 
-def test_in_a_data_pipeline(gpt2: Pair) -> None:
-    data = tf.data.Dataset.from_tensor_slices(CONTRACTIONS).batch(4).map(gpt2.graph.encode)
-    ids = [row for batch in data for row in batch.to_list()]
-    assert ids == [gpt2.backend.encode(text).ids for text in CONTRACTIONS]
+def test_in_a_data_pipeline(tokenizer: Tokenizer) -> None:
+    graph = InGraphTokenizer.from_tokenizer(tokenizer)
+    data = tf.data.Dataset.from_tensor_slices(CONTRACTIONS).batch(4).map(graph.encode)
+    assert [row for batch in data for row in batch.to_list()] == tokenizer.encode_batch(CONTRACTIONS)
+
+
+def test_no_special_token_can_be_smuggled_in(shakespeare: list[str]) -> None:
+    chat = Tokenizer.learn(shakespeare[:100], 300, special_tokens=["<|user|>"])
+    texts = [*MARKERS, "<|user|>", "a<|user|>b", "<|<|user|>user|>"]
+    for tokenizer in (Tokenizer.from_preset("gpt2"), chat):
+        graph = InGraphTokenizer.from_tokenizer(tokenizer)
+        ids = graph.encode(texts)
+        assert ids.to_list() == tokenizer.encode_batch(texts)
+        assert not set(tokenizer.special_tokens.values()) & set(ids.values.numpy().tolist())
+        decoded = graph.decode(ids.to_tensor(), ids.row_lengths()).numpy().tolist()
+        assert [text.decode() for text in decoded] == texts
 
 
 def test_decode_leaves_out_every_special_token(shakespeare: list[str]) -> None:
-    tokenizer = learn(shakespeare[:100], 300, special_tokens=["<|user|>"])
+    tokenizer = Tokenizer.learn(shakespeare[:100], 300, special_tokens=["<|user|>"])
     ids = tokenizer.encode("<|user|>To be<|endoftext|>", allowed_special="all")
     graph = InGraphTokenizer.from_tokenizer(tokenizer)
     assert graph.decode([ids], [len(ids)]).numpy().tolist() == [b"To be"]
@@ -305,20 +338,43 @@ import json, sys
 sys.modules["keras"] = None  # `import tensorflow` imports Keras where it can; this refuses it
 import tensorflow as tf
 module = tf.saved_model.load(sys.argv[1])
-texts = json.loads(sys.stdin.read())
-print(json.dumps(module.encode(tf.constant(texts)).to_list()))
+given = json.loads(sys.stdin.read())
+waiting, pieces = tf.fill([len(given["ids"])], ""), []
+for column in zip(*given["ids"]):
+    texts, waiting = module.decode_next(tf.constant(column, tf.int64), waiting)
+    pieces.append(texts.numpy().tolist())
+pieces.append(module.decode_rest(waiting).numpy().tolist())
+print(json.dumps({
+    "ids": module.encode(tf.constant(given["texts"])).to_list(),
+    "streamed": [[piece.decode() for piece in row] for row in zip(*pieces)],
+}))
 assert not {"kerasgpt", "tokenizers", "tensorflow_text"} & set(sys.modules)
 """
 
 
-def test_a_saved_model_runs_with_tensorflow_alone(learned: Pair, tmp_path: Path) -> None:
-    module = tf.Module()
-    module.tokenizer, module.encode = learned.graph, learned.encode
-    tf.saved_model.save(module, str(tmp_path / "tokenizer"))
-    texts = [*CONTRACTIONS, *WHITESPACE, *fuzz(4, 50, ALPHABET), ""]
-    command = [sys.executable, "-c", READ_WITH_TENSORFLOW_ALONE, str(tmp_path / "tokenizer")]
+def saved_module(tokenizer: Tokenizer) -> tf.Module:
+    """The tokenizer as functions of a SavedModel."""
+    module, graph = tf.Module(), InGraphTokenizer.from_tokenizer(tokenizer)
+    strings, ids = tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.int64)
+    module.tokenizer = graph
+    module.encode = tf.function(graph.encode, [strings])
+    module.decode_next = tf.function(graph.decode_next, [ids, strings])
+    module.decode_rest = tf.function(graph.decode_rest, [strings])
+    return module
+
+
+def test_a_saved_model_runs_with_tensorflow_alone(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    tf.saved_model.save(saved_module(tokenizer), str(tmp_path / "tokenizer"))
+    texts = [*CONTRACTIONS, *WHITESPACE, *MARKERS, *fuzz(4, 50, ALPHABET), ""]
+    ids = stream_of_ids(tokenizer)
     result = subprocess.run(
-        command, input=json.dumps(texts), capture_output=True, text=True, cwd=tmp_path, check=False
+        [sys.executable, "-c", READ_WITH_TENSORFLOW_ALONE, str(tmp_path / "tokenizer")],
+        input=json.dumps({"texts": texts, "ids": ids.tolist()}),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout) == [learned.backend.encode(text).ids for text in texts]
+    expected = {"ids": tokenizer.encode_batch(texts), "streamed": streamed(tokenizer, ids)}
+    assert json.loads(result.stdout) == expected

@@ -7,7 +7,7 @@ from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.decode import decode
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.models.language_model import CACHE_COLUMNS, KerasStepModel, open_model
-from kerasgpt.tokenizer.training import learn
+from kerasgpt.tokenizer.bpe import Tokenizer
 
 NO_END = -1  # an id that is never written: generation goes on to its limit
 
@@ -72,7 +72,7 @@ def test_reordering_keeps_repeats_and_drops_rows(step_model):
 def test_a_model_folder_opens_with_its_generation_config(golden_folder, tmp_path, shakespeare):
     model = GPT2CausalLM.from_preset(golden_folder)
     model.save_to_preset(tmp_path)
-    learn([shakespeare], model.config.vocabulary_size).save_to_preset(tmp_path)
+    Tokenizer.learn([shakespeare], model.config.vocabulary_size).save_to_preset(tmp_path)
     lm = open_model(tmp_path)
     assert lm.settings == GenerationConfig()
     assert lm.max_sequence_length == model.config.max_sequence_length

@@ -8,7 +8,7 @@ import pytest
 from kerasgpt.config import GenerationConfig
 from kerasgpt.engines import load
 from kerasgpt.export.pipeline import export_folder
-from kerasgpt.tokenizer.training import learn
+from kerasgpt.tokenizer.bpe import Tokenizer
 
 ENGINES = ["keras", "onnx", "saved_model"]
 PROMPTS = ["", "ROMEO:", "a café, 北京 🙂", "First Citizen:\nBefore we proceed any further, hear me speak."]
@@ -21,7 +21,7 @@ def exported(request, tmp_path_factory, shakespeare):
     source = shutil.copytree(request.path.parents[1] / "data" / request.param, folder / "model")
     with np.load(source / "expected.npz") as arrays:
         golden = dict(arrays)
-    tokenizer = learn([shakespeare], golden["logits_float64"].shape[-1])
+    tokenizer = Tokenizer.learn([shakespeare], golden["logits_float64"].shape[-1])
     tokenizer.save_to_preset(source)
     export_folder(source, folder / "bundle")
     return folder / "bundle", golden

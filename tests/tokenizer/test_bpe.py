@@ -11,7 +11,6 @@ from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 from kerasgpt.artifacts import MERGES, TOKENIZER, TOKENIZER_CONFIG, VOCABULARY
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.tokenizer.bpe import Tokenizer
-from kerasgpt.tokenizer.training import learn
 from kerasgpt.tokenizer.vocabulary import END_OF_TEXT
 
 GPT2_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
@@ -100,7 +99,9 @@ def test_allowed_end_of_text_is_tiktokens(gpt2, official, text):
 
 @pytest.fixture(scope="module")
 def chat() -> Tokenizer:
-    return learn(["the user asks and the model answers"] * 2, 275, special_tokens=["<|user|>", "<|user|>>"])
+    return Tokenizer.learn(
+        ["the user asks and the model answers"] * 2, 275, special_tokens=["<|user|>", "<|user|>>"]
+    )
 
 
 def test_further_special_tokens_are_the_librarys(tmp_path, chat):
@@ -120,6 +121,13 @@ def test_further_special_tokens_are_the_librarys(tmp_path, chat):
     ]
 
 
+@pytest.mark.parametrize("text", [*SMUGGLED, "<|user|>", "the<|user|>>user", "<|<|user|>user|>"])
+def test_no_special_token_can_be_smuggled_in(chat, text):
+    for ids in (chat.encode(text), *chat.encode_batch([text] * 2), chat.encode_bytes(text.encode())):
+        assert not set(chat.special_tokens.values()) & set(ids)
+        assert chat.decode(ids) == text
+
+
 def test_only_the_allowed_tokens_are_special(chat):
     user, end = chat.special_tokens["<|user|>"], chat.end_of_text_id
     text = f"<|user|>a{END_OF_TEXT}"
@@ -135,33 +143,6 @@ def test_only_the_allowed_tokens_are_special(chat):
 def test_an_unknown_special_token_is_refused(chat, names):
     with pytest.raises(UsageError, match="unknown special token"):
         chat.encode("text", allowed_special=names)
-
-
-MALFORMED = [
-    b"\xff",
-    b"caf\xc3",
-    b"two words\xff and more",
-    b"  \n\n \xe4\xb8 x",
-    b"end. \xf0\x9f\x99",
-    b"\xed\xa0\x80\xc0\xaf",
-    "naïve 北京🙂".encode()[:-2] + b" after",
-]
-
-
-@pytest.mark.parametrize("data", [*MALFORMED, *(text.encode() for text in TEXTS)])
-def test_bytes_have_tiktokens_ids_and_come_back(gpt2, official, data):
-    ids = gpt2.encode_bytes(data)
-    assert ids == official._encode_bytes(data)
-    assert gpt2.decode_bytes(ids) == data
-
-
-def test_random_bytes_have_tiktokens_ids(gpt2, official):
-    generator = random.Random(5)
-    texts = [" a word, ", "é", "北京", "🙂", "\n\n", "  ", "\t", "12", "'s"]
-    for _ in range(1000):
-        whole = "".join(generator.choices(texts, k=generator.randrange(6))).encode()
-        data = whole + generator.randbytes(generator.randrange(4)) + whole[: generator.randrange(8)]
-        assert gpt2.encode_bytes(data) == official._encode_bytes(data), data
 
 
 def test_half_a_surrogate_pair_is_a_replacement_character(gpt2, official):
@@ -196,7 +177,7 @@ def test_an_id_outside_the_vocabulary_is_refused(gpt2):
 
 @pytest.mark.parametrize("form", ["tokenizer.json", "vocabulary files", "merges as strings"])
 def test_a_saved_tokenizer_loads_the_same(tmp_path, form):
-    tokenizer = learn(["to be or not to be, that is the question"] * 3, 300)
+    tokenizer = Tokenizer.learn(["to be or not to be, that is the question"] * 3, 300)
     tokenizer.save_to_preset(tmp_path)
     if form == "vocabulary files":
         (tmp_path / TOKENIZER).unlink()
@@ -232,6 +213,18 @@ def test_a_folder_that_does_not_fit_together_is_named(tmp_path):
     (tmp_path / VOCABULARY).write_text('{"a": 0, "b": 1}')
     (tmp_path / MERGES).write_text("a b\n")
     with pytest.raises(KerasGPTError, match="has no <.endoftext.>") as caught:
+        Tokenizer.from_preset(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_folder_whose_special_token_is_also_text_is_refused(tmp_path, chat):
+    chat.save_to_preset(tmp_path)
+    content = json.loads((tmp_path / TOKENIZER).read_text())
+    piece = "".join(chat.merges[0])
+    added = {**content["added_tokens"][0], "content": piece, "id": chat.vocabulary[piece]}
+    content["added_tokens"].append(added)
+    (tmp_path / TOKENIZER).write_text(json.dumps(content))
+    with pytest.raises(KerasGPTError, match="is also a piece of ordinary text") as caught:
         Tokenizer.from_preset(tmp_path)
     assert str(tmp_path) in str(caught.value)
 

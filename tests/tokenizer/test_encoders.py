@@ -12,7 +12,6 @@ from tokenizers import models, pre_tokenizers
 
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.tokenizer.encoders import has_long_blank, library_encode_batch, tiktoken_encoder
-from kerasgpt.tokenizer.training import learn
 from kerasgpt.tokenizer.vocabulary import byte_alphabet, learned_vocabulary
 
 
@@ -41,7 +40,7 @@ def gpt2():
 
 @pytest.fixture(scope="module")
 def learned(shakespeare):
-    tokenizer = learn([shakespeare], 700)
+    tokenizer = Tokenizer.learn([shakespeare], 700)
     return Engines(tokenizer.vocabulary, tokenizer.merges)
 
 
@@ -138,7 +137,7 @@ def test_refusing_was_right_where_a_piece_does_not_come_of_its_own_bytes():
 @pytest.mark.parametrize("seed", range(3))
 def test_ids_in_any_order(shakespeare, seed):
     """As in RoBERTa's vocabulary: GPT-2's merges, other numbers."""
-    tokenizer = learn([shakespeare], 500)
+    tokenizer = Tokenizer.learn([shakespeare], 500)
     ids = list(tokenizer.vocabulary.values())
     random.Random(seed).shuffle(ids)
     engines = Engines(dict(zip(tokenizer.vocabulary, ids, strict=True)), tokenizer.merges)

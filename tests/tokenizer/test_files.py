@@ -7,14 +7,14 @@ import pytest
 from kerasgpt.artifacts import ADDED_TOKENS, MERGES, TOKENIZER, VOCABULARY
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer import files
-from kerasgpt.tokenizer.training import learn
+from kerasgpt.tokenizer.bpe import Tokenizer
 
 TEXT = "the rain in the plain"
 
 
 @pytest.fixture
 def folder(tmp_path):
-    learn([TEXT] * 2, 270, special_tokens=["<|x|>"]).save_to_preset(tmp_path)
+    Tokenizer.learn([TEXT] * 2, 270, special_tokens=["<|x|>"]).save_to_preset(tmp_path)
     return tmp_path
 
 

@@ -6,12 +6,11 @@ import pytest
 
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.tokenizer.streaming import StreamingDecoder
-from kerasgpt.tokenizer.training import learn
 
 
 @pytest.mark.parametrize("text", ["plain text", "naïve 北京 🙂👩‍👩‍👧‍👦", ""])
 def test_pieces_are_whole_characters_and_join_to_the_text(text):
-    tokenizer = learn(["only ASCII here"], 257)  # every byte is a token: characters arrive in parts
+    tokenizer = Tokenizer.learn(["only ASCII here"], 257)  # every byte is a token: characters arrive in parts
     decoder = StreamingDecoder(tokenizer)
     pieces = [decoder.push(index) for index in tokenizer.encode(text)]
     assert all("\ufffd" not in piece for piece in pieces)
@@ -31,7 +30,7 @@ def test_joined_pieces_equal_decode_on_random_ids():
 
 
 def test_an_unfinished_character_is_replaced_at_the_end():
-    tokenizer = learn([], 257)
+    tokenizer = Tokenizer.learn([], 257)
     decoder = StreamingDecoder(tokenizer)
     assert decoder.push(0xF0) == ""
     assert decoder.flush() == "\ufffd"

@@ -7,6 +7,7 @@ from kerasgpt.errors import UsageError
 from kerasgpt.tokenizer.vocabulary import (
     END_OF_TEXT,
     byte_alphabet,
+    check_special_tokens,
     learned_vocabulary,
     piece_bytes,
     special_pattern,
@@ -50,3 +51,17 @@ def test_of_special_tokens_the_longest_is_taken():
 def test_a_name_that_is_no_special_token_is_refused():
     with pytest.raises(UsageError, match="did you mean '<a>'"):
         special_pattern(["<a"], ["<a>"])
+
+
+@pytest.mark.parametrize("name", ["ab", "a", "Ġ"])
+def test_a_special_token_that_text_merges_into_is_refused(name):
+    merges = [("a", "b")]
+    vocabulary = [*byte_alphabet(), "ab", "<|x|>"]
+    check_special_tokens(["<|x|>"], vocabulary, merges)
+    with pytest.raises(UsageError, match=f"special token '{name}' is also a piece of ordinary text"):
+        check_special_tokens(["<|x|>", name], vocabulary, merges)
+
+
+def test_a_special_token_must_have_an_id():
+    with pytest.raises(UsageError, match="has no <.y.>"):
+        check_special_tokens(["<|y|>"], byte_alphabet(), [])

@@ -7,7 +7,7 @@ import pytest
 
 from kerasgpt.data.pipeline import TokenDataset
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.tokenizer.training import learn
+from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.callbacks import CountSteps, EvaluateAndKeepBest, LogLosses, SaveAndStop, kept_metrics
 from kerasgpt.training.interruption import Interruption
 from kerasgpt.training.journal import Journal, read_journal
@@ -24,7 +24,7 @@ def fit(recipe, tmp_path):
 
     def run(*settings, interruption=None, losses=None):
         train = recipe(*settings).train
-        learner = make_learner(recipe(*settings), learn(["abc"], 257))
+        learner = make_learner(recipe(*settings), Tokenizer.learn(["abc"], 257))
         state, saved = RunState(), []
         journal, progress = Journal(tmp_path / "metrics.jsonl"), Progress(train.steps, quiet=True)
         evaluate = EvaluateAndKeepBest(
@@ -104,7 +104,7 @@ def test_a_loss_that_is_no_number_stops_with_a_sentence(fit):
 
 
 def test_metrics_are_kept_through_an_evaluation(recipe):
-    model = make_learner(recipe(), learn(["abc"], 257)).model
+    model = make_learner(recipe(), Tokenizer.learn(["abc"], 257)).model
     ids = np.arange(32).reshape(2, 16)
     model.train_on_batch(ids, ids)
     before = model.get_metrics_result()

@@ -6,14 +6,13 @@ import pytest
 
 from kerasgpt.errors import UsageError
 from kerasgpt.tokenizer.bpe import Tokenizer
-from kerasgpt.tokenizer.training import learn
 from kerasgpt.training.config import ModelConfig, TrainConfig
 from kerasgpt.training.learner import make_learner, model_config, uses_xla
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return learn(["to be or not to be"] * 3, 260)
+    return Tokenizer.learn(["to be or not to be"] * 3, 260)
 
 
 def test_context_and_vocabulary_follow_the_data(tokenizer):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.tokenizer.training import learn
+from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.learner import make_learner
 from kerasgpt.training.resume import ARRAYS, RunState, restore_checkpoint, save_checkpoint
 
@@ -15,7 +15,7 @@ IDS = np.arange(32, dtype="int32").reshape(2, 16)
 
 @pytest.fixture
 def make(recipe):
-    tokenizer = learn(["to be or not to be"] * 3, 260)
+    tokenizer = Tokenizer.learn(["to be or not to be"] * 3, 260)
     return lambda *settings: make_learner(recipe("model.dropout=0.2", *settings), tokenizer)
 
 

@@ -118,6 +118,49 @@ def test_without_a_validation_part_the_last_model_is_kept(recipe, tmp_path):
     assert load(run.folder).generate(["to"])
 
 
+REFIT = ("train.steps=4", "train.refit_steps=6", "train.evaluate_every=2", "data.test_fraction=0.2")
+
+
+def test_a_refit_goes_on_from_the_best_model_with_the_validation_part(recipe, tmp_path):
+    plain = train(recipe(REFIT[0], *REFIT[2:]), tmp_path / "plain", quiet=True)
+    run = train(recipe(*REFIT), tmp_path / "run", quiet=True)
+    refit = Run.read(run.folder / "refit")
+    sizes = {part: plain.summary[f"{part}_bytes"] for part in ("train", "validation", "test")}
+    assert refit.summary["train_bytes"] == sizes["train"] + sizes["validation"]
+    assert refit.summary["test_bytes"] == sizes["test"]
+    assert run.summary["validation_loss"] == plain.summary["validation_loss"]
+    assert run.summary["test_loss"] == refit.summary["test_loss"] != plain.summary["test_loss"]
+    assert run.summary["tokens_seen"] == plain.summary["tokens_seen"] * 10 / 4
+    for name, array in _weights(run.folder).items():
+        np.testing.assert_array_equal(array, _weights(refit.folder)[name], err_msg=name)
+    assert np.abs(_weights(plain.folder)[name] - _weights(run.folder)[name]).max() > 0
+
+
+def test_a_refit_learns_nothing_of_the_test_part(recipe, tmp_path, corpus):
+    first = train(recipe(*REFIT), tmp_path / "first", quiet=True)
+    data = corpus.read_bytes()
+    corpus.write_bytes(data[: -first.summary["test_bytes"]] + b"Z" * first.summary["test_bytes"])
+    second = train(recipe(*REFIT), tmp_path / "second", quiet=True)
+    for name, array in _weights(first.folder).items():
+        np.testing.assert_array_equal(array, _weights(second.folder)[name], err_msg=name)
+
+
+def test_an_interrupted_refit_goes_on_as_if_never_stopped(recipe, tmp_path, interrupt_at):
+    whole = train(recipe(*REFIT), tmp_path / "whole", quiet=True)
+    interrupt_at(5)
+    with pytest.raises(InterruptedRunError, match="stopped in the refit.*--resume --out .*parts'"):
+        train(recipe(*REFIT), tmp_path / "parts", quiet=True)
+    parts = train(recipe(*REFIT), tmp_path / "parts", resume=True, quiet=True)
+    assert parts.summary["test_loss"] == whole.summary["test_loss"]
+    for name, array in _weights(whole.folder).items():
+        np.testing.assert_array_equal(array, _weights(parts.folder)[name], err_msg=name)
+
+
+def test_a_refit_needs_a_validation_part(recipe):
+    with pytest.raises(UsageError, match=r"train\.refit_steps is 6 and data\.validation_fraction 0"):
+        recipe(*REFIT, "data.validation_fraction=0")
+
+
 def test_nothing_of_validation_and_test_is_learned_from(recipe, tmp_path, corpus):
     settings = ["data.test_fraction=0.2", "data.tokenizer=learn"]
     first = train(recipe(*settings), tmp_path / "first", quiet=True)

@@ -1,0 +1,84 @@
+"""What came of a run, in a few numbers: its losses, its speed, and the score on text it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kerasgpt.data.packing import PackedCorpus
+from kerasgpt.data.sources import documents
+from kerasgpt.data.splits import part_of
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.models.language_model import open_model
+from kerasgpt.tasks import language_modeling
+from kerasgpt.training.config import DataConfig, Recipe
+from kerasgpt.training.losses import bits_per_byte, perplexity
+from kerasgpt.training.resume import RunState
+
+SCORES = ("loss", "perplexity", "bits_per_byte")
+
+
+def sum_up(
+    model: Path,
+    recipe: Recipe,
+    corpus: PackedCorpus,
+    state: RunState,
+    refit: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Sum up a run, and score the test part, once, with its best model.
+
+    Args:
+        model: folder of the best model.
+        recipe: of the run.
+        corpus: its data.
+        state: after the last step.
+        refit: the summary of the refit, if there was one: the test is scored there, with its model, and
+            the validation figures stay those of the model that was chosen.
+
+    Returns:
+        What summary.json holds, flat: losses in nats per token, ``test_*`` where there is a test part.
+
+    Raises:
+        KerasGPTError: the model or the data cannot be read any more.
+    """
+    tokens = state.step * recipe.train.tokens_per_step
+    summary: dict[str, Any] = {
+        "steps": state.step,
+        "best_step": state.best_step if state.best_loss is not None else state.step,
+        "train_loss": state.train_loss,
+        "tokens_seen": tokens,
+        "seconds": round(state.seconds, 2),
+        "tokens_per_second": round(tokens / max(state.training_seconds, 1e-9), 1),
+        "split": recipe.data.split,
+    }
+    if state.best_loss is not None:
+        size = corpus.sizes["validation"]
+        summary |= {
+            "validation_loss": state.best_loss,
+            "validation_perplexity": perplexity(state.best_loss),
+            "validation_bits_per_byte": bits_per_byte(state.best_loss, size.num_tokens - 1, size.num_bytes),
+        }
+    if refit:
+        summary |= {name: value for name, value in refit.items() if name in _prefixed("test", SCORES)}
+        summary |= {"refit_steps": refit["steps"], "refit_train_loss": refit["train_loss"]}
+        summary["tokens_seen"] += refit["tokens_seen"]
+        summary["seconds"] = round(summary["seconds"] + refit["seconds"], 2)
+    elif corpus.sizes["test"].num_tokens:
+        summary |= _score_test(model, recipe.data)
+    for part, size in corpus.sizes.items():
+        summary |= {f"{part}_bytes": size.num_bytes, f"{part}_tokens": size.num_tokens}
+    return summary
+
+
+def _prefixed(prefix: str, names: tuple[str, ...]) -> list[str]:
+    return [f"{prefix}_{name}" for name in names]
+
+
+def _score_test(model: Path, data: DataConfig) -> dict[str, float]:
+    tagged = data.division().divide(lambda: documents(data.paths, data.errors))
+    text = "".join(piece.text for piece in part_of("test", tagged))
+    if not text:
+        raise KerasGPTError("the test part holds no text")
+    metrics = language_modeling.evaluate(open_model(model), text)
+    return dict(zip(_prefixed("test", SCORES), (metrics[name] for name in SCORES), strict=True))

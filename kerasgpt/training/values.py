@@ -1,0 +1,59 @@
+"""Values of a recipe: read from ``section.key=value``, checked against the type of their field."""
+
+from __future__ import annotations
+
+import tomllib
+import types
+import typing
+from collections.abc import Iterable
+from typing import Any
+
+from kerasgpt.errors import UsageError, unknown_name
+
+
+def parse_override(override: str, sections: Iterable[str]) -> tuple[str, str, Any]:
+    """Take a setting apart into section, key and value; what is no TOML value is a string.
+
+    Raises:
+        UsageError: it is not of this form, or there is no such section.
+
+    >>> parse_override("train.steps=500", ["train"]), parse_override("model.preset=gpt2", ["model"])
+    (('train', 'steps', 500), ('model', 'preset', 'gpt2'))
+    """
+    name, equals, text = override.partition("=")
+    section, _, key = name.strip().partition(".")
+    if not equals or not key:
+        raise UsageError(f"setting '{override}': write it as section.key=value, such as train.steps=500")
+    if section not in sections:
+        raise unknown_name("section", section, sections)
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a bare word is a string, as a shell's user writes it
+    return section, key, value
+
+
+def typed(name: str, value: Any, wanted: Any) -> Any:
+    """Check a value from TOML against a field's type; an integer will do for a float, a string for a list.
+
+    Raises:
+        UsageError: it is of another type.
+
+    >>> typed("train.learning_rate", 1, float), typed("data.paths", "a.txt", tuple[str, ...])
+    (1.0, ('a.txt',))
+    """
+    options = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
+    for option in options:
+        if option is float and type(value) is int:
+            return float(value)
+        if typing.get_origin(option) is tuple:
+            items = [value] if isinstance(value, str) else value
+            if isinstance(items, list | tuple) and all(isinstance(item, str) for item in items):
+                return tuple(items)
+        elif typing.get_origin(option) is typing.Literal:
+            if isinstance(value, str):
+                return value
+        elif type(value) is option:
+            return value
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    raise UsageError(f"{name} is {value!r}: it must be {words.get(options[0], 'a list of texts')}")

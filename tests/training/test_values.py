@@ -1,0 +1,72 @@
+"""A setting's text and type: what is read as what, and what is refused."""
+
+from typing import Literal
+
+import pytest
+
+from kerasgpt.errors import UsageError
+from kerasgpt.training.values import parse_override, typed
+
+SECTIONS = ("data", "train")
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("train.x=5", 5),
+        ("train.x = 1e-3", 1e-3),
+        ("train.x=true", True),
+        ('train.x="5"', "5"),
+        ("train.x=['a', 'b']", ["a", "b"]),
+        ("train.x=a bare word", "a bare word"),
+        ("train.x=a=b", "a=b"),
+        ("train.x=", ""),
+    ],
+)
+def test_a_value_is_tomls_or_a_bare_word(override, value):
+    assert parse_override(override, SECTIONS) == ("train", "x", value)
+
+
+@pytest.mark.parametrize("override", ["train.x", "x=3", "train.=3", ""])
+def test_another_form_is_refused(override):
+    with pytest.raises(UsageError, match=r"write it as section\.key=value"):
+        parse_override(override, SECTIONS)
+
+
+def test_an_unknown_section_is_named_with_the_nearest():
+    with pytest.raises(UsageError, match="unknown section 'trian': did you mean 'train'"):
+        parse_override("trian.x=3", SECTIONS)
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted", "result"),
+    [
+        (3, int, 3),
+        (3, float, 3.0),
+        ("a", tuple[str, ...], ("a",)),
+        (["a", "b"], tuple[str, ...], ("a", "b")),
+        (False, bool | str, False),
+        ("auto", bool | str, "auto"),
+        (None, int | None, None),
+        ("strict", Literal["strict", "replace"], "strict"),
+    ],
+)
+def test_a_value_of_the_right_type_is_taken(value, wanted, result):
+    taken = typed("train.x", value, wanted)
+    assert (taken, type(taken)) == (result, type(result))
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted", "words"),
+    [
+        (True, int, "a whole number"),
+        (1.5, int, "a whole number"),
+        ("1", float, "a number"),
+        (1, bool, "true or false"),
+        (1, str, "a text"),
+        ([1], tuple[str, ...], "a list of texts"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_in_words(value, wanted, words):
+    with pytest.raises(UsageError, match=f"train.x is .*: it must be {words}$"):
+        typed("train.x", value, wanted)
