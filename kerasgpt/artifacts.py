@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
@@ -28,6 +29,10 @@ MERGES = "merges.txt"
 
 # A bundle has these beside them
 ONNX_MODEL = "onnx/model.onnx"
+ONNX_HALF = "onnx/model_fp16.onnx"
+FAST_FP32 = "onnx/fast_fp32.onnx"
+FAST_INT8 = "onnx/fast_int8.onnx"
+FAST_INT4 = "onnx/fast_int4.onnx"
 SAVED_MODEL = "saved_model/1"
 MANIFEST = "kerasgpt.json"
 PARITY = "parity.npz"
@@ -46,6 +51,22 @@ RUN_PLOT = "loss.png"
 FORMATS = {"onnx": ONNX_MODEL, "saved_model": SAVED_MODEL}
 """Export formats, and where each lies in a bundle."""
 
+ONNX_FILES = {
+    "fp32": (FAST_FP32, ONNX_MODEL),
+    "fp16": (ONNX_HALF,),
+    "int8": (FAST_INT8,),
+    "int4": (FAST_INT4,),
+}
+"""Precision -> the ONNX files a bundle may have in it, the fastest first."""
+
+VARIANTS = {
+    "fast_fp32": (FAST_FP32, "fp32"),
+    "onnx_fp16": (ONNX_HALF, "fp16"),
+    "fast_int8": (FAST_INT8, "int8"),
+    "fast_int4": (FAST_INT4, "int4"),
+}
+"""Further artifacts that the format ``onnx`` brings, one for each precision: where each lies, and which."""
+
 FolderKind: TypeAlias = Literal["bundle", "run", "model"]
 
 
@@ -57,6 +78,10 @@ def past_name(layer: int, part: Literal["key", "value"]) -> str:
 def present_name(layer: int, part: Literal["key", "value"]) -> str:
     """The ONNX output that holds a layer's cache, float32 (B, N, past + T, H)."""
     return f"present.{layer}.{part}"
+
+
+LOGIT_OFFSETS = "logit_offsets"
+"""The optional ONNX input of a fused graph: the positions to answer for, counted from each row's last."""
 
 
 def folder_kind(folder: str | os.PathLike[str]) -> FolderKind:
@@ -124,23 +149,29 @@ class Manifest:
         files: path relative to the bundle -> sha256, of every file but the manifest itself.
         formats: the export formats that are there.
         provenance: where the weights came from, and the versions that made the bundle.
+        precisions: of the ONNX files.
     """
 
     files: dict[str, str]
     formats: list[str]
     provenance: dict[str, Any] = field(default_factory=dict)
+    precisions: list[str] = field(default_factory=lambda: ["fp32"])
     version: str = __version__
 
     @classmethod
     def of_folder(
-        cls, folder: str | os.PathLike[str], formats: list[str], provenance: dict[str, Any]
+        cls,
+        folder: str | os.PathLike[str],
+        formats: list[str],
+        provenance: dict[str, Any],
+        precisions: Sequence[str] = ("fp32",),
     ) -> Self:
         """Hash every file under a folder."""
         root = Path(folder)
         files = sorted(path for path in root.rglob("*") if path.is_file())
         hashes = {path.relative_to(root).as_posix(): sha256_of(path) for path in files}
         hashes.pop(MANIFEST, None)
-        return cls(hashes, formats, provenance)
+        return cls(hashes, formats, provenance, list(precisions))
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> Self:
@@ -153,7 +184,11 @@ class Manifest:
         values = read_json(path)
         try:
             manifest = cls(
-                dict(values["files"]), list(values["formats"]), dict(values["provenance"]), values["version"]
+                dict(values["files"]),
+                list(values["formats"]),
+                dict(values["provenance"]),
+                list(values.get("precisions", ["fp32"])),
+                values["version"],
             )
         except (KeyError, TypeError, ValueError) as error:
             raise KerasGPTError(f"{path}: damaged manifest ({error}); export the model again") from error
@@ -169,6 +204,7 @@ class Manifest:
             "format": "kerasgpt-bundle",
             "version": self.version,
             "formats": self.formats,
+            "precisions": self.precisions,
             "provenance": self.provenance,
             "files": self.files,
         }

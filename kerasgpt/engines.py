@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerasgpt.artifacts import ONNX_MODEL, SAVED_MODEL, WEIGHTS, folder_kind, model_folder
+from kerasgpt.artifacts import ONNX_FILES, ONNX_MODEL, SAVED_MODEL, WEIGHTS, folder_kind, model_folder
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.extras import require
 
@@ -21,7 +21,7 @@ ENGINES = {
     "keras": ("kerasgpt.models.language_model:open_model", WEIGHTS, "keras", "train"),
 }
 
-PRECISIONS = ("fp32",)
+PRECISIONS = tuple(ONNX_FILES)
 
 # What a model's from_preset and save_to_preset reach for; the checkpoints room lies above the models.
 CHECKPOINT_READER = "kerasgpt.checkpoints.formats:read_checkpoint"
@@ -42,7 +42,7 @@ def load(folder: str | os.PathLike[str], engine: str = "auto", precision: str | 
         folder: where it lies.
         engine: ``"onnx"``, ``"saved_model"``, ``"keras"``, or ``"auto"``: the first of these that has
             its file there.
-        precision: of the exported file; None means the first there is.
+        precision: of the exported file, which only ONNX has others of than ``"fp32"``; None means that.
 
     Raises:
         UsageError: no such engine or precision.
@@ -56,12 +56,15 @@ def load(folder: str | os.PathLike[str], engine: str = "auto", precision: str | 
     if precision is not None and precision not in PRECISIONS:
         raise unknown_name("precision", precision, PRECISIONS)
     chosen = choose(folder, engine)
+    if chosen != "onnx" and precision not in (None, "fp32"):
+        raise UsageError(f"precision {precision}: the {chosen} engine has fp32 only; use --engine onnx")
     root = model_folder(folder)
     target, file, module, extra = ENGINES[chosen]
     if not (root / file).exists():
         raise KerasGPTError(_missing_file(root, file, chosen))
     require(module, extra, f"the {chosen} engine")
-    model: LanguageModel = resolve(target)(root)
+    options = {"precision": precision} if chosen == "onnx" else {}
+    model: LanguageModel = resolve(target)(root, **options)
     return model
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from kerasgpt.artifacts import FORMATS
 from kerasgpt.engines import resolve
-from kerasgpt.errors import unknown_name
+from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.extras import require
 
 
@@ -14,8 +16,17 @@ from kerasgpt.extras import require
 @click.argument("source", metavar="MODEL|RUN")
 @click.option("--out", required=True, help="Folder of the bundle; a bundle that is there is replaced.")
 @click.option("--formats", default=",".join(reversed(FORMATS)), show_default=True, help="Comma-separated.")
-@click.option("--precisions", default="fp32", show_default=True, help="Comma-separated.")
-def command(source: str, out: str, formats: str, precisions: str) -> None:
+@click.option("--precisions", default="fp32", show_default=True, help="Of ONNX: fp32,fp16,int8,int4.")
+@click.option("--evaluation-data", help="Held-out text: what each precision costs goes into the report.")
+@click.option("--max-perplexity-increase", type=float, default=10.0, show_default=True, help="In percent.")
+def command(
+    source: str,
+    out: str,
+    formats: str,
+    precisions: str,
+    evaluation_data: str | None,
+    max_perplexity_increase: float,
+) -> None:
     """Write the formats, load each in a fresh process, compare it with the model, then keep it.
 
     Nothing is left behind when an artifact differs from the trained model.
@@ -26,8 +37,26 @@ def command(source: str, out: str, formats: str, precisions: str) -> None:
             raise unknown_name("format", name, FORMATS)
     require("keras", "export", "exporting")
     export_folder = resolve("kerasgpt.export.pipeline:export_folder")
-    export_folder(source, out, names, _names(precisions), tell=lambda line: click.echo(line, err=True))
+    export_folder(
+        source,
+        out,
+        names,
+        _names(precisions),
+        tell=lambda line: click.echo(line, err=True),
+        evaluation_text=_text(evaluation_data) if evaluation_data else "",
+        max_perplexity_increase=max_perplexity_increase,
+    )
     click.echo(out)
+
+
+def _text(path: str) -> str:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise KerasGPTError(f"{path}: cannot read the evaluation data ({error}); give UTF-8 text") from error
+    if not text:
+        raise UsageError(f"{path}: is empty; give text to evaluate on")
+    return text
 
 
 def _names(text: str) -> list[str]:

@@ -15,6 +15,20 @@ from kerasgpt.protocols import Ids, LanguageModel, Logits, StepModel
 LOGIT_TOLERANCE = 1e-4
 """Largest difference of a float32 logit; a greedy step whose two best logits lie closer is exempt."""
 
+RELATIVE_TOLERANCES = {"fp16": 0.1, "int8": 0.5, "int4": 0.5}
+"""The same of other precisions, in units of the logits' root mean square. It bounds the worst logit of all;
+float16 arithmetic has an rms error of about 0.002 of these units, activations rounded to 8 bits 0.02."""
+
+
+def tolerance_of(precision: str, reference: Reference) -> float:
+    """How far a logit may be from the reference."""
+    if precision not in RELATIVE_TOLERANCES:
+        return LOGIT_TOLERANCE
+    size = np.sqrt(
+        np.square(reference.signed_sums[reference.read]).mean()
+    )  # about the logits', within a factor of 2
+    return float(RELATIVE_TOLERANCES[precision] * size)
+
 
 @dataclass(frozen=True)
 class Parity:
@@ -45,7 +59,10 @@ class EngineWithLogits(HasLogits, LanguageModel, Protocol):
 
 
 def compare_step_model(
-    lm: StepLanguageModel, reference: Reference, full_logits: Logits | None = None
+    lm: StepLanguageModel,
+    reference: Reference,
+    full_logits: Logits | None = None,
+    tolerance: float = LOGIT_TOLERANCE,
 ) -> Parity:
     """Compare an engine with the reference: logits, cache, greedy ids, batch against one by one.
 
@@ -53,13 +70,14 @@ def compare_step_model(
         lm: the engine.
         reference: of the trained model.
         full_logits: the reference's logits at all positions (B, S, V); without them the 16 best count.
+        tolerance: largest difference of a logit, and of two that count as tied.
     """
     error = logit_error(lm.model.all_logits(reference.ids, reference.lengths), reference, full_logits)
     error = float(np.maximum(error, context_error(lm.model, reference)))
     cached = cached_logit_error(lm.model, reference, full_logits)
-    compared, ties, problems = compare_texts(lm, reference)
-    problems = logit_problems(cached, "read token by token with the cache, ") + problems
-    return Parity(error, cached, compared, ties, logit_problems(error) + problems)
+    compared, ties, problems = compare_texts(lm, reference, tolerance)
+    problems = logit_problems(cached, "read token by token with the cache, ", tolerance) + problems
+    return Parity(error, cached, compared, ties, logit_problems(error, tolerance=tolerance) + problems)
 
 
 def compare_closed_model(
@@ -72,7 +90,9 @@ def compare_closed_model(
     return Parity(error, None, compared, ties, logit_problems(error) + problems)
 
 
-def compare_texts(lm: LanguageModel, reference: Reference) -> tuple[int, int, list[str]]:
+def compare_texts(
+    lm: LanguageModel, reference: Reference, tolerance: float = LOGIT_TOLERANCE
+) -> tuple[int, int, list[str]]:
     """Generate from the prompts' text, together and one by one: tokens compared, near ties, problems."""
     batched = lm.generate(reference.prompts, reference.settings)
     alone = [lm.generate([prompt], reference.settings)[0] for prompt in reference.prompts]
@@ -80,7 +100,7 @@ def compare_texts(lm: LanguageModel, reference: Reference) -> tuple[int, int, li
     problems = []
     for how, generations in (("in a batch", batched), ("alone", alone)):
         for row, generation in enumerate(generations):
-            count, tied, problem = compare_ids(reference, row, generation.token_ids)
+            count, tied, problem = compare_ids(reference, row, generation.token_ids, tolerance)
             if not tied and not problem and generation.text != reference.texts[row]:
                 problem = "the ids are equal but their text is not"
             compared, ties = compared + count, ties + tied
@@ -129,14 +149,16 @@ def _error_at(
     return float(np.abs(logits - full_logits[rows, position]).max())
 
 
-def logit_problems(error: float, how: str = "") -> list[str]:
+def logit_problems(error: float, how: str = "", tolerance: float = LOGIT_TOLERANCE) -> list[str]:
     """A sentence if the error is above the tolerance, or not a number."""
-    if error <= LOGIT_TOLERANCE:
+    if error <= tolerance:
         return []
-    return [f"{how}a logit differs by {error:.3g}, allowed are {LOGIT_TOLERANCE:g}"]
+    return [f"{how}a logit differs by {error:.3g}, allowed are {tolerance:.3g}"]
 
 
-def compare_ids(reference: Reference, row: int, ids: Sequence[int]) -> tuple[int, int, str]:
+def compare_ids(
+    reference: Reference, row: int, ids: Sequence[int], tolerance: float = LOGIT_TOLERANCE
+) -> tuple[int, int, str]:
     """Compare one row's greedy ids: tokens compared, near ties met (0 or 1), and the problem, if any."""
     expected = reference.continuations[row]
     if list(ids) == expected:
@@ -144,6 +166,6 @@ def compare_ids(reference: Reference, row: int, ids: Sequence[int]) -> tuple[int
     pairs = zip(expected, ids, strict=False)
     step = next((i for i, (ours, theirs) in enumerate(pairs) if ours != theirs), min(len(expected), len(ids)))
     margin = reference.margins[row, reference.prompt_lengths[row] - 1 + step]
-    if step < len(expected) and step < len(ids) and margin < LOGIT_TOLERANCE:
+    if step < len(expected) and step < len(ids) and margin < tolerance:
         return step, 1, ""
     return step, 0, f"greedy decoding parts at token {step}, where the best logit leads by {margin:.3g}"

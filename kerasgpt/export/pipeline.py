@@ -20,7 +20,8 @@ from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.config import GenerationConfig
 from kerasgpt.engines import PRECISIONS
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
-from kerasgpt.export.proof import Proof, child_environment, prove
+from kerasgpt.export.price import MAX_PERPLEXITY_INCREASE, check_prices, measured
+from kerasgpt.export.proof import Proof, artifact_path, child_environment, prove
 from kerasgpt.export.reference import record
 from kerasgpt.export.report import versions, write_report
 from kerasgpt.extras import require
@@ -41,6 +42,8 @@ def export_bundle(
     *,
     generation_config: GenerationConfig | None = None,
     provenance: dict[str, Any] | None = None,
+    evaluation_text: str = "",
+    max_perplexity_increase: float = MAX_PERPLEXITY_INCREASE,
     tell: Tell = lambda _: None,
 ) -> list[Proof]:
     """Export a trained model as one folder that proves itself.
@@ -53,9 +56,12 @@ def export_bundle(
         tokenizer: the one it was trained with.
         folder: where the bundle goes.
         formats: of ``"saved_model"`` and ``"onnx"``.
-        precisions: ``"fp32"``.
+        precisions: of the ONNX files, of ``"fp32"``, ``"fp16"``, ``"int8"`` and ``"int4"``; the portable
+            float32 file is always among them, and a SavedModel is float32.
         generation_config: how the bundle generates unless told otherwise; default greedy, 64 tokens.
         provenance: what to remember of the weights' origin.
+        evaluation_text: held-out text; the report then says each ONNX file's perplexity on it.
+        max_perplexity_increase: in percent of float32's; a file that loses more fails the export.
         tell: called with a line at each step.
 
     Returns:
@@ -76,9 +82,14 @@ def export_bundle(
         tell("writing the weights and the tokenizer")
         _write_model_folder(model, tokenizer, settings, bundle)
         proofs = _write_and_prove(model, tokenizer, settings, bundle, formats, tell)
+        if "onnx" in formats:
+            proofs += _write_variants(model, tokenizer, settings, bundle, precisions, tell)
+        if evaluation_text:
+            proofs = [measured(bundle, proof, evaluation_text, tell) for proof in proofs]
+            check_prices(proofs, max_perplexity_increase)
         write_report(bundle, model.config, proofs)
         made_by = {**(provenance or {}), "versions": versions()}
-        Manifest.of_folder(bundle, list(formats), made_by).write(bundle)
+        Manifest.of_folder(bundle, list(formats), made_by, precisions).write(bundle)
     return proofs
 
 
@@ -88,6 +99,7 @@ def export_folder(
     formats: Sequence[str] = ("saved_model", "onnx"),
     precisions: Sequence[str] = ("fp32",),
     tell: Tell = lambda _: None,
+    **options: Any,
 ) -> list[Proof]:
     """Export a model folder or a run's best model; arguments and errors as in `export_bundle`."""
     _check_request(formats, precisions, Path(folder))
@@ -101,6 +113,7 @@ def export_folder(
         generation_config=artifacts.read_generation_config(root),
         provenance={"source": Path(source).name},
         tell=tell,
+        **options,
     )
 
 
@@ -158,8 +171,32 @@ def _write_and_prove(
     return proofs
 
 
-def _proved(bundle: Path, engine: str, full_logits: Path, tell: Tell) -> Proof:
-    file = artifacts.FORMATS.get(engine, artifacts.WEIGHTS)
+def _write_variants(
+    model: GPT2CausalLM,
+    tokenizer: Tokenizer,
+    settings: GenerationConfig,
+    bundle: Path,
+    precisions: Sequence[str],
+    tell: Tell,
+) -> list[Proof]:
+    from kerasgpt.export import variants  # onnx may be missing where it is not asked for
+
+    names, left_out = variants.chosen(model.config, precisions)
+    if left_out:
+        tell(left_out)
+    weights, proofs = named_arrays(model), []
+    lm = StepLanguageModel(KerasStepModel(model), tokenizer, settings)
+    for name in names:
+        tell(f"writing {artifacts.VARIANTS[name][0]}")
+        variants.write_variant(name, model.config, weights, bundle)
+        if name in variants.QUANTIZED:
+            variants.record_rounded(name, model.config, weights, lm, bundle)
+        proofs.append(_proved(bundle, name, None, tell))
+    return proofs
+
+
+def _proved(bundle: Path, engine: str, full_logits: Path | None, tell: Tell) -> Proof:
+    file = artifact_path(bundle, engine).relative_to(bundle)
     tell(f"proving {file} in a fresh process")
     proof = prove(bundle, engine, full_logits)
     if not proof.parity.holds:

@@ -21,9 +21,10 @@ import numpy as np
 from kerasgpt import artifacts
 from kerasgpt.engines import load
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.export.parity import Parity, compare_closed_model, compare_step_model
+from kerasgpt.export.parity import Parity, compare_closed_model, compare_step_model, tolerance_of
 from kerasgpt.export.reference import Reference
 from kerasgpt.protocols import Logits
+from kerasgpt.runtime.language_model import open_file
 
 # What each engine needs of a folder, beside the recorded answers.
 _WORDS = [
@@ -36,8 +37,9 @@ _WORDS = [
 ]
 OWN_FILES = {
     "keras": [*_WORDS, artifacts.WEIGHTS],
-    "onnx": [*_WORDS, "onnx"],
+    "onnx": [*_WORDS, artifacts.ONNX_MODEL, f"{artifacts.ONNX_MODEL}_data"],
     "saved_model": [*_WORDS, "saved_model"],
+    **{name: [*_WORDS, file, f"{file}_data"] for name, (file, _) in artifacts.VARIANTS.items()},
 }
 
 
@@ -46,14 +48,22 @@ class Proof:
     """The result of one child process.
 
     Attributes:
-        engine: what loaded the artifact: ``"keras"``, ``"onnx"`` or ``"saved_model"``.
+        engine: what loaded the artifact: ``"keras"``, ``"onnx"`` or ``"saved_model"``; or which of the
+            further ONNX files it is, see `kerasgpt.artifacts.VARIANTS`.
         seconds: from the child's start to its end.
-        parity: how far the artifact is from the trained model.
+        parity: how far the artifact is from the trained model, or from that with its weights rounded.
+        perplexity: on the evaluation data, if there was any.
     """
 
     engine: str
     seconds: float
     parity: Parity
+    perplexity: float | None = None
+
+    @property
+    def precision(self) -> str:
+        """Of the artifact's numbers."""
+        return artifacts.VARIANTS[self.engine][1] if self.engine in artifacts.VARIANTS else "fp32"
 
     @property
     def sentence(self) -> str:
@@ -91,7 +101,14 @@ def prove(folder: Path, engine: str, full_logits: Path | None = None) -> Proof:
 
 def artifact_path(folder: Path, engine: str) -> Path:
     """The artifact an engine runs."""
+    if engine in artifacts.VARIANTS:
+        return folder / artifacts.VARIANTS[engine][0]
     return folder / artifacts.FORMATS.get(engine, artifacts.WEIGHTS)
+
+
+def answers_file(engine: str) -> str:
+    """What an artifact is compared with: the trained model's answers, or those of its rounded weights."""
+    return f"parity_{engine}.npz" if engine in ("fast_int8", "fast_int4") else artifacts.PARITY
 
 
 def child_backend() -> str:
@@ -113,11 +130,12 @@ def own_files(folder: Path, engine: str) -> Iterator[Path]:
     """Yield a folder that holds one artifact's own files and the recorded answers, and nothing else."""
     with tempfile.TemporaryDirectory(prefix="kerasgpt-proof-") as name:
         apart = Path(name)
-        for entry in [*OWN_FILES[engine], artifacts.PARITY]:
+        for entry in [*OWN_FILES[engine], answers_file(engine)]:
             source = folder / entry
             if source.is_dir():
                 shutil.copytree(source, apart / entry, copy_function=_link_or_copy)
             elif source.is_file():
+                (apart / entry).parent.mkdir(exist_ok=True)
                 _link_or_copy(source, apart / entry)
         yield apart
 
@@ -131,7 +149,11 @@ def _link_or_copy(source: str | os.PathLike[str], target: str | os.PathLike[str]
 
 def compare(engine: str, folder: Path, full_logits: Logits | None) -> Parity:
     """What the child does: open the artifact and compare it."""
-    reference = Reference.load(folder / artifacts.PARITY)
+    reference = Reference.load(folder / answers_file(engine))
+    if engine in artifacts.VARIANTS:
+        file, precision = artifacts.VARIANTS[engine]
+        tolerance = tolerance_of(precision, reference)
+        return compare_step_model(open_file(folder, file), reference, full_logits, tolerance)
     lm: Any = load(folder, engine)
     if engine == "saved_model":
         return compare_closed_model(lm, reference, full_logits)

@@ -43,19 +43,19 @@ def write_report(folder: Path, config: GPT2Config, proofs: list[Proof]) -> None:
 
 def _row(folder: Path, proof: Proof) -> dict[str, Any]:
     path = artifact_path(folder, proof.engine)
-    # The tie of a SavedModel's weights lies in its folder, an ONNX file's external data beside it.
-    measured = path if path.is_dir() or proof.engine == "keras" else path.parent
-    return {
+    beside = path.with_name(f"{path.name}_data")  # an ONNX file's weights, where they pass its limit
+    row = {
         "artifact": str(path.relative_to(folder)),
         "engine": proof.engine,
-        "precision": "fp32",
-        "size_bytes": size_in_bytes(measured),
+        "precision": proof.precision,
+        "size_bytes": size_in_bytes(path) + (size_in_bytes(beside) if beside.is_file() else 0),
         "max_logit_error": proof.parity.max_logit_error,
         "max_cached_logit_error": proof.parity.max_cached_logit_error,
         "num_greedy_tokens_compared": proof.parity.num_tokens_compared,
         "num_near_ties": proof.parity.num_near_ties,
         "proof_seconds": round(proof.seconds, 2),
     }
+    return row if proof.perplexity is None else {**row, "perplexity": proof.perplexity}
 
 
 def _markdown(content: dict[str, Any], rows: list[dict[str, Any]]) -> str:
@@ -79,5 +79,19 @@ def _markdown(content: dict[str, Any], rows: list[dict[str, Any]]) -> str:
             f" | {row['max_logit_error']:.1e} | {'-' if cached is None else f'{cached:.1e}'}"
             f" | {row['num_greedy_tokens_compared']} equal | {row['num_near_ties']} |"
         )
+    lines += _prices(rows)
     made_by = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
     return "\n".join([*lines, "", f"Made by {made_by}.", ""])
+
+
+def _prices(rows: list[dict[str, Any]]) -> list[str]:
+    """What each precision costs in perplexity, where that was measured."""
+    measured = {row["artifact"]: row["perplexity"] for row in rows if "perplexity" in row}
+    if not measured:
+        return []
+    baseline = next(iter(measured.values()))
+    lines = ["", "| artifact | perplexity on the evaluation data | against float32 |", "|---|---|---|"]
+    return lines + [
+        f"| `{name}` | {value:.4f} | {100 * (value / baseline - 1):+.2f} % |"
+        for name, value in measured.items()
+    ]

@@ -14,6 +14,7 @@ from kerasgpt.errors import KerasGPTError
 from kerasgpt.export.proof import artifact_path, child_backend, prove
 
 ENGINE_NEEDS = {"keras": "keras", "onnx": "onnxruntime", "saved_model": "tensorflow"}
+ENGINE_NEEDS |= dict.fromkeys(artifacts.VARIANTS, "onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def _parity_checks(root: Path, manifest: Manifest) -> list[Check]:
     # What lies there is proved whether or not the manifest owns up to it.
     there = [name for name, path in artifacts.FORMATS.items() if (root / path).exists()]
     weights = ["keras"] if (root / artifacts.WEIGHTS).is_file() else []
+    there += [name for name, (path, _) in artifacts.VARIANTS.items() if (root / path).exists()]
     return [_parity_check(root, name) for name in dict.fromkeys([*weights, *manifest.formats, *there])]
 
 

@@ -43,16 +43,22 @@ class OnnxStepModel:
         path: of a graph as `kerasgpt.export.onnx_graph` writes it.
         max_sequence_length: the context, in tokens, which the graph itself does not tell.
         num_threads: that work on one operator; 0 means one for each core.
+        session: of that file, if there is one already.
 
     Raises:
         KerasGPTError: the file is missing or damaged, or its inputs are not those of such a graph.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, max_sequence_length: int, num_threads: int = 0
+        self,
+        path: str | os.PathLike[str],
+        *,
+        max_sequence_length: int,
+        num_threads: int = 0,
+        session: Any = None,
     ) -> None:
         self.max_sequence_length = max_sequence_length
-        self._session = _open_session(Path(path), num_threads)
+        self._session = session or open_session(Path(path), num_threads)
         outputs = [output.name for output in self._session.get_outputs()]
         # The graph's output -> the input that takes it in the next run.
         self._caches = {
@@ -120,7 +126,21 @@ class OnnxStepModel:
         return logits, dict(zip(self._caches.values(), presents, strict=True))
 
 
-def _open_session(path: Path, num_threads: int) -> Any:
+class MissingOperatorError(KerasGPTError):
+    """This onnxruntime does not have an operator of the graph."""
+
+
+def open_session(path: Path, num_threads: int = 0) -> Any:
+    """Load an ONNX file.
+
+    Args:
+        path: of the file.
+        num_threads: that work on one operator; 0 means one for each core.
+
+    Raises:
+        MissingOperatorError: this onnxruntime lacks an operator of the graph.
+        KerasGPTError: the file is missing or damaged.
+    """
     if not path.is_file():
         raise KerasGPTError(f"{path}: no such file; export the model again")
     options = onnxruntime.SessionOptions()
@@ -130,4 +150,9 @@ def _open_session(path: Path, num_threads: int) -> Any:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no common base but this
         reason = str(error).splitlines()[0]
+        if "is not a registered function/op" in reason or "Could not find an implementation" in reason:
+            raise MissingOperatorError(
+                f"{path}: onnxruntime {onnxruntime.__version__} lacks an operator ({reason});"
+                f" pip install --upgrade onnxruntime"
+            ) from error
         raise KerasGPTError(f"{path}: cannot be loaded ({reason}); export the model again") from error

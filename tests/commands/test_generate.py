@@ -282,7 +282,7 @@ def test_folders_with_nothing_to_run(refuses, tmp_path, model_folder):
     assert "export it first with 'kerasgpt export" in sentence
 
 
-@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "onnx/model.onnx"])
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "onnx/fast_fp32.onnx"])
 def test_a_damaged_file_is_named(refuses, bundle_copy, name):
     (bundle_copy / name).write_bytes(b"{")
     arguments = ("--prompt", "a", "--engine", "onnx")

@@ -32,7 +32,7 @@ def test_a_bundle_with_its_proof(run, bundle):
     manifest = Manifest.read(bundle)
     assert set(content["files"]) == {*manifest.files, "kerasgpt.json"}
     rows = {row["artifact"]: row for row in content["artifacts"]}
-    assert set(rows) == {"model.safetensors", "onnx/model.onnx", "saved_model/1"}
+    assert set(rows) == {"model.safetensors", "onnx/model.onnx", "onnx/fast_fp32.onnx", "saved_model/1"}
     for row in rows.values():
         assert 0 <= row["max_logit_error"] <= 1e-4
         assert row["num_greedy_tokens_compared"] > 0

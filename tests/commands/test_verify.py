@@ -22,7 +22,14 @@ def test_a_whole_bundle(run, bundle, proven):
     assert (content["bundle"], content["ok"]) == (str(bundle), True)
     names = {check["name"]: check["status"] for check in content["checks"]}
     assert names == dict.fromkeys(
-        ["kerasgpt.json", "model.safetensors", "onnx/model.onnx", "saved_model/1"], "ok"
+        [
+            "kerasgpt.json",
+            "model.safetensors",
+            "onnx/model.onnx",
+            "saved_model/1",
+            "onnx/fast_fp32.onnx",
+        ],
+        "ok",
     )
     assert all("greedy tokens equal" in check["detail"] for check in content["checks"][1:])
 

@@ -70,7 +70,7 @@ def test_the_bundle_is_of_the_best_model_and_verified_in_every_part(place, run):
     assert outcome.code == 0, outcome
     (content,) = outcome.rows
     status = {check["name"]: check["status"] for check in content["checks"]}
-    names = ["kerasgpt.json", "model.safetensors", "saved_model/1", "onnx/model.onnx"]
+    names = ["kerasgpt.json", "model.safetensors", "saved_model/1", "onnx/model.onnx", "onnx/fast_fp32.onnx"]
     assert status == dict.fromkeys(names, "ok")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kerasgpt import GenerationConfig, GPT2CausalLM, GPT2Config, Tokenizer
+from kerasgpt.artifacts import VARIANTS
 from kerasgpt.export.parity import Parity
 from kerasgpt.export.proof import Proof, compare, own_files, prove
 from kerasgpt.export.reference import PROMPTS, Reference, record
@@ -35,7 +36,7 @@ def prove_only() -> Callable[..., Callable[..., Proof]]:
         def chosen(folder: Path, engine: str, full_logits: Path | None = None) -> Proof:
             if engine not in engines:
                 return Proof(engine, 0.1, Parity(1e-6, 2e-6, 10, 0, []))
-            if engine == "onnx":
+            if engine == "onnx" or engine in VARIANTS:
                 return prove(folder, engine, full_logits)
             with own_files(folder, engine) as apart:
                 return Proof(engine, 0.1, compare(engine, apart, full_logits and np.load(full_logits)))

@@ -7,7 +7,7 @@ import pytest
 
 from kerasgpt.checkpoints.mapping import assign_arrays, named_arrays
 from kerasgpt.config import GPT2Config
-from kerasgpt.export.parity import compare_ids, compare_step_model
+from kerasgpt.export.parity import compare_ids, compare_step_model, tolerance_of
 from kerasgpt.export.reference import PROMPTS, record
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.models.language_model import KerasStepModel
@@ -36,6 +36,15 @@ def test_a_row_that_fills_the_context_does_not_read_on(tokenizer, language_model
     assert min(map(len, reference.continuations)) < max(map(len, reference.continuations))
     parity = compare_step_model(lm, reference, logits)
     assert parity.holds, parity.problems
+
+
+def test_the_tolerance_is_absolute_in_float32_and_else_a_share_of_the_logits(recorded):
+    reference, logits = recorded
+    assert tolerance_of("fp32", reference) == 1e-4
+    size = np.sqrt(np.square(logits[reference.read]).mean())
+    shares = [tolerance_of(precision, reference) / size for precision in ("fp16", "int8", "int4")]
+    assert shares == sorted(shares)
+    assert all(1 / 2 < share / said < 2 for share, said in zip(shares, [0.1, 0.5, 0.5], strict=True))
 
 
 class Broken(KerasStepModel):

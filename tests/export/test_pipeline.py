@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from kerasgpt import GenerationConfig, GPT2CausalLM, export_bundle, load
-from kerasgpt.artifacts import FORMATS, ONNX_MODEL, Manifest, read_generation_config
+from kerasgpt.artifacts import FAST_FP32, FORMATS, ONNX_MODEL, Manifest, read_generation_config
 from kerasgpt.checkpoints.mapping import assign_arrays, named_arrays
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.export import pipeline
@@ -43,12 +43,13 @@ def test_a_bundle_holds_what_it_says(bundle):
 def test_what_is_exported_is_proved_and_reported(export, tmp_path):
     said = []
     proofs = export("onnx", proved=["onnx"], provenance={"run": "mine"}, tell=said.append)
-    assert [proof.engine for proof in proofs] == ["keras", "onnx"]
+    assert [proof.engine for proof in proofs] == ["keras", "onnx", "fast_fp32"]
     assert proofs[1].parity.holds
     assert proofs[1].parity.max_logit_error < 1e-4
     assert proofs[1].parity.max_cached_logit_error < 1e-4
     assert Manifest.read(tmp_path / "bundle").provenance["run"] == "mine"
-    assert said[-1] == f"{ONNX_MODEL}: {proofs[1].sentence}"
+    assert f"{ONNX_MODEL}: {proofs[1].sentence}" in said
+    assert said[-1] == f"{FAST_FP32}: {proofs[2].sentence}"
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 

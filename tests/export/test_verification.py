@@ -7,7 +7,7 @@ import pytest
 import safetensors.numpy
 from onnx import numpy_helper
 
-from kerasgpt.artifacts import MANIFEST, ONNX_MODEL, SAVED_MODEL, WEIGHTS, Manifest
+from kerasgpt.artifacts import FAST_FP32, MANIFEST, ONNX_MODEL, SAVED_MODEL, WEIGHTS, Manifest
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.export import verification
 from kerasgpt.export.verification import Check, Verification, verify
@@ -79,7 +79,7 @@ def test_an_untouched_bundle_holds_and_every_artifact_is_proved(bundle, monkeypa
 
     monkeypatch.setattr(verification, "prove", note)
     assert verify(bundle, strict=True).holds
-    assert proved == ["keras", "saved_model", "onnx"]
+    assert proved == ["keras", "saved_model", "onnx", "fast_fp32"]
 
 
 def test_without_weights_there_is_nothing_for_keras_to_prove(bundle_copy, monkeypatch, prove_only):
@@ -88,7 +88,7 @@ def test_without_weights_there_is_nothing_for_keras_to_prove(bundle_copy, monkey
     Manifest.of_folder(bundle_copy, ["onnx"], {}).write(bundle_copy)
     monkeypatch.setattr(verification, "prove", prove_only())
     names = [check.name for check in verify(bundle_copy).checks]
-    assert names == [MANIFEST, ONNX_MODEL]
+    assert names == [MANIFEST, ONNX_MODEL, FAST_FP32]
 
 
 def test_an_artifact_that_the_manifest_hides_is_proved_all_the_same(bundle_copy, monkeypatch, prove_only):

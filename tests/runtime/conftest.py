@@ -8,12 +8,20 @@ import pytest
 
 from kerasgpt import artifacts
 from kerasgpt.config import GenerationConfig, GPT2Config
-from kerasgpt.export.onnx_graph import weight_shapes, write_onnx
+from kerasgpt.export.fused_graph import write_fused
+from kerasgpt.export.kernels import Blockwise, Float32
+from kerasgpt.export.onnx_graph import write_onnx
+from kerasgpt.export.onnx_weights import weight_shapes
 from kerasgpt.tokenizer.bpe import Tokenizer, learned_vocabulary
 
 CONFIG = GPT2Config(
     vocabulary_size=257, max_sequence_length=48, num_layers=3, num_heads=4, hidden_dim=32, dropout=0.0
 )
+FUSED = {
+    artifacts.FAST_FP32: Float32(),
+    artifacts.FAST_INT8: Blockwise(8),
+    artifacts.FAST_INT4: Blockwise(4),
+}
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +33,8 @@ def _bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, shape in weight_shapes(CONFIG).items()
     }
     write_onnx(CONFIG, weights, folder / artifacts.ONNX_MODEL)
+    for name, kernels in FUSED.items():
+        write_fused(CONFIG, weights, folder / name, kernels)
     artifacts.write_json(folder / artifacts.CONFIG, CONFIG.to_huggingface())
     settings = GenerationConfig(max_new_tokens=12).to_huggingface(CONFIG)
     artifacts.write_json(folder / artifacts.GENERATION_CONFIG, settings)

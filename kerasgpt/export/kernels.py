@@ -1,0 +1,183 @@
+"""The operators that hold a graph's large matrices: in float32, or in blocks of 8 or 4 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kerasgpt.config import GPT2Config
+from kerasgpt.export.onnx_nodes import MICROSOFT, Graph
+from kerasgpt.export.onnx_weights import Weights
+from kerasgpt.export.quantization import Quantized, block_size_of, quantize
+
+Tensors: TypeAlias = Mapping[str, NDArray[Any]]
+
+TOKENS = "transformer.wte.weight"
+TABLES = (TOKENS, "lm_head.weight")  # (V, D): laid out (out, in), unlike the projections
+PROJECTIONS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+
+
+def head_table(config: GPT2Config) -> str:
+    """The name of the (V, D) table that makes logits."""
+    return TOKENS if config.tie_word_embeddings else "lm_head.weight"
+
+
+class Kernels(Protocol):
+    """How a graph multiplies by its large matrices, and how those are stored."""
+
+    @property
+    def adds_bias(self) -> bool:
+        """Whether `linear` adds the bias in the same operator."""
+
+    def tensors(self, config: GPT2Config, weights: Weights) -> Tensors:
+        """The weights as the graph stores them."""
+
+    def embedding(self, graph: Graph, config: GPT2Config, ids: str) -> str:
+        """Look up tokens: (B, T) -> (B, T, D)."""
+
+    def linear(self, graph: Graph, value: str, prefix: str, shape: tuple[int, int]) -> str:
+        """X W, plus b if `adds_bias`: (B, T, K) -> (B, T, N), W being of `shape` (K, N)."""
+
+    def head(self, graph: Graph, config: GPT2Config, hidden: str) -> None:
+        """Logits by the (V, D) table: (B, T, D) -> (B, T, V), named ``logits``."""
+
+
+@dataclass(frozen=True)
+class Float32:
+    """Every matrix in float32.
+
+    Args:
+        rounded: quantise the weights in this way and write what the integers stand for: the graph that a
+            quantised one is compared with.
+    """
+
+    rounded: Blockwise | None = None
+
+    adds_bias = False
+
+    def tensors(self, config: GPT2Config, weights: Weights) -> Tensors:
+        """The weights as they are, or as their integers are."""
+        return self.rounded.dequantized(config, weights) if self.rounded else weights
+
+    def embedding(self, graph: Graph, config: GPT2Config, ids: str) -> str:
+        """A row of the table each."""
+        return graph.add("Gather", TOKENS, ids)
+
+    def linear(self, graph: Graph, value: str, prefix: str, shape: tuple[int, int]) -> str:
+        """A MatMul, which leaves the bias to the operator that follows."""
+        return graph.add("MatMul", value, f"{prefix}.weight")
+
+    def head(self, graph: Graph, config: GPT2Config, hidden: str) -> None:
+        """The table is read as it lies, so that it is stored once."""
+        graph.add("FusedMatMul", hidden, head_table(config), output="logits", transB=1, domain=MICROSOFT)
+
+
+@dataclass(frozen=True)
+class Blockwise:
+    """Every matrix in blocks of integers; biases, norms and position embeddings stay float32.
+
+    Args:
+        bits: of the layers' projections, 8 or 4.
+        head_bits: of the token embeddings and the head, which share one tensor; None means `bits`.
+        block_size: 128, 64, 32 or 16 numbers that share a scale; None means the largest that fits.
+        accuracy_level: how ``MatMulNBits`` multiplies: 4 rounds its input to 8 bits in blocks, 0 keeps
+            float32.
+    """
+
+    bits: int
+    head_bits: int | None = None
+    block_size: int | None = None
+    accuracy_level: int = 4
+
+    adds_bias = True
+
+    def quantized(self, name: str, weights: Weights) -> Quantized:
+        """One of the matrices in integers, laid out (out, in)."""
+        if name in TABLES:
+            return quantize(weights[name], self.head_bits or self.bits, self.block_size)
+        return quantize(weights[name].T, self.bits, self.block_size)
+
+    def tensors(self, config: GPT2Config, weights: Weights) -> Tensors:
+        """The matrices as integers and scales, the rest as it is."""
+        stored: dict[str, NDArray[Any]] = dict(weights)
+        for name in self.matrices(config):
+            found = self.quantized(name, weights)
+            del stored[name]
+            stored |= {f"{name}.integers": found.packed, f"{name}.scales": found.scales}
+        return stored
+
+    def dequantized(self, config: GPT2Config, weights: Weights) -> Tensors:
+        """The weights in float32 as the integers have them."""
+        seen: dict[str, NDArray[Any]] = dict(weights)
+        for name in self.matrices(config):
+            matrix = self.quantized(name, weights).dequantized()
+            seen[name] = matrix if name in TABLES else np.ascontiguousarray(matrix.T)
+        return seen
+
+    def matrices(self, config: GPT2Config) -> list[str]:
+        """The names of what is quantised."""
+        layers = range(config.num_layers)
+        projections = [f"transformer.h.{layer}.{part}.weight" for layer in layers for part in PROJECTIONS]
+        return [*dict.fromkeys([TOKENS, head_table(config)]), *projections]
+
+    def embedding(self, graph: Graph, config: GPT2Config, ids: str) -> str:
+        """A row of blocks each, made float32; the integers are the head's, in its shape."""
+        width, bits, size = config.hidden_dim, self.head_bits or self.bits, self._size(config.hidden_dim)
+        axis = graph.constant("axis_2", [2])
+        scales = graph.add("Unsqueeze", f"{TOKENS}.scales", axis)  # (V, K / block, 1)
+        blocks = graph.add(
+            "GatherBlockQuantized",
+            f"{TOKENS}.integers",
+            ids,
+            scales,
+            bits=bits,
+            block_size=size,
+            gather_axis=0,
+            quantize_axis=2,
+            domain=MICROSOFT,
+        )  # (B, T, K / block, block)
+        padded = -(-width // size) * size
+        rows = graph.add("Reshape", blocks, graph.constant("embedding_rows", [0, 0, padded]))
+        if padded == width:
+            return rows
+        return graph.add("Slice", rows, graph.constant("first", [0]), graph.constant("width", [width]), axis)
+
+    def linear(self, graph: Graph, value: str, prefix: str, shape: tuple[int, int]) -> str:
+        """One operator, bias included."""
+        return self._multiply(graph, value, f"{prefix}.weight", shape, self.bits, f"{prefix}.bias")
+
+    def head(self, graph: Graph, config: GPT2Config, hidden: str) -> None:
+        """One operator."""
+        shape = (config.hidden_dim, config.vocabulary_size)
+        bits = self.head_bits or self.bits
+        self._multiply(graph, hidden, head_table(config), shape, bits, output="logits")
+
+    def _multiply(
+        self,
+        graph: Graph,
+        value: str,
+        name: str,
+        shape: tuple[int, int],
+        bits: int,
+        bias: str = "",
+        output: str = "",
+    ) -> str:
+        inputs = [value, f"{name}.integers", f"{name}.scales", *(["", "", bias] if bias else [])]
+        return graph.add(
+            "MatMulNBits",
+            *inputs,
+            output=output,
+            K=shape[0],
+            N=shape[1],
+            bits=bits,
+            block_size=self._size(shape[0]),
+            accuracy_level=self.accuracy_level,
+            domain=MICROSOFT,
+        )
+
+    def _size(self, num_columns: int) -> int:
+        return self.block_size or block_size_of(num_columns)

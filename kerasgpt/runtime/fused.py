@@ -1,0 +1,136 @@
+"""A fused graph as a StepModel: the cache stays where it is, and each step writes one column of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kerasgpt.artifacts import LOGIT_OFFSETS
+from kerasgpt.errors import UsageError
+from kerasgpt.protocols import Ids, Logits
+from kerasgpt.runtime.cache import SPARE_COLUMNS, Cache
+
+PREFILL_TOKENS: Final = 2048  # read at once: attention's scores are rows x heads x tokens x tokens
+
+
+@dataclass(frozen=True)
+class FusedState:
+    """What the engine keeps between steps.
+
+    Attributes:
+        cache: whose row i begins with ``lengths[i]`` columns that count; shared with later states.
+        lengths: int64 (B,), tokens read so far, which is the next token's position.
+    """
+
+    cache: Cache
+    lengths: Ids
+
+
+class FusedStepModel:
+    """Runs a fused graph step by step; see `kerasgpt.protocols.StepModel`.
+
+    A step costs no memory and copies none: the cache is bound to the graph as its past and as its present,
+    and grows by doubling. A state may be stepped from more than once; that copies the cache. One object may
+    serve several threads, a state only one at a time.
+
+    Args:
+        session: of a graph as `kerasgpt.export.fused_graph` writes it.
+        max_sequence_length: the context, in tokens, which the graph itself does not tell.
+    """
+
+    def __init__(self, session: Any, *, max_sequence_length: int) -> None:
+        self.max_sequence_length = max_sequence_length
+        self._session = session
+        shapes = {value.name: value.shape for value in session.get_inputs()}
+        caches = [shape for name, shape in shapes.items() if name.startswith("past_key_values.")]
+        self._num_layers, (_, self._num_heads, _, self._head_dim) = len(caches) // 2, caches[0]
+        logits = next(output for output in session.get_outputs() if output.name == "logits")
+        self.vocabulary_size: int = logits.shape[2]
+
+    def prefill(self, ids: Ids, lengths: Ids) -> tuple[FusedState, Logits]:
+        """Read right-padded prompts (B, T) -> the state and the next logits (B, V)."""
+        batch, width = ids.shape
+        cache = self._new_cache(batch, min(width + SPARE_COLUMNS, self.max_sequence_length))
+        logits = np.empty((batch, 1, self.vocabulary_size), np.float32)
+        self._read(ids, lengths, cache, logits, np.zeros(1, np.int64))
+        return self._state(cache, lengths.astype(np.int64)), logits[:, 0]
+
+    def step(self, state: FusedState, ids: Ids) -> tuple[FusedState, Logits]:
+        """Read one token a row (B,) -> the state and the next logits (B, V).
+
+        Raises:
+            UsageError: a row has filled the context.
+        """
+        lengths = state.lengths
+        longest = int(lengths.max())
+        if longest >= self.max_sequence_length:
+            raise UsageError(
+                f"the text fills the context of {self.max_sequence_length} tokens: nothing fits on"
+            )
+        cache = self._writable(state, longest)
+        mask = (np.arange(longest + 1) <= lengths[:, None]).astype(np.int64)  # (B, S)
+        logits = np.empty((len(ids), 1, self.vocabulary_size), np.float32)
+        self._run(cache, ids[:, None], mask, lengths[:, None], logits, np.zeros(1, np.int64))
+        return self._state(cache, lengths + 1), logits[:, 0]
+
+    def reorder(self, state: FusedState, indices: Ids) -> FusedState:
+        """Keep the rows `indices`."""
+        lengths = state.lengths[indices]
+        cache = state.cache.copied(self._session, indices, int(lengths.max()), state.cache.capacity)
+        return self._state(cache, lengths)
+
+    def all_logits(self, ids: Ids, lengths: Ids) -> Logits:
+        """Logits at every position, (B, T, V)."""
+        batch, width = ids.shape
+        logits = np.empty((batch, width, self.vocabulary_size), np.float32)
+        # Padding is later than what counts and so unseen; read along, it leaves the rows as they lie.
+        whole = np.full(batch, width)
+        self._read(ids, whole, self._new_cache(batch, width), logits, np.arange(1 - width, 1))
+        return logits
+
+    def _new_cache(self, batch: int, capacity: int) -> Cache:
+        shape = (self._num_layers, batch, self._num_heads, capacity, self._head_dim)
+        return Cache(self._session, shape)
+
+    def _state(self, cache: Cache, lengths: Ids) -> FusedState:
+        cache.newest = lengths
+        return FusedState(cache, lengths)
+
+    def _writable(self, state: FusedState, longest: int) -> Cache:
+        """The state's cache with a free column, which no other state has written to."""
+        cache = state.cache
+        if cache.newest is state.lengths and longest < cache.capacity:
+            return cache
+        room = cache.capacity if longest < cache.capacity else 2 * cache.capacity
+        rows = np.arange(len(state.lengths))
+        return cache.copied(self._session, rows, longest, min(room, self.max_sequence_length))
+
+    def _read(self, ids: Ids, lengths: Ids, cache: Cache, logits: Logits, offsets: Ids) -> None:
+        """Read prompts, some rows at a time, into a cache that is empty, and their logits (B, K, V)."""
+        batch, width = ids.shape
+        size = max(PREFILL_TOKENS // width, 1)
+        for start in range(0, batch, size):
+            rows = slice(start, start + size)
+            part = cache if size >= batch else cache.rows(self._session, start, min(start + size, batch))
+            longest = int(lengths[rows].max())
+            mask = (np.arange(longest) < lengths[rows, None]).astype(np.int64)
+            positions = np.broadcast_to(np.arange(longest), mask.shape)
+            self._run(part, ids[rows, :longest], mask, positions, logits[rows], offsets)
+
+    def _run(self, cache: Cache, ids: Ids, mask: Ids, positions: Ids, logits: Logits, offsets: Ids) -> None:
+        """Run the graph once; it writes to the cache and to `logits`."""
+        feeds = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, LOGIT_OFFSETS: offsets}
+        held = [_bind(cache.binding, name, array) for name, array in feeds.items()]
+        cache.binding.bind_output("logits", "cpu", 0, np.float32, logits.shape, logits.ctypes.data)
+        self._session.run_with_iobinding(cache.binding)
+        del held  # until here the graph reads that memory
+
+
+def _bind(binding: Any, name: str, array: Ids) -> NDArray[np.int64]:
+    """Bind integers as an input; gives the memory that must live until the run is over."""
+    plain = np.ascontiguousarray(array, np.int64)
+    binding.bind_input(name, "cpu", 0, np.int64, plain.shape, plain.ctypes.data)
+    return plain

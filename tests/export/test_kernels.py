@@ -1,0 +1,44 @@
+"""How the matrices are stored; what the graphs answer with them is tested with the graphs."""
+
+import numpy as np
+import pytest
+
+from kerasgpt.config import GPT2Config
+from kerasgpt.export.kernels import TOKENS, Blockwise, Float32
+from kerasgpt.export.onnx_weights import weight_shapes
+
+CONFIG = GPT2Config(vocabulary_size=11, max_sequence_length=7, num_layers=2, num_heads=1, hidden_dim=32)
+
+
+def weights(config):
+    generator = np.random.default_rng(0)
+    return {
+        name: generator.normal(0, 1, shape).astype(np.float32)
+        for name, shape in weight_shapes(config).items()
+    }
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_all_large_matrices_become_integers_and_nothing_else(tied):
+    config = CONFIG.replace(tie_word_embeddings=tied)
+    stored = Blockwise(8).tensors(config, weights(config))
+    integers = {name for name, array in stored.items() if array.dtype == np.uint8}
+    assert len(integers) == 4 * config.num_layers + (1 if tied else 2)
+    rest = stored.keys() - integers - {name.replace(".integers", ".scales") for name in integers}
+    assert max(stored[name].ndim for name in rest - {"transformer.wpe.weight"}) == 1
+
+
+def test_the_head_may_have_bits_of_its_own():
+    stored = Blockwise(4, head_bits=8).tensors(CONFIG, weights(CONFIG))
+    assert stored[f"{TOKENS}.integers"].shape == (11, 1, 32)
+    assert stored["transformer.h.0.mlp.c_fc.weight.integers"].shape == (128, 1, 16)
+
+
+def test_what_the_integers_stand_for_keeps_names_and_shapes():
+    given = weights(CONFIG)
+    seen = Float32(Blockwise(8)).tensors(CONFIG, given)
+    assert {name: array.shape for name, array in seen.items()} == weight_shapes(CONFIG)
+    for name, array in seen.items():
+        assert np.abs(array - given[name]).max() < 0.02
+    assert np.abs(seen[TOKENS] - given[TOKENS]).max() > 0
+    assert Float32().tensors(CONFIG, given) is given

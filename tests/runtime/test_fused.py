@@ -1,0 +1,127 @@
+"""The fused engine equals the portable one in float32, and itself in every batch in every precision."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kerasgpt import artifacts
+from kerasgpt.config import GenerationConfig
+from kerasgpt.errors import UsageError
+from kerasgpt.generation.decode import decode
+from kerasgpt.runtime import fused
+from kerasgpt.runtime.fused import FusedStepModel
+from kerasgpt.runtime.language_model import open_step_model
+from kerasgpt.runtime.session import OnnxStepModel, open_session
+
+IDS = np.random.default_rng(3).integers(0, 257, (3, 20))
+LENGTHS = np.array([20, 4, 11])
+
+
+@pytest.fixture
+def portable(bundle: Path) -> OnnxStepModel:
+    return OnnxStepModel(bundle / artifacts.ONNX_MODEL, max_sequence_length=48, num_threads=1)
+
+
+@pytest.fixture
+def model(bundle: Path) -> FusedStepModel:
+    return FusedStepModel(open_session(bundle / artifacts.FAST_FP32, 1), max_sequence_length=48)
+
+
+@pytest.fixture(params=[artifacts.FAST_FP32, artifacts.FAST_INT8, artifacts.FAST_INT4])
+def any_model(request: pytest.FixtureRequest, bundle: Path) -> FusedStepModel:
+    return FusedStepModel(open_session(bundle / request.param, 1), max_sequence_length=48)
+
+
+def test_the_file_tells_which_engine_it_needs(bundle: Path) -> None:
+    opened = [
+        open_step_model(bundle / name, max_sequence_length=48)
+        for name in (artifacts.ONNX_MODEL, artifacts.FAST_FP32)
+    ]
+    assert [type(model) for model in opened] == [OnnxStepModel, FusedStepModel]
+    assert {(model.vocabulary_size, model.max_sequence_length) for model in opened} == {(257, 48)}
+
+
+@pytest.mark.parametrize("at_once", [1, 25, 2048])
+def test_it_answers_as_the_portable_engine(
+    model: FusedStepModel, portable: OnnxStepModel, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused, "PREFILL_TOKENS", at_once)
+    read = np.arange(20) < LENGTHS[:, None]
+    expected = portable.all_logits(IDS, LENGTHS)[read]
+    np.testing.assert_allclose(model.all_logits(IDS, LENGTHS)[read], expected, atol=1e-4)
+    state, logits = model.prefill(IDS, LENGTHS)
+    other, expected = portable.prefill(IDS, LENGTHS)
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+    for new in np.random.default_rng(4).integers(0, 257, (6, 3)):
+        (state, logits), (other, expected) = model.step(state, new), portable.step(other, new)
+        np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+def test_a_row_in_a_batch_answers_as_alone(any_model: FusedStepModel) -> None:
+    """To the bit where the operators are the same: a prompt of one row is read by another kernel."""
+    news = np.random.default_rng(4).integers(0, 257, (6, 3))
+    together, _ = any_model.prefill(IDS, LENGTHS)
+    alone = [any_model.prefill(IDS[r : r + 1, :n], np.array([n]))[0] for r, n in enumerate(LENGTHS)]
+    for new in news:
+        together, logits = any_model.step(together, new)
+        for row in range(3):
+            alone[row], expected = any_model.step(alone[row], new[row : row + 1])
+            np.testing.assert_allclose(logits[row], expected[0], atol=2e-5)
+
+
+def test_steps_write_in_place_until_the_cache_is_full(
+    model: FusedStepModel, portable: OnnxStepModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused, "SPARE_COLUMNS", 3)
+    state, _ = model.prefill(IDS, LENGTHS)
+    other, _ = portable.prefill(IDS, LENGTHS)
+    addresses, capacities = [], []
+    for new in np.random.default_rng(4).integers(0, 257, (28, 3)):
+        (state, logits), (other, expected) = model.step(state, new), portable.step(other, new)
+        addresses.append(state.cache.arrays[0].ctypes.data)
+        capacities.append(state.cache.capacity)
+        np.testing.assert_allclose(logits, expected, atol=1e-4)
+    assert capacities == [23] * 3 + [46] * 23 + [48] * 2
+    for part in (addresses[:3], addresses[3:26], addresses[26:]):
+        assert len(set(part)) == 1
+
+
+def test_reorder_keeps_repeats_and_drops_rows(model: FusedStepModel) -> None:
+    state, _ = model.prefill(IDS, LENGTHS)
+    _, logits = model.step(state, np.array([1, 2, 3]))
+    chosen = np.array([2, 0, 2, 2])
+    _, again = model.step(model.reorder(state, chosen), np.array([3, 1, 3, 3]))
+    np.testing.assert_allclose(again, logits[chosen], atol=1e-5)
+
+
+def test_a_state_may_be_stepped_from_again(model: FusedStepModel) -> None:
+    state, _ = model.prefill(IDS, LENGTHS)
+    after, first = model.step(state, np.array([1, 2, 3]))
+    model.step(state, np.array([4, 5, 6]))
+    _, again = model.step(state, np.array([1, 2, 3]))
+    np.testing.assert_array_equal(first, again)
+    _, onward = model.step(after, np.array([7, 8, 9]))
+    state, _ = model.step(model.prefill(IDS, LENGTHS)[0], np.array([1, 2, 3]))
+    np.testing.assert_array_equal(onward, model.step(state, np.array([7, 8, 9]))[1])
+
+
+def test_texts_end_at_the_context(model: FusedStepModel) -> None:
+    prompts = [IDS[0].tolist(), IDS[1, :4].tolist()]
+    *_, last = decode(model, prompts, GenerationConfig(max_new_tokens=100), end_of_text_id=-1)
+    assert [(token.row, token.finish_reason) for token in last] == [(1, "length")]
+    state, _ = model.prefill(IDS[:1], LENGTHS[:1])
+    for _ in range(28):
+        state, _ = model.step(state, np.array([1]))
+    with pytest.raises(UsageError, match="the text fills the context of 48 tokens"):
+        model.step(state, np.array([1]))
+
+
+def test_greedy_text_is_the_portable_engines(model: FusedStepModel, portable: OnnxStepModel) -> None:
+    prompts = [ids[:n].tolist() for ids, n in zip(IDS, LENGTHS, strict=True)]
+    settings = GenerationConfig(max_new_tokens=20)
+    written = [
+        [[token.id for token in step] for step in decode(engine, prompts, settings, end_of_text_id=-1)]
+        for engine in (model, portable)
+    ]
+    assert written[0] == written[1]
