@@ -14,7 +14,8 @@ from kerasgpt import artifacts
 from kerasgpt.atomic import atomic_folder
 from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import KerasGPTError, UsageError
-from kerasgpt.in_graph.decode import Prefill, Step, decode_greedily, fit_prompts
+from kerasgpt.in_graph.decode import Prefill, Request, Step, cut_at_stop, decode, fit_prompts, greedy_request
+from kerasgpt.in_graph.sampling import Knobs
 from kerasgpt.in_graph.tokenizer import InGraphTokenizer
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.tokenizer.bpe import Tokenizer
@@ -22,6 +23,16 @@ from kerasgpt.tokenizer.bpe import Tokenizer
 _TEXTS = tf.TensorSpec([None], tf.string, "prompts")
 _IDS = tf.TensorSpec([None, None], tf.int64, "input_ids")
 _LENGTHS = tf.TensorSpec([None], tf.int64, "lengths")
+_SETTINGS = [
+    tf.TensorSpec([None], tf.int64, "max_new_tokens"),
+    tf.TensorSpec([None], tf.float32, "temperature"),
+    tf.TensorSpec([None], tf.int64, "top_k"),
+    tf.TensorSpec([None], tf.float32, "top_p"),
+    tf.TensorSpec([None], tf.float32, "min_p"),
+    tf.TensorSpec([None], tf.float32, "repetition_penalty"),
+    tf.TensorSpec([None], tf.int64, "seed"),
+    tf.TensorSpec([None], tf.string, "stop"),
+]
 
 
 def write_saved_model(
@@ -35,20 +46,25 @@ def write_saved_model(
     Its signatures, B, T and the lengths being free in each call:
 
     - ``serving_default(prompts: string (B,)) -> {"text": string (B,)}``: greedy continuations.
-    - ``generate_from_text(prompts)`` and ``generate_from_ids(input_ids: int64 (B, T), lengths: int64
-      (B,))``, also greedy: ``text``, ``token_ids`` int64 (B, M), ``num_tokens``, ``num_prompt_tokens``
-      and ``num_dropped_tokens`` int64 (B,), ``finish_reason`` string (B,), ``logprobs`` float32 (B, M).
+    - ``generate(prompts, max_new_tokens, temperature, top_k, top_p, min_p, repetition_penalty, seed,
+      stop)``, and ``generate_tokens(input_ids: int64 (B, T), lengths: int64 (B,), ...)`` with the same
+      settings, each a tensor (B,). Off are: temperature 0 (greedy), top_k 0, top_p 1, min_p 0,
+      repetition_penalty 1, stop "". The seed is the row's own: a row of a batch gets what it gets alone,
+      and what the other engines give for that seed. They answer ``text`` and ``finish_reason`` string
+      (B,), ``token_ids`` int64 (B, M) and ``logprobs`` float32 (B, M), M being the largest
+      `max_new_tokens`, ``num_tokens``, ``num_prompt_tokens`` and ``num_dropped_tokens`` int64 (B,), and
+      ``logprob`` float32 (B,), the sum.
     - ``logits(input_ids, lengths) -> {"logits": float32 (B, T, V)}``: one pass without the cache.
 
     Args:
         model: with its weights; Keras must run on TensorFlow.
         tokenizer: the one it was trained with.
-        generation_config: its `max_new_tokens`, M, becomes part of the graph.
+        generation_config: its `max_new_tokens` is how much `serving_default` writes.
         folder: such as ``bundle/saved_model/1``; replaced as a whole if it exists.
 
     Raises:
         KerasGPTError: Keras runs on another backend, or the folder cannot be written.
-        UsageError: tokenizer and model do not belong together, or M is 0.
+        UsageError: tokenizer and model do not belong together, or `max_new_tokens` is 0.
     """
     if keras.backend.backend() != "tensorflow":
         raise KerasGPTError(
@@ -74,68 +90,79 @@ def _build_module(model: GPT2CausalLM, tokenizer: Tokenizer, max_new_tokens: int
     module = tf.Module()
     module.weights = [weight.value for weight in model.weights]
     module.tokenizer = graph_tokenizer = InGraphTokenizer.from_tokenizer(tokenizer)
-    limits = {
-        "end_of_text_id": tokenizer.end_of_text_id,
-        "max_new_tokens": max_new_tokens,
-        "context": model.config.max_sequence_length,
-    }
-    continue_ids = _continue_ids(model, graph_tokenizer, limits)
-
-    @tf.function(input_signature=[_TEXTS])
-    def generate_from_text(prompts: Any) -> dict[str, Any]:
-        ids = graph_tokenizer.encode(prompts)
-        return continue_ids(ids.flat_values, ids.row_splits)
-
-    @tf.function(input_signature=[_IDS, _LENGTHS])
-    def generate_from_ids(input_ids: Any, lengths: Any) -> dict[str, Any]:
-        ids = tf.RaggedTensor.from_tensor(input_ids, lengths)
-        return continue_ids(ids.flat_values, ids.row_splits)
+    continue_ids = _continue_ids(model, graph_tokenizer, tokenizer.end_of_text_id)
 
     @tf.function(input_signature=[_TEXTS])
     def serving_default(prompts: Any) -> dict[str, Any]:
-        return {"text": generate_from_text(prompts)["text"]}
+        ids, request = graph_tokenizer.encode(prompts), greedy_request(tf.shape(prompts)[0], max_new_tokens)
+        return {"text": continue_ids(ids.flat_values, ids.row_splits, request)["text"]}
+
+    @tf.function(input_signature=[_TEXTS, *_SETTINGS])
+    def generate(prompts: Any, *settings: Any) -> dict[str, Any]:
+        ids = graph_tokenizer.encode(prompts)
+        return continue_ids(ids.flat_values, ids.row_splits, _request(*settings))
+
+    @tf.function(input_signature=[_IDS, _LENGTHS, *_SETTINGS])
+    def generate_tokens(input_ids: Any, lengths: Any, *settings: Any) -> dict[str, Any]:
+        ids = tf.RaggedTensor.from_tensor(input_ids, lengths)
+        return continue_ids(ids.flat_values, ids.row_splits, _request(*settings))
 
     @tf.function(input_signature=[_IDS, _LENGTHS])
     def logits(input_ids: Any, lengths: Any) -> dict[str, Any]:
         mask = tf.sequence_mask(lengths, tf.shape(input_ids)[1], tf.int32)
         return {"logits": model(input_ids, attention_mask=mask, training=False)}
 
-    functions = (serving_default, generate_from_text, generate_from_ids, logits)
+    functions = (serving_default, generate, generate_tokens, logits)
     return module, {function.__name__: function for function in functions}
 
 
-def _continue_ids(
-    model: GPT2CausalLM, tokenizer: InGraphTokenizer, limits: dict[str, int]
-) -> Callable[[Any, Any], dict[str, Any]]:
-    """The generator as one function of the graph, which all signatures share."""
-    prefill, step = _model_steps(model, limits["max_new_tokens"])
+def _request(max_new_tokens: Any, *settings: Any) -> Request:
+    """The settings of a signature, in its order."""
+    *knobs, stop = settings
+    return Request(max_new_tokens, Knobs(*knobs), stop)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.int64)])
-    def continue_ids(flat_ids: Any, row_splits: Any) -> dict[str, Any]:
+
+def _continue_ids(
+    model: GPT2CausalLM, tokenizer: InGraphTokenizer, end_of_text_id: int
+) -> Callable[[Any, Any, Request], dict[str, Any]]:
+    """The generator as one function of the graph, which all signatures share."""
+    prefill, step = _model_steps(model)
+    limits = {"end_of_text_id": end_of_text_id, "context": model.config.max_sequence_length}
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.int64),
+            tf.TensorSpec([None], tf.int64),
+            _request(*_SETTINGS),
+        ]
+    )
+    def continue_ids(flat_ids: Any, row_splits: Any, request: Request) -> dict[str, Any]:
         ids = tf.RaggedTensor.from_row_splits(flat_ids, row_splits, validate=False)
-        prompts = fit_prompts(ids, **limits)
-        written = decode_greedily(prefill, step, prompts.token_ids, prompts.lengths, **limits)
+        prompts = fit_prompts(ids, request.max_new_tokens, **limits)
+        written = decode(prefill, step, prompts, request, tokenizer.pieces_of, **limits)
         return {
-            "text": tokenizer.decode(written.token_ids, written.num_tokens),
+            "text": tokenizer.decode_rest(cut_at_stop(written.data, request.stop)),
             "token_ids": written.token_ids,
             "num_tokens": written.num_tokens,
             "num_prompt_tokens": prompts.lengths,
             "num_dropped_tokens": prompts.num_dropped,
             "finish_reason": tf.where(written.ended, "stop", "length"),
             "logprobs": written.logprobs,
+            "logprob": tf.reduce_sum(written.logprobs, axis=1),
         }
 
     return continue_ids
 
 
-def _model_steps(model: GPT2CausalLM, max_new_tokens: int) -> tuple[Prefill, Step]:
+def _model_steps(model: GPT2CausalLM) -> tuple[Prefill, Step]:
     """The model as the two functions that the decode loop calls; the state is (cache, mask)."""
 
-    def prefill(token_ids: Any, lengths: Any) -> tuple[Any, Any]:
+    def prefill(token_ids: Any, lengths: Any, num_new: Any) -> tuple[Any, Any]:
         batch, width = tf.unstack(tf.shape(token_ids))
+        num_new = tf.cast(num_new, tf.int32)
         read = tf.sequence_mask(lengths, width, tf.int32)
-        mask = tf.concat([read, tf.ones([batch, max_new_tokens], tf.int32)], axis=1)  # (B, C)
-        cache = model.make_cache(batch, width + max_new_tokens)
+        mask = tf.concat([read, tf.ones(tf.stack([batch, num_new]), tf.int32)], axis=1)  # (B, C)
+        cache = model.make_cache(batch, width + num_new)
         hidden, cache = model.backbone(token_ids, attention_mask=mask, cache=cache, training=False)
         last = tf.gather(hidden, lengths - 1, batch_dims=1)  # (B, D)
         return (cache, mask), model.head(last)

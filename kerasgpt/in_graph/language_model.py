@@ -16,13 +16,23 @@ from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation.chooser import settings_of_rows
 from kerasgpt.generation.prompts import PromptReader, PromptTruncatedWarning
+from kerasgpt.generation.samplers import seeds_of_rows
 from kerasgpt.generation.scoring import Scorer
-from kerasgpt.generation.stopping import fit_prompt
 from kerasgpt.generation.texts import pad_right
 from kerasgpt.protocols import FinishReason, Generation, Ids, Logits, Prompt, Score, Settings
 from kerasgpt.tokenizer.bpe import Tokenizer
 
-IN_THE_GRAPH = {"max_new_tokens", "skip_special_tokens"}
+KNOBS = {
+    "max_new_tokens": np.int64,
+    "temperature": np.float32,
+    "top_k": np.int64,
+    "top_p": np.float32,
+    "min_p": np.float32,
+    "repetition_penalty": np.float32,
+}
+"""Settings that are inputs of the graph under their own names, and what they are there."""
+
+IN_THE_GRAPH = {*KNOBS, "seed", "stop", "skip_special_tokens"}
 """Settings of a request that this engine heeds; it refuses any other that would change the output."""
 
 
@@ -41,36 +51,36 @@ class SavedModel:
         self.vocabulary_size = vocabulary_size
         self.max_sequence_length = max_sequence_length
 
-    @property
-    def max_new_tokens(self) -> int:
-        """M, the length that the graph was exported with."""
-        return int(self._signatures["generate_from_text"].structured_outputs["token_ids"].shape[1])
-
     def all_logits(self, ids: Ids, lengths: Ids) -> Logits:
         """Logits at every position, float32 (B, T, V); those at and after `lengths` are meaningless."""
         outputs = self._signatures["logits"](input_ids=tf.constant(ids), lengths=tf.constant(lengths))
         logits: Logits = outputs["logits"].numpy()
         return logits
 
-    def generate_from_text(self, prompts: Sequence[str]) -> list[dict[str, Any]]:
-        """Continue texts, the graph's own tokenizer reading them: for each its row of every output."""
-        texts = tf.constant([prompt.encode() for prompt in prompts], tf.string)
-        return _rows(self._signatures["generate_from_text"](prompts=texts))
+    def generate(self, prompts: Sequence[str], **settings: Any) -> list[dict[str, Any]]:
+        """Continue texts, the graph's own tokenizer reading them: for each its row of every output.
 
-    def generate_from_ids(self, prompts: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
-        """Continue ids: for each prompt its row of every output."""
+        Args:
+            prompts: B texts.
+            **settings: every input of the signature besides, an array (B,) each.
+        """
+        texts = tf.constant([prompt.encode() for prompt in prompts], tf.string)
+        return _rows(self._signatures["generate"](prompts=texts, **_tensors(settings)))
+
+    def generate_tokens(self, prompts: Sequence[Sequence[int]], **settings: Any) -> list[dict[str, Any]]:
+        """Continue ids: for each prompt its row of every output; the settings are those of `generate`."""
         ids, lengths = pad_right(prompts)
-        generate = self._signatures["generate_from_ids"]
-        return _rows(generate(input_ids=tf.constant(ids), lengths=tf.constant(lengths)))
+        generate = self._signatures["generate_tokens"]
+        return _rows(generate(input_ids=tf.constant(ids), lengths=tf.constant(lengths), **_tensors(settings)))
 
 
 class SavedModelLanguageModel:
-    """Generates greedily, streams and scores with an exported graph; see `kerasgpt.protocols.LanguageModel`.
+    """Generates, streams and scores with an exported graph; see `kerasgpt.protocols.LanguageModel`.
 
     Args:
         model: the graph.
         tokenizer: of the same bundle.
-        settings: of the same bundle, used where a call gives none; None means the graph's own.
+        settings: of the same bundle, used where a call gives none; None means the default.
     """
 
     def __init__(
@@ -78,7 +88,7 @@ class SavedModelLanguageModel:
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
-        self.settings = settings or GenerationConfig(max_new_tokens=model.max_new_tokens)
+        self.settings = settings or GenerationConfig()
         self._reader = PromptReader(tokenizer, model.vocabulary_size, model.max_sequence_length)
         self._scorer = Scorer(model, self._reader)
 
@@ -92,13 +102,12 @@ class SavedModelLanguageModel:
         return self.model.all_logits(ids, lengths)
 
     def generate(self, prompts: Sequence[Prompt], settings: Settings | None = None) -> list[Generation]:
-        """Continue each prompt greedily.
+        """Continue each prompt.
 
         Args:
             prompts: texts, or ids; an empty one starts from ``<|endoftext|>``. Of one that fills the
                 context only the end is read, with a PromptTruncatedWarning.
-            settings: greedy, and at most as long as the graph was exported for; one for all, or one for
-                each prompt.
+            settings: one for all, or one for each prompt.
 
         Raises:
             UsageError: the graph cannot do what the settings ask, or an id is not in the vocabulary.
@@ -106,18 +115,16 @@ class SavedModelLanguageModel:
         each = settings_of_rows(self.settings if settings is None else settings, len(prompts))
         for own in each:
             self._check(own)
-        if len(set(each)) > 1:  # the graph knows one length, and the batch is small: one after the other
-            return [self.generate([prompt], own)[0] for prompt, own in zip(prompts, each, strict=True)]
         if not prompts:
             return []
-        chosen = each[0]
-        if chosen.max_new_tokens == self.model.max_new_tokens and all(isinstance(p, str) for p in prompts):
-            rows = self.model.generate_from_text(cast(Sequence[str], prompts))
+        inputs = _inputs(each)
+        if all(isinstance(prompt, str) for prompt in prompts):
+            rows = self.model.generate(cast(Sequence[str], prompts), **inputs)
         else:
-            rows = self._generate_from_ids(prompts, chosen.max_new_tokens)
+            rows = self.model.generate_tokens([self._reader.ids(prompt) for prompt in prompts], **inputs)
         for row in rows:
             self._warn_if_truncated(row)
-        return [self._generation(row, chosen) for row in rows]
+        return [self._generation(row, own) for row, own in zip(rows, each, strict=True)]
 
     def stream(self, prompt: Prompt, settings: GenerationConfig | None = None) -> Iterator[str]:
         """Yield the continuation in one piece: the graph gives it out when it is complete.
@@ -134,25 +141,13 @@ class SavedModelLanguageModel:
 
     def _check(self, settings: GenerationConfig) -> None:
         """Refuse what is not in the graph."""
-        limit = self.model.max_new_tokens
-        wanted = {**settings.changes(), "max_new_tokens": settings.max_new_tokens}
+        wanted = {name: value for name, value in settings.changes().items() if name not in IN_THE_GRAPH}
+        if len(settings.stop) > 1:
+            wanted["stop"] = f"{len(settings.stop)} texts"
         for name, value in wanted.items():
-            if name not in IN_THE_GRAPH or (name == "max_new_tokens" and value > limit):
-                raise UsageError(
-                    f"{name} {value}: this SavedModel decodes greedily, at most {limit} tokens; use the"
-                    f" onnx or the keras engine"
-                )
-
-    def _generate_from_ids(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[dict[str, Any]]:
-        """Continue prompts that are ids, or whose end depends on a length the graph does not know."""
-        given = [self._reader.ids(prompt) for prompt in prompts]
-        context = self.max_sequence_length
-        kept = [fit_prompt(len(ids), max_new_tokens, context) for ids in given]
-        fitted = [ids[len(ids) - count :] for ids, count in zip(given, kept, strict=True)]
-        rows = self.model.generate_from_ids(fitted)
-        for row, ids in zip(rows, given, strict=True):
-            row["num_dropped_tokens"] = max(len(ids) - row["num_prompt_tokens"], 0)
-        return rows
+            raise UsageError(
+                f"{name} {value}: this SavedModel cannot do that; use the onnx or the keras engine"
+            )
 
     def _warn_if_truncated(self, row: Mapping[str, Any]) -> None:
         kept, dropped = int(row["num_prompt_tokens"]), int(row["num_dropped_tokens"])
@@ -165,16 +160,13 @@ class SavedModelLanguageModel:
             )
 
     def _generation(self, row: Mapping[str, Any], settings: GenerationConfig) -> Generation:
-        written = int(row["num_tokens"])
-        count = min(written, settings.max_new_tokens)
+        count = int(row["num_tokens"])
         token_ids = row["token_ids"][:count].tolist()
-        is_whole = count == written
-        # The graph's text has all tokens but the special ones; any other text is made here.
-        if is_whole and settings.skip_special_tokens:
-            text = row["text"].decode("utf-8")
-        else:
-            text = self.tokenizer.decode(token_ids, skip_special_tokens=settings.skip_special_tokens)
-        reason: FinishReason = "stop" if is_whole and row["finish_reason"] == b"stop" else "length"
+        text = row["text"].decode("utf-8")
+        if not settings.skip_special_tokens:  # the graph's text has none
+            text = self.tokenizer.decode(token_ids, skip_special_tokens=False)
+            text = text.split(settings.stop[0])[0] if settings.stop else text
+        reason: FinishReason = "stop" if row["finish_reason"] == b"stop" else "length"
         return Generation(
             text=text,
             token_ids=token_ids,
@@ -182,6 +174,20 @@ class SavedModelLanguageModel:
             finish_reason=reason,
             logprobs=row["logprobs"][:count].tolist(),
         )
+
+
+def _inputs(settings: Sequence[GenerationConfig]) -> dict[str, Any]:
+    """Settings of rows as the graph's inputs, an array (B,) each."""
+    inputs: dict[str, Any] = {
+        name: np.array([getattr(own, name) for own in settings], dtype) for name, dtype in KNOBS.items()
+    }
+    inputs["seed"] = seeds_of_rows(own.seed for own in settings).view(np.int64)
+    inputs["stop"] = np.array([(own.stop or ("",))[0].encode() for own in settings], object)
+    return inputs
+
+
+def _tensors(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tf.constant(array) for name, array in arrays.items()}
 
 
 def _rows(outputs: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -202,7 +208,7 @@ def open_bundle(folder: str | os.PathLike[str]) -> SavedModelLanguageModel:
     except (OSError, ValueError, tf.errors.OpError) as error:
         reason = str(error).strip().splitlines()[0]
         raise KerasGPTError(f"{path}: cannot load the SavedModel ({reason}); export it again") from error
-    missing = {"generate_from_text", "generate_from_ids", "logits"} - set(loaded.signatures)
+    missing = {"generate", "generate_tokens", "logits"} - set(loaded.signatures)
     if missing:
         raise KerasGPTError(f"{path}: has no signature {min(missing)}; export it again")
     config = artifacts.read_config(folder)

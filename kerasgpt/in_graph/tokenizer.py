@@ -100,7 +100,7 @@ class InGraphTokenizer(tf.Module):
         """
         token_ids = tf.cast(token_ids, tf.int64)
         counts = tf.sequence_mask(lengths, tf.shape(token_ids)[1])
-        pieces = self._pieces_of(tf.where(counts, token_ids, self._num_ids))
+        pieces = self.pieces_of(tf.where(counts, token_ids, self._num_ids))
         return _valid_text(tf.strings.reduce_join(pieces, axis=1))
 
     def decode_next(self, token_ids: Any, waiting: Any) -> tuple[Any, Any]:
@@ -114,7 +114,7 @@ class InGraphTokenizer(tf.Module):
             Texts, valid UTF-8, and the bytes to be given to the next call: both string (B,). After the last
             one, `decode_rest` of them ends the text.
         """
-        pieces = self._pieces_of(tf.cast(token_ids, tf.int64))
+        pieces = self.pieces_of(tf.cast(token_ids, tf.int64))
         complete, waiting = split_unfinished(tf.strings.join([waiting, pieces]))
         return _valid_text(complete), waiting
 
@@ -122,8 +122,8 @@ class InGraphTokenizer(tf.Module):
         """End texts: bytes left over, string (B,), become U+FFFD."""
         return _valid_text(waiting)
 
-    def _pieces_of(self, token_ids: Any) -> Any:
-        """The bytes of each id; none for ids beyond the vocabulary."""
+    def pieces_of(self, token_ids: Any) -> Any:
+        """The bytes of each id, string; none for special tokens and ids beyond the vocabulary."""
         known = (token_ids >= 0) & (token_ids < self._num_ids)
         return tf.gather(self._pieces, tf.where(known, token_ids, self._num_ids))
 

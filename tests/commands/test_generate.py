@@ -256,13 +256,15 @@ def test_onnx_runs_without_importing_tensorflow_or_keras(bundle):
         (["--num-samples", "2"], "greedy ones are all the same; set a temperature or num_beams"),
         (["--num-beams", "2", "--temperature", "1"], "beams are not sampled"),
         (["--stream", "--num-beams", "2", "--num-samples", "2"], "--stream writes one continuation"),
-        (["--engine", "saved_model", "--num-beams", "2"], "num_beams 2: this SavedModel decodes greedily"),
+        (
+            ["--engine", "saved_model", "--num-beams", "2"],
+            "num_beams 2: this SavedModel cannot do that",
+        ),
         (["--max-new-tokens", "many"], "--max-new-tokens"),
         (["--stream", "--json"], "--stream and --json exclude each other"),
         (["--stream", "--prompt", "b"], "--stream writes one continuation"),
         (["--prompt-file", "x"], "--prompt and --prompt-file exclude each other"),
-        (["--engine", "saved_model", "--temperature", "1"], "use the onnx or the keras engine"),
-        (["--engine", "saved_model", "--max-new-tokens", "13"], "at most 12 tokens"),
+        (["--engine", "saved_model", "--no-repeat-ngram-size", "2"], "use the onnx or the keras engine"),
     ],
 )
 def test_wrong_usage(refuses, bundle, arguments, sentence):

@@ -42,6 +42,7 @@ TINY = {
     "model.num_heads": 2,
     "model.hidden_dim": 16,
     "train.steps": 6,
+    "train.refit_steps": 3,
     "train.sequence_length": 128,
     "train.evaluate_every": 3,
     "train.checkpoint_every": 3,
@@ -182,6 +183,6 @@ def test_the_demo_runs_from_the_wheel(kerasgpt, place, with_export):
     result = kerasgpt("demo", *settings)
     assert result.returncode == 0, result.stderr
     assert "keras, onnx, saved_model: the same text" in result.stdout
-    assert result.stdout.count("\nok           ") == 4
+    assert result.stdout.count("\nok           ") == 5  # the files, and four artifacts
     assert (place / "saved_models" / "demo" / "onnx" / "model.onnx").is_file()
     assert (place / "runs" / "demo" / "loss.png").is_file()

@@ -90,6 +90,15 @@ def naive(model: GPT2CausalLM, tokenizer: Tokenizer, prompt: str) -> tuple[list[
     return written, logprobs, "stop" if written[-1] == end else "length"
 
 
+def neutral(batch: int) -> dict[str, Any]:
+    """The settings of a signature, all off."""
+    settings: dict[str, Any] = {name: np.zeros(batch, np.float32) for name in ("temperature", "min_p")}
+    settings |= {name: np.ones(batch, np.float32) for name in ("top_p", "repetition_penalty")}
+    settings |= {"top_k": np.zeros(batch, np.int64), "seed": np.zeros(batch, np.int64)}
+    settings |= {"max_new_tokens": np.full(batch, NEW), "stop": np.full(batch, b"", object)}
+    return {name: tf.constant(value) for name, value in settings.items()}
+
+
 @pytest.fixture(scope="module")
 def expected(model: GPT2CausalLM, tokenizer: Tokenizer) -> list[tuple[list[int], list[float], str]]:
     return [naive(model, tokenizer, prompt) for prompt in PROMPTS]
@@ -105,7 +114,7 @@ def test_the_prompts_reach_every_kind_of_end(expected: list[tuple[list[int], lis
 def test_a_batch_is_what_the_naive_loop_writes(
     loaded: Any, tokenizer: Tokenizer, expected: list[tuple[list[int], list[float], str]]
 ) -> None:
-    outputs = loaded.signatures["generate_from_text"](prompts=tf.constant(PROMPTS))
+    outputs = loaded.signatures["generate"](prompts=tf.constant(PROMPTS), **neutral(len(PROMPTS)))
     outputs = {name: tensor.numpy() for name, tensor in outputs.items()}
     for row, (ids, logprobs, reason) in enumerate(expected):
         count = outputs["num_tokens"][row]
@@ -113,6 +122,7 @@ def test_a_batch_is_what_the_naive_loop_writes(
         np.testing.assert_allclose(outputs["logprobs"][row, :count], logprobs, atol=1e-4)
         assert outputs["finish_reason"][row].decode() == reason
         assert outputs["text"][row].decode() == tokenizer.decode(ids)
+    np.testing.assert_allclose(outputs["logprob"], outputs["logprobs"].sum(axis=1), atol=1e-4)
 
 
 def test_alone_or_among_others_is_the_same(loaded: Any) -> None:
@@ -125,7 +135,9 @@ def test_ids_give_what_their_text_gives(
     loaded: Any, tokenizer: Tokenizer, expected: list[tuple[list[int], list[float], str]]
 ) -> None:
     ids = tf.ragged.constant([tokenizer.encode(prompt) for prompt in PROMPTS], tf.int64, ragged_rank=1)
-    outputs = loaded.signatures["generate_from_ids"](input_ids=ids.to_tensor(5), lengths=ids.row_lengths())
+    outputs = loaded.signatures["generate_tokens"](
+        input_ids=ids.to_tensor(5), lengths=ids.row_lengths(), **neutral(len(PROMPTS))
+    )
     counts = outputs["num_tokens"].numpy()
     rows = zip(outputs["token_ids"].numpy(), counts, strict=True)
     assert [row[:count].tolist() for row, count in rows] == [ids for ids, _, _ in expected]
@@ -167,7 +179,8 @@ def test_the_graph_holds_core_ops_only(folder: Path) -> None:
     ops = Counter(node.op for node in nodes)
     forbidden = ("xla", "pyfunc", "regexsplit", "wordpiece", "sentencepiece", "whitespacetokenize", "random")
     assert [op for op in ops if any(word in op.lower() for word in forbidden)] == []
-    assert ops["While"] == 2  # the merges, and the decoding: written once and shared by the signatures
+    # The merges, the decoding, and the cut at stop texts: written once and shared by the signatures.
+    assert ops["While"] == 3
     assert not any("dropout" in node.name.lower() for node in nodes)
 
 

@@ -13,7 +13,8 @@ from kerasgpt.generation.decode import decode
 from kerasgpt.generation.probabilities import log_softmax
 from kerasgpt.generation.stopping import fit_prompt
 from kerasgpt.generation.texts import pad_right
-from kerasgpt.in_graph.decode import decode_greedily, fit_prompts
+from kerasgpt.in_graph import decode as in_graph
+from kerasgpt.in_graph.decode import FittedPrompts, fit_prompts, greedy_request
 
 VOCABULARY = 11
 END_OF_TEXT = VOCABULARY - 1
@@ -43,13 +44,22 @@ class TableModel:
         return TABLE[np.arange(ids.shape[1]), ids]
 
 
-def graph_prefill(ids: Any, lengths: Any) -> tuple[Any, Any]:
+def graph_prefill(ids: Any, lengths: Any, num_new: Any) -> tuple[Any, Any]:
     last = tf.gather(ids, lengths - 1, batch_dims=1)
     return tf.constant(0), tf.gather_nd(TABLE, tf.stack([lengths - 1, last], 1))
 
 
 def graph_step(state: Any, ids: Any, positions: Any) -> tuple[Any, Any]:
     return state + 1, tf.gather_nd(TABLE, tf.stack([positions, ids], 1))
+
+
+def decode_greedily(
+    prefill: Any, step: Any, ids: Any, lengths: Any, *, end_of_text_id: int, max_new_tokens: int, context: int
+) -> Any:
+    prompts = FittedPrompts(ids, lengths, tf.zeros_like(lengths))
+    request = greedy_request(tf.shape(lengths)[0], max_new_tokens)
+    limits = {"end_of_text_id": end_of_text_id, "context": context}
+    return in_graph.decode(prefill, step, prompts, request, tf.strings.as_string, **limits)
 
 
 def random_prompts(context: int) -> list[list[int]]:
@@ -94,7 +104,7 @@ def test_the_graph_writes_what_the_numpy_loop_writes(context: int, max_new_token
 def test_the_lowest_id_wins_a_tie() -> None:
     logits = tf.constant([[1.0, 5.0, 5.0, 0.0]])
     written = decode_greedily(
-        lambda ids, lengths: (tf.constant(0), logits),
+        lambda ids, lengths, num_new: (tf.constant(0), logits),
         lambda state, ids, positions: (state, logits),
         tf.constant([[0]], tf.int64),
         tf.constant([1], tf.int64),
@@ -114,7 +124,7 @@ def test_the_loop_ends_with_its_last_row() -> None:
         return state, tf.one_hot(ids + 1, 4)
 
     decode_greedily(
-        lambda ids, lengths: (tf.constant(0), tf.one_hot(lengths * 0, 4)),
+        lambda ids, lengths, num_new: (tf.constant(0), tf.one_hot(lengths * 0, 4)),
         counted_step,
         tf.constant([[0], [0]], tf.int64),
         tf.constant([1, 1], tf.int64),
@@ -130,8 +140,8 @@ def test_prompts_are_fitted_as_the_numpy_engines_fit_them(context: int, max_new_
     rows = [list(range(length)) for length in (0, 1, 3, 9, 10, 11, 25, 0)]
     fitted = fit_prompts(
         tf.ragged.constant(rows, tf.int64, ragged_rank=1),
+        tf.fill([len(rows)], tf.constant(max_new_tokens, tf.int64)),
         end_of_text_id=99,
-        max_new_tokens=max_new_tokens,
         context=context,
     )
     expected = []
@@ -150,6 +160,6 @@ def test_prompts_are_fitted_as_the_numpy_engines_fit_them(context: int, max_new_
 
 def test_no_prompts_at_all() -> None:
     nothing = tf.RaggedTensor.from_row_splits(tf.zeros([0], tf.int64), tf.zeros([1], tf.int64))
-    fitted = fit_prompts(nothing, end_of_text_id=9, max_new_tokens=4, context=8)
+    fitted = fit_prompts(nothing, tf.zeros([0], tf.int64), end_of_text_id=9, context=8)
     assert fitted.token_ids.shape == (0, 1)
     assert fitted.lengths.shape == (0,)
