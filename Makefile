@@ -8,7 +8,7 @@ demo: .venv/export.done  ## train, export, verify, generate
 	$(BIN)/kerasgpt demo
 
 test: .venv/dev.done  ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: .venv/dev.done  ## format, lint, types, floors
 	$(BIN)/ruff format --check && $(BIN)/ruff check
