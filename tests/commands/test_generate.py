@@ -295,3 +295,26 @@ def test_without_tensorflow_keras_is_asked_for_in_a_sentence(refuses, bundle, wi
     without("tensorflow", "keras")
     arguments = ("--prompt", "a", "--engine", "keras")
     assert "pip install 'kerasgpt[train]'" in refuses("generate", bundle, *arguments, code=1)
+
+
+def test_only_the_allowed_ids_are_written(generate):
+    (row,) = generate("--prompt", "The king", "--allowed-token-ids", "11,13")
+    assert set(row["token_ids"]) <= {11, 13}
+    (biased,) = generate("--prompt", "The king", "--allowed-token-ids", "11,13", "--logit-bias", "13=1000")
+    assert set(biased["token_ids"]) == {13}
+
+
+def test_early_stopping_of_beams_is_that_of_the_library(generate, bundle):
+    for word, value in (("true", True), ("false", False), ("never", "never")):
+        settings = GenerationConfig(max_new_tokens=12, num_beams=3, early_stopping=value)
+        (row,) = generate("--prompt", "The king", "--num-beams", 3, "--early-stopping", word)
+        assert row["token_ids"] == load(bundle).generate(["The king"], settings)[0].token_ids
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--allowed-token-ids", "11,x"), ("--logit-bias", "13"), ("--logit-bias", "a=1")]
+)
+def test_ids_that_are_none_are_refused(run, bundle, option, value):
+    outcome = run("generate", bundle, "--prompt", "The", option, value)
+    assert outcome.code == 2
+    assert f"'{value}' is not a" in outcome.err
