@@ -7,7 +7,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerasgpt.artifacts import ONNX_FILES, ONNX_MODEL, SAVED_MODEL, WEIGHTS, folder_kind, model_folder
+from kerasgpt.artifacts import (
+    ONNX_FILES,
+    ONNX_MODEL,
+    SAVED_MODEL,
+    WEIGHTS,
+    WEIGHTS_INDEX,
+    folder_kind,
+    model_folder,
+)
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.extras import require
 
@@ -60,7 +68,7 @@ def load(folder: str | os.PathLike[str], engine: str = "auto", precision: str | 
         raise UsageError(f"precision {precision}: the {chosen} engine has fp32 only; use --engine onnx")
     root = model_folder(folder)
     target, file, module, extra = ENGINES[chosen]
-    if not (root / file).exists():
+    if not _lies_in(root, file):
         raise KerasGPTError(_missing_file(root, file, chosen))
     require(module, extra, f"the {chosen} engine")
     options = {"precision": precision} if chosen == "onnx" else {}
@@ -82,9 +90,16 @@ def choose(folder: str | os.PathLike[str], engine: str = "auto") -> str:
 
 def _first_available(root: Path) -> str:
     for name, (_, file, _, _) in ENGINES.items():
-        if (root / file).exists():
+        if _lies_in(root, file):
             return name
-    raise UsageError(f"{root}: holds no {ONNX_MODEL}, {SAVED_MODEL} or {WEIGHTS}: nothing to run")
+    raise UsageError(
+        f"{root}: holds no {ONNX_MODEL}, {SAVED_MODEL} or {WEIGHTS}: nothing to run;"
+        f" 'kerasgpt import' reads other checkpoints"
+    )
+
+
+def _lies_in(root: Path, file: str) -> bool:
+    return (root / file).exists() or (file == WEIGHTS and (root / WEIGHTS_INDEX).exists())  # or in shards
 
 
 def _missing_file(root: Path, file: str, engine: str) -> str:

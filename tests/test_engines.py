@@ -1,9 +1,12 @@
 """The engine that is asked for is the engine that answers, or one sentence says why not."""
 
+import json
 import shutil
 
 import pytest
+from safetensors.numpy import load_file, save_file
 
+from kerasgpt.config import GenerationConfig
 from kerasgpt.engines import load
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.tokenizer.bpe import Tokenizer
@@ -41,3 +44,18 @@ def test_a_folder_with_nothing_to_run_is_refused(model_folder):
     (model_folder / "model.safetensors").unlink()
     with pytest.raises(UsageError, match="nothing to run"):
         load(model_folder)
+
+
+def test_weights_in_shards_are_run(model_folder):
+    settings = GenerationConfig(max_new_tokens=6)
+    (expected,) = load(model_folder).generate(["some"], settings)
+    arrays = load_file(model_folder / "model.safetensors")
+    (model_folder / "model.safetensors").unlink()
+    names = sorted(arrays)
+    weight_map = {}
+    for number, members in enumerate((names[::2], names[1::2]), start=1):
+        shard = f"model-{number:05}-of-00002.safetensors"
+        save_file({name: arrays[name] for name in members}, model_folder / shard)
+        weight_map |= dict.fromkeys(members, shard)
+    (model_folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    assert load(model_folder).generate(["some"], settings)[0].token_ids == expected.token_ids
