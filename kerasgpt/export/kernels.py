@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -51,17 +51,21 @@ class Float32:
     """Every matrix in float32.
 
     Args:
-        rounded: quantise the weights in this way and write what the integers stand for: the graph that a
-            quantised one is compared with.
+        rounded: matrices to be written as their integers have them, for a graph that a quantised one is
+            compared with.
     """
 
-    rounded: Blockwise | None = None
+    rounded: Mapping[str, Quantized] = field(default_factory=dict)
 
     adds_bias = False
 
     def tensors(self, config: GPT2Config, weights: Weights) -> Tensors:
         """The weights as they are, or as their integers are."""
-        return self.rounded.dequantized(config, weights) if self.rounded else weights
+        seen: dict[str, NDArray[Any]] = dict(weights)
+        for name, found in self.rounded.items():
+            matrix = found.dequantized()
+            seen[name] = matrix if name in TABLES else np.ascontiguousarray(matrix.T)
+        return seen
 
     def embedding(self, graph: Graph, config: GPT2Config, ids: str) -> str:
         """A row of the table each."""
@@ -86,17 +90,22 @@ class Blockwise:
         block_size: 128, 64, 32 or 16 numbers that share a scale; None means the largest that fits.
         accuracy_level: how ``MatMulNBits`` multiplies: 4 rounds its input to 8 bits in blocks, 0 keeps
             float32.
+        matrices: in integers already; None means that they are rounded to the nearest.
     """
 
     bits: int
     head_bits: int | None = None
     block_size: int | None = None
     accuracy_level: int = 4
+    matrices: Mapping[str, Quantized] | None = None
 
     adds_bias = True
 
-    def quantized(self, name: str, weights: Weights) -> Quantized:
-        """One of the matrices in integers, laid out (out, in)."""
+    def quantized(self, config: GPT2Config, weights: Weights) -> dict[str, Quantized]:
+        """The matrices in integers, each laid out (out, in)."""
+        return {name: self._quantized(name, weights) for name in self.names(config)}
+
+    def _quantized(self, name: str, weights: Weights) -> Quantized:
         if name in TABLES:
             return quantize(weights[name], self.head_bits or self.bits, self.block_size)
         return quantize(weights[name].T, self.bits, self.block_size)
@@ -104,21 +113,12 @@ class Blockwise:
     def tensors(self, config: GPT2Config, weights: Weights) -> Tensors:
         """The matrices as integers and scales, the rest as it is."""
         stored: dict[str, NDArray[Any]] = dict(weights)
-        for name in self.matrices(config):
-            found = self.quantized(name, weights)
+        for name, found in (self.matrices or self.quantized(config, weights)).items():
             del stored[name]
             stored |= {f"{name}.integers": found.packed, f"{name}.scales": found.scales}
         return stored
 
-    def dequantized(self, config: GPT2Config, weights: Weights) -> Tensors:
-        """The weights in float32 as the integers have them."""
-        seen: dict[str, NDArray[Any]] = dict(weights)
-        for name in self.matrices(config):
-            matrix = self.quantized(name, weights).dequantized()
-            seen[name] = matrix if name in TABLES else np.ascontiguousarray(matrix.T)
-        return seen
-
-    def matrices(self, config: GPT2Config) -> list[str]:
+    def names(self, config: GPT2Config) -> list[str]:
         """The names of what is quantised."""
         layers = range(config.num_layers)
         projections = [f"transformer.h.{layer}.{part}.weight" for layer in layers for part in PROJECTIONS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +15,10 @@ from kerasgpt.protocols import Ids, LanguageModel, Logits, StepModel
 
 LOGIT_TOLERANCE = 1e-4
 """Largest difference of a float32 logit; a greedy step whose two best logits lie closer is exempt."""
+
+NUM_FIRST_TOKENS = 16
+"""Written by each prompt alone, and compared logit by logit with the cache: what neighbours or the cache do
+to a row shows in its first tokens, and the greedy ids of the whole batch go on from there."""
 
 RELATIVE_TOLERANCES = {"fp16": 0.1, "int8": 0.5, "int4": 0.5}
 """The same of other precisions, in units of the logits' root mean square. It bounds the worst logit of all;
@@ -36,7 +41,7 @@ class Parity:
 
     Attributes:
         max_logit_error: largest absolute difference of a logit, all positions read at once.
-        max_cached_logit_error: the same, read token by token with the cache; None where there is none.
+        max_cached_logit_error: the same of the first tokens, read one by one with the cache; or None.
         num_tokens_compared: greedy tokens compared.
         num_near_ties: rows that part at a step whose two best logits lie within the tolerance.
         problems: one sentence for each way in which the engine differs.
@@ -93,15 +98,26 @@ def compare_closed_model(
 def compare_texts(
     lm: LanguageModel, reference: Reference, tolerance: float = LOGIT_TOLERANCE
 ) -> tuple[int, int, list[str]]:
-    """Generate from the prompts' text, together and one by one: tokens compared, near ties, problems."""
+    """Generate from the prompts together, then the first tokens one by one.
+
+    Returns:
+        Tokens compared, near ties met, and problems.
+    """
     batched = lm.generate(reference.prompts, reference.settings)
-    alone = [lm.generate([prompt], reference.settings)[0] for prompt in reference.prompts]
+    short = dataclasses.replace(
+        reference.settings, max_new_tokens=min(NUM_FIRST_TOKENS, reference.settings.max_new_tokens)
+    )
+    # As ids, since a long text would be cut later where less is to be written.
+    pairs = zip(reference.ids, reference.prompt_lengths, strict=True)
+    alone = [lm.generate([row[:length].tolist()], short)[0] for row, length in pairs]
     compared = ties = 0
     problems = []
     for how, generations in (("in a batch", batched), ("alone", alone)):
         for row, generation in enumerate(generations):
-            count, tied, problem = compare_ids(reference, row, generation.token_ids, tolerance)
-            if not tied and not problem and generation.text != reference.texts[row]:
+            limit = short.max_new_tokens if how == "alone" else None
+            count, tied, problem = compare_ids(reference, row, generation.token_ids, tolerance, limit)
+            whole = len(generation.token_ids) == len(reference.continuations[row])
+            if whole and not tied and not problem and generation.text != reference.texts[row]:
                 problem = "the ids are equal but their text is not"
             compared, ties = compared + count, ties + tied
             problems += [f"prompt {row} {how}: {problem}"] if problem else []
@@ -123,14 +139,15 @@ def context_error(model: HasLogits, reference: Reference) -> float:
 
 
 def cached_logit_error(model: StepModel, reference: Reference, full_logits: Logits | None = None) -> float:
-    """The same, all rows in one batch: the prompts read at once, then token by token as written."""
+    """The same, all rows in one batch: the prompts read at once, then the first tokens one by one."""
     width = int(reference.prompt_lengths.max())
     state, logits = model.prefill(reference.ids[:, :width], reference.prompt_lengths)
     rows, position = np.arange(len(reference.ids)), reference.prompt_lengths - 1
+    last = np.minimum(reference.lengths, reference.prompt_lengths + NUM_FIRST_TOKENS) - 1
     worst = 0.0
     while True:
         worst = float(np.maximum(worst, _error_at(logits, reference, full_logits, rows, position)))
-        running = np.flatnonzero(position + 1 < reference.lengths[rows])
+        running = np.flatnonzero(position < last[rows])
         if not running.size:
             return worst
         if running.size < rows.size:
@@ -157,10 +174,18 @@ def logit_problems(error: float, how: str = "", tolerance: float = LOGIT_TOLERAN
 
 
 def compare_ids(
-    reference: Reference, row: int, ids: Sequence[int], tolerance: float = LOGIT_TOLERANCE
+    reference: Reference,
+    row: int,
+    ids: Sequence[int],
+    tolerance: float = LOGIT_TOLERANCE,
+    limit: int | None = None,
 ) -> tuple[int, int, str]:
-    """Compare one row's greedy ids: tokens compared, near ties met (0 or 1), and the problem, if any."""
-    expected = reference.continuations[row]
+    """Compare one row's greedy ids with the first `limit` of the reference.
+
+    Returns:
+        Tokens compared, near ties met (0 or 1), and the problem, if any.
+    """
+    expected = reference.continuations[row][:limit]
     if list(ids) == expected:
         return len(expected), 0, ""
     pairs = zip(expected, ids, strict=False)

@@ -81,9 +81,7 @@ def export_bundle(
     with atomic_folder(target) as bundle:
         tell("writing the weights and the tokenizer")
         _write_model_folder(model, tokenizer, settings, bundle)
-        proofs = _write_and_prove(model, tokenizer, settings, bundle, formats, tell)
-        if "onnx" in formats:
-            proofs += _write_variants(model, tokenizer, settings, bundle, precisions, tell)
+        proofs = _write_and_prove(model, tokenizer, settings, bundle, formats, precisions, tell)
         if evaluation_text:
             proofs = [measured(bundle, proof, evaluation_text, tell) for proof in proofs]
             check_prices(proofs, max_perplexity_increase)
@@ -154,10 +152,12 @@ def _write_and_prove(
     settings: GenerationConfig,
     bundle: Path,
     formats: Sequence[str],
+    precisions: Sequence[str],
     tell: Tell,
 ) -> list[Proof]:
     tell("recording the model's answers")
-    reference, logits = record(StepLanguageModel(KerasStepModel(model), tokenizer, settings))
+    lm = StepLanguageModel(KerasStepModel(model), tokenizer, settings)
+    reference, logits = record(lm)
     reference.save(bundle / artifacts.PARITY)
     with tempfile.TemporaryDirectory(prefix="kerasgpt-export-") as scratch:
         full_logits = Path(scratch) / "logits.npy"
@@ -168,16 +168,11 @@ def _write_and_prove(
             tell(f"writing {artifacts.FORMATS[name]}")
             WRITERS[name](model, tokenizer, settings, bundle)
             proofs.append(_proved(bundle, name, full_logits, tell))
-    return proofs
+    return proofs + (_write_variants(lm, model, bundle, precisions, tell) if "onnx" in formats else [])
 
 
 def _write_variants(
-    model: GPT2CausalLM,
-    tokenizer: Tokenizer,
-    settings: GenerationConfig,
-    bundle: Path,
-    precisions: Sequence[str],
-    tell: Tell,
+    lm: StepLanguageModel, model: GPT2CausalLM, bundle: Path, precisions: Sequence[str], tell: Tell
 ) -> list[Proof]:
     from kerasgpt.export import variants  # onnx may be missing where it is not asked for
 
@@ -185,12 +180,9 @@ def _write_variants(
     if left_out:
         tell(left_out)
     weights, proofs = named_arrays(model), []
-    lm = StepLanguageModel(KerasStepModel(model), tokenizer, settings)
     for name in names:
         tell(f"writing {artifacts.VARIANTS[name][0]}")
-        variants.write_variant(name, model.config, weights, bundle)
-        if name in variants.QUANTIZED:
-            variants.record_rounded(name, model.config, weights, lm, bundle)
+        variants.write_variant(name, model.config, weights, lm, bundle)
         proofs.append(_proved(bundle, name, None, tell))
     return proofs
 

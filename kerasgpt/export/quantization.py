@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK_SIZES: Final = (128, 64, 32, 16)  # what ONNX Runtime's kernels take
-CHUNK: Final = 2**22  # numbers worked on at a time: the search needs some copies of them
+CHUNK: Final = 2**20  # numbers worked on at a time: the search needs some copies of them
 
 # Shrinking a block's range a little costs its largest number and gains on all the others. With 8 bits
 # there is nothing to gain.
@@ -74,11 +76,15 @@ def quantize(matrix: NDArray[Any], bits: int, block_size: int | None = None) -> 
     packed = np.empty((num_rows, num_blocks, size * bits // 8), np.uint8)
     scales = np.empty((num_rows, num_blocks), np.float32)
     step = max(CHUNK // (num_blocks * size), 1)
-    for start in range(0, num_rows, step):
+
+    def work(start: int) -> None:
         rows = slice(start, start + step)
         padded = np.pad(np.asarray(matrix[rows], np.float32), ((0, 0), (0, num_blocks * size - num_columns)))
         integers, scales[rows] = _quantize_blocks(padded.reshape(len(padded), num_blocks, size), bits)
         packed[rows] = integers if bits == 8 else integers[..., ::2] | integers[..., 1::2] << 4
+
+    with ThreadPoolExecutor(os.cpu_count()) as executor:  # numpy works without the interpreter's lock
+        list(executor.map(work, range(0, num_rows, step)))
     return Quantized(packed, scales, bits, num_columns)
 
 

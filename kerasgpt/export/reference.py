@@ -145,7 +145,7 @@ def record(
     padded, lengths = pad_right([[*pair[0], *pair[1]] for pair in zip(read, written, strict=True)])
     logits = lm.model.all_logits(padded, lengths)
     context_ids = np.linspace(0, logits.shape[-1] - 1, lm.max_sequence_length).astype(np.int64)
-    top_ids = np.argsort(-logits, axis=-1, kind="stable")[..., :NUM_TOP_LOGITS].astype(np.int64)
+    top_ids = best_ids(logits, NUM_TOP_LOGITS)
     reference = Reference(
         padded,
         np.array([generation.num_prompt_tokens for generation in generations], np.int64),
@@ -174,6 +174,14 @@ def context_sums(model: HasLogits, ids: Ids) -> NDArray[np.float64]:
     return signed_sums(model.all_logits(ids[None], np.array([len(ids)]))[0])
 
 
+def best_ids(logits: Logits, count: int) -> Ids:
+    """The ids of the highest logits (..., V), best first: int64 (..., count)."""
+    count = min(count, logits.shape[-1])
+    found = np.argpartition(logits, -count, axis=-1)[..., -count:]  # sorting all V would take seconds
+    order = np.argsort(-np.take_along_axis(logits, found, axis=-1), axis=-1, kind="stable")
+    return np.take_along_axis(found, order, axis=-1).astype(np.int64)
+
+
 def signed_sums(logits: Logits) -> NDArray[np.float64]:
     """Add up the logits (..., V), each with a sign of its own, over sqrt(V) -> (...).
 
@@ -182,5 +190,6 @@ def signed_sums(logits: Logits) -> NDArray[np.float64]:
     """
     size = logits.shape[-1]
     signs = np.random.RandomState(0).choice([-1.0, 1.0], size)  # numpy keeps this stream for ever
-    sums: NDArray[np.float64] = logits @ signs / np.sqrt(size)
-    return sums
+    # Row by row: the product is one of float64, and a copy of all logits in it would take gigabytes.
+    sums = np.array([row @ signs for row in logits.reshape(-1, size)], np.float64) / np.sqrt(size)
+    return sums.reshape(logits.shape[:-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 
 from kerasgpt import artifacts
 from kerasgpt.config import GPT2Config
+from kerasgpt.export.folding import without_means
 from kerasgpt.export.fused_graph import why_not, write_fused
 from kerasgpt.export.kernels import Blockwise, Float32
 from kerasgpt.export.onnx_graph import write_onnx
 from kerasgpt.export.proof import answers_file
+from kerasgpt.export.quantization import Quantized
 from kerasgpt.export.reference import record
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.runtime.language_model import open_step_model
@@ -36,22 +39,10 @@ def chosen(config: GPT2Config, precisions: Sequence[str]) -> tuple[list[str], st
     return kept, f"left out {files}: {reason}; the portable file serves" if left_out else ""
 
 
-def write_variant(name: str, config: GPT2Config, weights: Arrays, bundle: Path) -> None:
-    """Write one of them into a bundle in the making."""
-    path = bundle / artifacts.VARIANTS[name][0]
-    if name == "onnx_fp16":
-        write_onnx(config, weights, path, half=True)
-    else:
-        write_fused(config, weights, path, QUANTIZED.get(name) or Float32())
-
-
-def record_rounded(
+def write_variant(
     name: str, config: GPT2Config, weights: Arrays, lm: StepLanguageModel, bundle: Path
 ) -> None:
-    """Record what a quantised file must answer: the float32 graph with the weights as its integers have them.
-
-    That graph is `fast_fp32`'s, which is compared with the trained model itself; its answers stay in the
-    bundle, for `verify`.
+    """Write one of them into a bundle in the making, and what a quantised one must answer.
 
     Args:
         name: of the variant.
@@ -60,9 +51,33 @@ def record_rounded(
         lm: the trained model, for its tokenizer and settings.
         bundle: in the making.
     """
+    path = bundle / artifacts.VARIANTS[name][0]
+    if name == "onnx_fp16":
+        write_onnx(config, weights, path, half=True)
+    elif name in QUANTIZED:
+        matrices = QUANTIZED[name].quantized(config, without_means(config, weights))
+        write_fused(config, weights, path, dataclasses.replace(QUANTIZED[name], matrices=matrices))
+        _record_rounded(name, config, weights, matrices, lm, bundle)
+    else:
+        write_fused(config, weights, path, Float32())
+
+
+def _record_rounded(
+    name: str,
+    config: GPT2Config,
+    weights: Arrays,
+    matrices: Mapping[str, Quantized],
+    lm: StepLanguageModel,
+    bundle: Path,
+) -> None:
+    """Record the answers of the float32 graph with the weights as the integers have them.
+
+    That graph is `fast_fp32`'s, which is compared with the trained model itself; its answers stay in the
+    bundle, for `verify`.
+    """
     with tempfile.TemporaryDirectory(prefix="kerasgpt-export-") as scratch:
         path = Path(scratch) / "rounded.onnx"
-        write_fused(config, weights, path, Float32(QUANTIZED[name]))
+        write_fused(config, weights, path, Float32(matrices))
         model = open_step_model(path, max_sequence_length=config.max_sequence_length)
         reference, _ = record(StepLanguageModel(model, lm.tokenizer, lm.settings))
     reference.save(bundle / answers_file(name))

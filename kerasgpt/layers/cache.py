@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from keras import ops
+import keras
+from keras import KerasTensor, ops
 
 Tensor = Any
 """A tensor of whichever backend Keras runs on."""
@@ -38,6 +39,14 @@ def empty_cache(
     shape = (batch_size, num_heads, capacity, head_dim)
     buffers = [ops.zeros(shape, dtype=dtype) for _ in range(2 * num_layers)]
     return KVCache(tuple(buffers[:num_layers]), tuple(buffers[num_layers:]), ops.zeros((), dtype="int32"))
+
+
+def cache_like(cache: KVCache) -> KVCache:
+    """The symbolic form of a cache, of any number of rows and columns."""
+    heads, _, width = cache.keys[0].shape[1:]
+    dtype = keras.backend.standardize_dtype(cache.keys[0].dtype)
+    buffers = [KerasTensor((None, heads, None, width), dtype) for _ in cache.keys]
+    return KVCache(tuple(buffers), tuple(buffers), KerasTensor((), "int32"))
 
 
 def write_columns(buffer: Tensor, update: Tensor, start: Tensor) -> Tensor:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from keras import ops
+from keras import KerasTensor, ops
+from numpy.typing import NDArray
 
 from kerasgpt import artifacts
 from kerasgpt.generation.language_model import StepLanguageModel
-from kerasgpt.layers.cache import KVCache
+from kerasgpt.layers.cache import KVCache, Tensor, cache_like
+from kerasgpt.models.compiled import compiled
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.protocols import Ids, Logits
 from kerasgpt.tokenizer.bpe import Tokenizer
@@ -24,12 +27,12 @@ class KerasState:
 
     Attributes:
         cache: of the model, with some free columns.
-        mask: int64 (B, C), 0 where a column holds padding.
+        mask: int32 (B, C), 0 where a column holds padding.
         lengths: int64 (B,), tokens read so far, which is the next token's position.
     """
 
     cache: KVCache
-    mask: Ids
+    mask: NDArray[np.int32]
     lengths: Ids
 
 
@@ -44,29 +47,37 @@ class KerasStepModel:
         self.model = model
         self.vocabulary_size: int = model.config.vocabulary_size
         self.max_sequence_length: int = model.config.max_sequence_length
+        model.build()
+        rows, columns = KerasTensor((None,), "int32"), KerasTensor((None, None), "int32")
+        cache = cache_like(model.make_cache(1, 1))
+        self._read = compiled(self._new_logits, model.variables, columns, columns, rows, columns, cache)
+        self._read_all = compiled(self._all_logits, model.variables, columns, columns)
 
     def prefill(self, ids: Ids, lengths: Ids) -> tuple[KerasState, Logits]:
         """Read right-padded prompts (B, T) -> the state and the next logits (B, V)."""
         batch, width = ids.shape
-        capacity = width + CACHE_COLUMNS
-        mask = np.ones((batch, capacity), np.int64)
+        mask = np.ones((batch, width + CACHE_COLUMNS), np.int32)
         mask[:, :width] = np.arange(width) < lengths[:, None]
-        cache = self.model.make_cache(batch, capacity)
-        hidden, cache = self.model.backbone(ids.astype("int32"), attention_mask=mask, cache=cache)
-        last = ops.take_along_axis(hidden, lengths[:, None, None] - 1, axis=1)[:, 0]  # (B, D)
-        return KerasState(cache, mask, lengths.copy()), _to_numpy(self.model.head(last))
+        cache = self.model.make_cache(batch, mask.shape[1])
+        positions = np.broadcast_to(np.arange(width), ids.shape)
+        logits, cache = self._read(*_int32(ids, positions, lengths - 1), mask, cache)
+        return KerasState(cache, mask, lengths.copy()), _to_numpy(logits)
 
     def step(self, state: KerasState, ids: Ids) -> tuple[KerasState, Logits]:
         """Read one token a row (B,) -> the state and the next logits (B, V)."""
         if int(state.cache.length) == state.mask.shape[1]:
             state = _grown(state)
-        logits, cache = self.model(
-            ids[:, None].astype("int32"),
-            attention_mask=state.mask,
-            position_ids=state.lengths[:, None].astype("int32"),
-            cache=state.cache,
-        )
-        return KerasState(cache, state.mask, state.lengths + 1), _to_numpy(logits[:, 0])
+        columns = _int32(ids[:, None], state.lengths[:, None], np.zeros_like(ids))
+        logits, cache = self._read(*columns, state.mask, state.cache)
+        return KerasState(cache, state.mask, state.lengths + 1), _to_numpy(logits)
+
+    def _new_logits(
+        self, ids: Tensor, positions: Tensor, last: Tensor, mask: Tensor, cache: KVCache
+    ) -> tuple[Tensor, KVCache]:
+        """Read new tokens (B, T), of which each row's number `last` is followed by the logits (B, V)."""
+        hidden, cache = self.model.backbone(ids, attention_mask=mask, position_ids=positions, cache=cache)
+        hidden = ops.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]  # (B, D)
+        return self.model.head(hidden), cache
 
     def reorder(self, state: KerasState, indices: Ids) -> KerasState:
         """Keep the rows `indices`."""
@@ -81,7 +92,10 @@ class KerasStepModel:
     def all_logits(self, ids: Ids, lengths: Ids) -> Logits:
         """Logits at every position, (B, T, V)."""
         mask = np.arange(ids.shape[1]) < lengths[:, None]
-        return _to_numpy(self.model(ids.astype("int32"), attention_mask=mask.astype("int32")))
+        return _to_numpy(self._read_all(*_int32(ids, mask)))
+
+    def _all_logits(self, ids: Tensor, mask: Tensor) -> Tensor:
+        return self.model(ids, attention_mask=mask)
 
 
 def _grown(state: KerasState) -> KerasState:
@@ -93,6 +107,10 @@ def _grown(state: KerasState) -> KerasState:
         state.cache.length,
     )
     return replace(state, cache=cache, mask=np.pad(state.mask, ((0, 0), (0, room)), constant_values=1))
+
+
+def _int32(*arrays: NDArray[Any]) -> list[NDArray[np.int32]]:
+    return [array.astype(np.int32) for array in arrays]
 
 
 def _to_numpy(tensor: object) -> Logits:

@@ -9,6 +9,7 @@ import pytest
 
 from kerasgpt.config import ACTIVATIONS, GPT2Config
 from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.export.folding import without_means
 from kerasgpt.export.fused_graph import write_fused
 from kerasgpt.export.kernels import Blockwise, Float32
 from kerasgpt.export.onnx_graph import write_onnx
@@ -151,7 +152,9 @@ WIDE = SMALL.replace(hidden_dim=64, num_heads=1, vocabulary_size=131, max_sequen
 def test_its_integers_are_the_dequantised_weights(bits: int, changes: dict, tmp_path: Path) -> None:
     config = WIDE.replace(**changes)
     kernels = Blockwise(bits, accuracy_level=0)
-    write_fused(config, random_weights(config), tmp_path / "dequantised.onnx", Float32(kernels))
+    weights = random_weights(config)
+    rounded = kernels.quantized(config, without_means(config, weights))
+    write_fused(config, weights, tmp_path / "dequantised.onnx", Float32(rounded))
     write_fused(config, random_weights(config), tmp_path / "fused.onnx", kernels)
     expected = Graph(tmp_path / "dequantised.onnx").read(IDS)
     found = Graph(tmp_path / "fused.onnx").read(IDS)
