@@ -30,10 +30,14 @@ MERGES = "merges.txt"
 # A bundle has these beside them
 ONNX_MODEL = "onnx/model.onnx"
 ONNX_HALF = "onnx/model_fp16.onnx"
+ONNX_INT8 = "onnx/model_quantized.onnx"  # as transformers.js names them
+ONNX_INT4 = "onnx/model_q4.onnx"
 FAST_FP32 = "onnx/fast_fp32.onnx"
 FAST_INT8 = "onnx/fast_int8.onnx"
 FAST_INT4 = "onnx/fast_int4.onnx"
 SAVED_MODEL = "saved_model/1"
+GENAI_CONFIG = "genai_config.json"
+GENAI_FOLDER = "genai"  # an overlay of it for each precision of the fast graphs
 MANIFEST = "kerasgpt.json"
 PARITY = "parity.npz"
 REPORT_JSON = "export_report.json"
@@ -54,8 +58,8 @@ FORMATS = {"onnx": ONNX_MODEL, "saved_model": SAVED_MODEL}
 ONNX_FILES = {
     "fp32": (FAST_FP32, ONNX_MODEL),
     "fp16": (ONNX_HALF,),
-    "int8": (FAST_INT8,),
-    "int4": (FAST_INT4,),
+    "int8": (FAST_INT8, ONNX_INT8),
+    "int4": (FAST_INT4, ONNX_INT4),
 }
 """Precision -> the ONNX files a bundle may have in it, the fastest first."""
 
@@ -64,8 +68,10 @@ VARIANTS = {
     "onnx_fp16": (ONNX_HALF, "fp16"),
     "fast_int8": (FAST_INT8, "int8"),
     "fast_int4": (FAST_INT4, "int4"),
+    "onnx_int8": (ONNX_INT8, "int8"),
+    "onnx_int4": (ONNX_INT4, "int4"),
 }
-"""Further artifacts that the format ``onnx`` brings, one for each precision: where each lies, and which."""
+"""Further artifacts of the format ``onnx``, one or two for each precision: where each lies, and which."""
 
 FolderKind: TypeAlias = Literal["bundle", "run", "model"]
 

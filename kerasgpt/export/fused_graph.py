@@ -16,7 +16,7 @@ from kerasgpt.config import GPT2Config
 from kerasgpt.errors import UsageError
 from kerasgpt.export import onnx_file
 from kerasgpt.export.folding import without_means
-from kerasgpt.export.kernels import Kernels
+from kerasgpt.export.kernels import Kernels, linear
 from kerasgpt.export.onnx_nodes import MICROSOFT, Graph, model_of
 from kerasgpt.export.onnx_weights import Weights, checked_weights
 
@@ -65,8 +65,10 @@ def write_fused(
     tensors = kernels.tensors(config, without_means(config, checked_weights(config, weights)))
     graph = Graph()
     _build(graph, config, kernels)
+    # One position by default, and GenAI reads from the declared shape that it is the last; whoever gives
+    # other offsets gets as many.
     model = model_of(
-        config, graph, cache_columns=(CAPACITY, CAPACITY), logits="num_logits", defaults=[LOGIT_OFFSETS]
+        config, graph, cache_columns=(CAPACITY, CAPACITY), num_logits=1, defaults=[LOGIT_OFFSETS]
     )
     onnx_file.save(model, tensors, path, largest_file=largest_file)
 
@@ -92,7 +94,7 @@ def _build(graph: Graph, config: GPT2Config, kernels: Kernels) -> None:
         prefix = f"transformer.h.{layer}"
         graph.scope = f"h.{layer}/attn"
         normed, stream = _rms_norm(graph, config, f"{prefix}.ln_1", stream, update, bias)
-        fused = _linear(graph, kernels, normed, f"{prefix}.attn.c_attn", (width, 3 * width))
+        fused = linear(graph, kernels, normed, f"{prefix}.attn.c_attn", (width, 3 * width))
         context = _attention(graph, config, layer, fused, lengths)
         update, bias = _unfinished(graph, kernels, context, f"{prefix}.attn.c_proj", (width, width))
         graph.scope = f"h.{layer}/mlp"
@@ -153,12 +155,6 @@ def _unfinished(
 ) -> tuple[str, str]:
     """X W, and the name of the bias that is still to be added, if any."""
     return kernels.linear(graph, value, prefix, shape), "" if kernels.adds_bias else f"{prefix}.bias"
-
-
-def _linear(graph: Graph, kernels: Kernels, value: str, prefix: str, shape: tuple[int, int]) -> str:
-    """X W + b."""
-    product, bias = _unfinished(graph, kernels, value, prefix, shape)
-    return graph.add("Add", product, bias) if bias else product
 
 
 def _attention(graph: Graph, config: GPT2Config, layer: int, fused: str, lengths: tuple[str, str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from kerasgpt.config import GPT2Config
 from kerasgpt.export.onnx_nodes import MICROSOFT, Graph
@@ -30,6 +31,10 @@ class Kernels(Protocol):
     """How a graph multiplies by its large matrices, and how those are stored."""
 
     @property
+    def half(self) -> bool:
+        """Whether the graph computes in float16."""
+
+    @property
     def adds_bias(self) -> bool:
         """Whether `linear` adds the bias in the same operator."""
 
@@ -46,15 +51,23 @@ class Kernels(Protocol):
         """Logits by the (V, D) table: (B, T, D) -> (B, T, V), named ``logits``."""
 
 
+def linear(graph: Graph, kernels: Kernels, value: str, prefix: str, shape: tuple[int, int]) -> str:
+    """X W + b, W being of `shape`."""
+    product = kernels.linear(graph, value, prefix, shape)
+    return product if kernels.adds_bias else graph.add("Add", product, f"{prefix}.bias")
+
+
 @dataclass(frozen=True)
-class Float32:
-    """Every matrix in float32.
+class Standard:
+    """Every matrix in float32 or float16, by operators of the ONNX standard alone.
 
     Args:
+        half: whether the graph computes in float16; its logits are float32 in any case.
         rounded: matrices to be written as their integers have them, for a graph that a quantised one is
             compared with.
     """
 
+    half: bool = False
     rounded: Mapping[str, Quantized] = field(default_factory=dict)
 
     adds_bias = False
@@ -74,6 +87,23 @@ class Float32:
     def linear(self, graph: Graph, value: str, prefix: str, shape: tuple[int, int]) -> str:
         """A MatMul, which leaves the bias to the operator that follows."""
         return graph.add("MatMul", value, f"{prefix}.weight")
+
+    def head(self, graph: Graph, config: GPT2Config, hidden: str) -> None:
+        """The table is read as it lies, so that it is stored once."""
+        # By Gemm: a Transpose before a MatMul would be folded into a second table at load; hidden states
+        # multiplied from the right save its packing, but cost 15 % of a step.
+        rows = graph.add("Reshape", hidden, graph.constant("rows", [-1, config.hidden_dim]))  # (B T, D)
+        logits = graph.add("Gemm", rows, head_table(config), transB=1)  # (B T, V)
+        if self.half:
+            logits = graph.add("Cast", logits, to=TensorProto.FLOAT)
+        vocabulary = graph.constant("vocabulary", [config.vocabulary_size])
+        shape = graph.add("Concat", graph.add("Shape", "input_ids"), vocabulary, axis=0)
+        graph.add("Reshape", logits, shape, output="logits")  # (B, T, V)
+
+
+@dataclass(frozen=True)
+class Float32(Standard):
+    """Every matrix in float32, and the head by one of ONNX Runtime's own operators."""
 
     def head(self, graph: Graph, config: GPT2Config, hidden: str) -> None:
         """The table is read as it lies, so that it is stored once."""
@@ -99,6 +129,7 @@ class Blockwise:
     accuracy_level: int = 4
     matrices: Mapping[str, Quantized] | None = None
 
+    half = False
     adds_bias = True
 
     def quantized(self, config: GPT2Config, weights: Weights) -> dict[str, Quantized]:

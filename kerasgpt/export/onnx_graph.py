@@ -15,10 +15,13 @@ from onnx import TensorProto
 from kerasgpt.artifacts import past_name, present_name
 from kerasgpt.config import GPT2Config
 from kerasgpt.export import onnx_file
+from kerasgpt.export.kernels import Kernels, Standard, linear
 from kerasgpt.export.onnx_nodes import Graph, model_of
 from kerasgpt.export.onnx_weights import Weights, checked_weights
 
 MASKED: Final = -1e9  # finite: a position that may see nothing gets numbers without meaning, not NaN
+
+STANDARD: Final = Standard()
 
 # activation -> (operator, attributes); silu is x * sigmoid(x)
 ACTIVATIONS: Final[dict[str, tuple[str, dict[str, str]]]] = {
@@ -35,7 +38,7 @@ def write_onnx(
     weights: Weights,
     path: str | os.PathLike[str],
     *,
-    half: bool = False,
+    kernels: Kernels = STANDARD,
     largest_file: int = onnx_file.LARGEST_FILE,
 ) -> None:
     """Write a model as an ONNX file.
@@ -50,38 +53,40 @@ def write_onnx(
         weights: float32 arrays by their Hugging Face names, ``transformer.wte.weight`` and so on, with
             ``lm_head.weight`` (V, D) only if the head is untied.
         path: of the file; missing folders are made.
-        half: write the weights as float16 and compute in it; attention, which sums over many columns, and
-            all inputs and outputs stay float32.
+        kernels: how the large matrices are stored. In float16 attention, which sums over many columns, and
+            all inputs and outputs stay float32. Blocks of integers need two operators that ONNX Runtime has
+            everywhere, in browsers too, and no standard has.
         largest_file: bytes of weights above which they go to ``<path>_data`` beside it.
 
     Raises:
         KerasGPTError: a weight is missing, has another shape or exceeds float16; the disk is full. No file
             is changed.
     """
-    tensors = checked_weights(config, weights, np.float16 if half else np.float32)
+    dtype = np.float16 if kernels.half else np.float32
+    tensors = kernels.tensors(config, checked_weights(config, weights, dtype))
     graph = Graph()
-    _build(graph, config, half=half)
+    _build(graph, config, kernels)
     onnx_file.save(model_of(config, graph), tensors, path, largest_file=largest_file)
 
 
-def _build(graph: Graph, config: GPT2Config, *, half: bool) -> None:
+def _build(graph: Graph, config: GPT2Config, kernels: Kernels) -> None:
     """Add all nodes of the forward pass."""
     bias = _mask_bias(graph)
     graph.scope = "embeddings"
-    tokens = graph.add("Gather", "transformer.wte.weight", "input_ids")  # (B, T, D)
+    tokens = kernels.embedding(graph, config, "input_ids")  # (B, T, D)
     positions = graph.add("Gather", "transformer.wpe.weight", "position_ids")
     hidden = graph.add("Add", tokens, positions)
     for layer in range(config.num_layers):
         prefix = f"transformer.h.{layer}"
         graph.scope = f"h.{layer}/attn"
         normed = _layer_norm(graph, hidden, f"{prefix}.ln_1", config.layer_norm_epsilon)
-        hidden = graph.add("Add", hidden, _attention(graph, config, layer, normed, bias, half))
+        hidden = graph.add("Add", hidden, _attention(graph, config, kernels, layer, normed, bias))
         graph.scope = f"h.{layer}/mlp"
         normed = _layer_norm(graph, hidden, f"{prefix}.ln_2", config.layer_norm_epsilon)
-        hidden = graph.add("Add", hidden, _feed_forward(graph, config, f"{prefix}.mlp", normed))
+        hidden = graph.add("Add", hidden, _feed_forward(graph, config, kernels, f"{prefix}.mlp", normed))
     graph.scope = "head"
     hidden = _layer_norm(graph, hidden, "transformer.ln_f", config.layer_norm_epsilon)
-    _head(graph, config, hidden, half)
+    kernels.head(graph, config, hidden)
 
 
 def _mask_bias(graph: Graph) -> str:
@@ -102,15 +107,16 @@ def _mask_bias(graph: Graph) -> str:
     return graph.add("Where", allowed, visible, graph.constant("masked", MASKED, np.float32))
 
 
-def _attention(graph: Graph, config: GPT2Config, layer: int, hidden: str, bias: str, half: bool) -> str:
+def _attention(graph: Graph, config: GPT2Config, kernels: Kernels, layer: int, hidden: str, bias: str) -> str:
     """Multi-head attention over past and new columns: (B, T, D) -> (B, T, D)."""
     prefix, heads, width = f"transformer.h.{layer}.attn", config.num_heads, config.head_dim
     split = graph.constant("split_heads", [0, 0, 3 * heads, width])
     merge = graph.constant("merge_heads", [0, 0, config.hidden_dim])
     scale = graph.constant(f"attention_scale.{layer}", config.attention_scale(layer), np.float32)
-    fused = graph.add("Reshape", _linear(graph, hidden, f"{prefix}.c_attn"), split)  # (B, T, 3N, H)
+    fused = linear(graph, kernels, hidden, f"{prefix}.c_attn", (config.hidden_dim, 3 * config.hidden_dim))
+    fused = graph.add("Reshape", fused, split)  # (B, T, 3N, H)
     fused = graph.add("Transpose", fused, perm=[0, 2, 1, 3])  # (B, 3N, T, H)
-    if half:
+    if kernels.half:
         fused = graph.add("Cast", fused, to=TensorProto.FLOAT)
     query, key, value = graph.add_many("Split", fused, outputs=["", "", ""], axis=1, num_outputs=3)
     key = graph.add("Concat", past_name(layer, "key"), key, output=present_name(layer, "key"), axis=2)
@@ -120,24 +126,19 @@ def _attention(graph: Graph, config: GPT2Config, layer: int, hidden: str, bias: 
     weights = graph.add("Softmax", graph.add("Add", scores, bias), axis=-1)
     context = graph.add("Transpose", graph.add("MatMul", weights, value), perm=[0, 2, 1, 3])  # (B, T, N, H)
     context = graph.add("Reshape", context, merge)
-    if half:
+    if kernels.half:
         context = graph.add("Cast", context, to=TensorProto.FLOAT16)
-    return _linear(graph, context, f"{prefix}.c_proj")
+    return linear(graph, kernels, context, f"{prefix}.c_proj", (config.hidden_dim, config.hidden_dim))
 
 
-def _feed_forward(graph: Graph, config: GPT2Config, prefix: str, hidden: str) -> str:
+def _feed_forward(graph: Graph, config: GPT2Config, kernels: Kernels, prefix: str, hidden: str) -> str:
     """activation(x W_fc + b) W_proj + b: (B, T, D) -> (B, T, F) -> (B, T, D)."""
-    inner = _linear(graph, hidden, f"{prefix}.c_fc")
+    inner = linear(graph, kernels, hidden, f"{prefix}.c_fc", (config.hidden_dim, config.feed_forward_dim))
     operator, attributes = ACTIVATIONS[config.activation]
     activated = graph.add(operator, inner, **attributes)
     if config.activation == "silu":
         activated = graph.add("Mul", inner, activated)
-    return _linear(graph, activated, f"{prefix}.c_proj")
-
-
-def _linear(graph: Graph, value: str, prefix: str) -> str:
-    """Add nodes for x W + b, with W laid out (in, out)."""
-    return graph.add("Add", graph.add("MatMul", value, f"{prefix}.weight"), f"{prefix}.bias")
+    return linear(graph, kernels, activated, f"{prefix}.c_proj", (config.feed_forward_dim, config.hidden_dim))
 
 
 def _layer_norm(graph: Graph, value: str, prefix: str, epsilon: float) -> str:
@@ -145,17 +146,3 @@ def _layer_norm(graph: Graph, value: str, prefix: str, epsilon: float) -> str:
     return graph.add(
         "LayerNormalization", value, f"{prefix}.weight", f"{prefix}.bias", axis=-1, epsilon=epsilon
     )
-
-
-def _head(graph: Graph, config: GPT2Config, hidden: str, half: bool) -> None:
-    """Logits by the (V, D) table of the embeddings, or an untied one laid out the same."""
-    table = "transformer.wte.weight" if config.tie_word_embeddings else "lm_head.weight"
-    # Gemm reads the table as it lies. A Transpose before a MatMul would be folded into a second table
-    # at load; hidden states multiplied from the right save its packing, but cost 15 % of a step.
-    rows = graph.add("Reshape", hidden, graph.constant("rows", [-1, config.hidden_dim]))  # (B T, D)
-    logits = graph.add("Gemm", rows, table, transB=1)  # (B T, V)
-    if half:
-        logits = graph.add("Cast", logits, to=TensorProto.FLOAT)
-    vocabulary = graph.constant("vocabulary", [config.vocabulary_size])
-    shape = graph.add("Concat", graph.add("Shape", "input_ids"), vocabulary, axis=0)
-    graph.add("Reshape", logits, shape, output="logits")  # (B, T, V)

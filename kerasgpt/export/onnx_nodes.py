@@ -63,7 +63,7 @@ def model_of(
     graph: Graph,
     *,
     cache_columns: tuple[str, str] = (PAST, ALL),
-    logits: str = NEW,
+    num_logits: str | int = NEW,
     defaults: Sequence[str] = (),
 ) -> onnx.ModelProto:
     """Put nodes, constants, inputs and outputs together; the weights come with the file.
@@ -72,7 +72,7 @@ def model_of(
         config: for the sizes.
         graph: its nodes read ``input_ids``, ``attention_mask``, ``position_ids`` and the caches.
         cache_columns: name of the cache's third dimension as an input, and as an output.
-        logits: name of the second dimension of the logits.
+        num_logits: name or size of the second dimension of the logits.
         defaults: integer constants of the graph, (K,), that a caller may also give as inputs.
     """
 
@@ -90,9 +90,9 @@ def model_of(
         helper.make_tensor_value_info(name, TensorProto.INT64, [BATCH, columns])
         for name, columns in (("input_ids", NEW), ("attention_mask", ALL), ("position_ids", NEW))
     ]
-    optional = [helper.make_tensor_value_info(name, TensorProto.INT64, [logits]) for name in defaults]
+    optional = [helper.make_tensor_value_info(name, TensorProto.INT64, ["num_logits"]) for name in defaults]
     answer = helper.make_tensor_value_info(
-        "logits", TensorProto.FLOAT, [BATCH, logits, config.vocabulary_size]
+        "logits", TensorProto.FLOAT, [BATCH, num_logits, config.vocabulary_size]
     )
     body = helper.make_graph(
         graph.nodes,

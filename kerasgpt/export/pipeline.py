@@ -20,6 +20,7 @@ from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.config import GenerationConfig
 from kerasgpt.engines import PRECISIONS
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
+from kerasgpt.export.genai import write_genai
 from kerasgpt.export.price import MAX_PERPLEXITY_INCREASE, check_prices, measured
 from kerasgpt.export.proof import Proof, artifact_path, child_environment, prove
 from kerasgpt.export.reference import record
@@ -82,6 +83,8 @@ def export_bundle(
         tell("writing the weights and the tokenizer")
         _write_model_folder(model, tokenizer, settings, bundle)
         proofs = _write_and_prove(model, tokenizer, settings, bundle, formats, precisions, tell)
+        if "onnx" in formats:
+            write_genai(model.config, settings, bundle)
         if evaluation_text:
             proofs = [measured(bundle, proof, evaluation_text, tell) for proof in proofs]
             check_prices(proofs, max_perplexity_increase)

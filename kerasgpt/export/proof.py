@@ -108,7 +108,8 @@ def artifact_path(folder: Path, engine: str) -> Path:
 
 def answers_file(engine: str) -> str:
     """What an artifact is compared with: the trained model's answers, or those of its rounded weights."""
-    return f"parity_{engine}.npz" if engine in ("fast_int8", "fast_int4") else artifacts.PARITY
+    is_rounded = engine in artifacts.VARIANTS and artifacts.VARIANTS[engine][1] in ("int8", "int4")
+    return f"parity_{engine}.npz" if is_rounded else artifacts.PARITY
 
 
 def child_backend() -> str:

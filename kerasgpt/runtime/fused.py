@@ -124,8 +124,13 @@ class FusedStepModel:
         """Run the graph once; it writes to the cache and to `logits`."""
         feeds = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, LOGIT_OFFSETS: offsets}
         held = [_bind(cache.binding, name, array) for name, array in feeds.items()]
-        cache.binding.bind_output("logits", "cpu", 0, np.float32, logits.shape, logits.ctypes.data)
-        self._session.run_with_iobinding(cache.binding)
+        if len(offsets) == 1:
+            cache.binding.bind_output("logits", "cpu", 0, np.float32, logits.shape, logits.ctypes.data)
+            self._session.run_with_iobinding(cache.binding)
+        else:  # the graph declares one position, and ONNX Runtime refuses memory for more
+            cache.binding.bind_output("logits")
+            self._session.run_with_iobinding(cache.binding)
+            logits[...] = cache.binding.get_outputs()[-1].numpy()  # bound after the caches
         del held  # until here the graph reads that memory
 
 

@@ -46,7 +46,10 @@ def open_bundle(
     if wanted not in artifacts.ONNX_FILES:
         raise unknown_name("precision", wanted, artifacts.ONNX_FILES)
     names = artifacts.ONNX_FILES[wanted]
-    name = next((name for name in names if (root / name).exists()), names[-1])
+    name = next(
+        (name for name in names if (root / name).exists()),
+        names[0] if wanted != "fp32" else artifacts.ONNX_MODEL,
+    )
     if wanted != "fp32" and not (root / name).exists():
         raise KerasGPTError(f"{root}: has no {name}: export the model again with --precisions fp32,{wanted}")
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 
 import kerasgpt
+import kerasgpt.engines
 
 
 def main(bundle: str) -> None:
@@ -28,7 +29,9 @@ def main(bundle: str) -> None:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.AdamW(3e-3), loss)
         model.fit(data, steps_per_epoch=60, verbose=0)
-    kerasgpt.export_bundle(model, tokenizer, bundle, formats=("onnx",))
+    kerasgpt.export_bundle(
+        model, tokenizer, bundle, formats=("onnx",), precisions=kerasgpt.engines.PRECISIONS
+    )
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ def test_its_integers_are_the_dequantised_weights(bits: int, changes: dict, tmp_
     kernels = Blockwise(bits, accuracy_level=0)
     weights = random_weights(config)
     rounded = kernels.quantized(config, without_means(config, weights))
-    write_fused(config, weights, tmp_path / "dequantised.onnx", Float32(rounded))
+    write_fused(config, weights, tmp_path / "dequantised.onnx", Float32(rounded=rounded))
     write_fused(config, random_weights(config), tmp_path / "fused.onnx", kernels)
     expected = Graph(tmp_path / "dequantised.onnx").read(IDS)
     found = Graph(tmp_path / "fused.onnx").read(IDS)

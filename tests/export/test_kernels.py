@@ -36,7 +36,7 @@ def test_the_head_may_have_bits_of_its_own():
 
 def test_what_the_integers_stand_for_keeps_names_and_shapes():
     given = weights(CONFIG)
-    seen = Float32(Blockwise(8).quantized(CONFIG, given)).tensors(CONFIG, given)
+    seen = Float32(rounded=Blockwise(8).quantized(CONFIG, given)).tensors(CONFIG, given)
     assert {name: array.shape for name, array in seen.items()} == weight_shapes(CONFIG)
     for name, array in seen.items():
         assert np.abs(array - given[name]).max() < 0.02

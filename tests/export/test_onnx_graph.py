@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 
 from kerasgpt.config import ACTIVATIONS, GPT2Config, read_json
 from kerasgpt.errors import KerasGPTError
+from kerasgpt.export.kernels import Standard
 from kerasgpt.export.onnx_graph import write_onnx
 from kerasgpt.export.onnx_weights import weight_shapes
 
@@ -333,7 +334,7 @@ def test_missing_and_misshapen_weights_are_refused(name: str, tmp_path: Path) ->
 def test_in_half_precision_it_answers_nearly_the_same(tied: bool, tmp_path: Path) -> None:
     config = SMALL.replace(tie_word_embeddings=tied)
     weights = random_weights(config)
-    write_onnx(config, weights, tmp_path / "model.onnx", half=True)
+    write_onnx(config, weights, tmp_path / "model.onnx", kernels=Standard(half=True))
     outputs = Graph(tmp_path / "model.onnx")(IDS)
     expected = np.stack([naive_logits(config, weights, ids) for ids in IDS.tolist()])
     assert {array.dtype for array in outputs.values()} == {np.dtype(np.float32)}
@@ -343,7 +344,7 @@ def test_in_half_precision_it_answers_nearly_the_same(tied: bool, tmp_path: Path
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_the_half_precision_graph_is_plain_small_and_half_as_large(activation: str, tmp_path: Path) -> None:
     config = SMALL.replace(activation=activation, vocabulary_size=5000)
-    write_onnx(config, random_weights(config), tmp_path / "model.onnx", half=True)
+    write_onnx(config, random_weights(config), tmp_path / "model.onnx", kernels=Standard(half=True))
     onnx.checker.check_model(tmp_path / "model.onnx", full_check=True)
     graph = onnx.load(tmp_path / "model.onnx").graph
     assert {node.domain for node in graph.node} == {""}
@@ -352,6 +353,6 @@ def test_the_half_precision_graph_is_plain_small_and_half_as_large(activation: s
 
 
 def test_padding_that_sees_nothing_stays_finite_in_half_precision(tmp_path: Path) -> None:
-    write_onnx(SMALL, random_weights(SMALL), tmp_path / "model.onnx", half=True)
+    write_onnx(SMALL, random_weights(SMALL), tmp_path / "model.onnx", kernels=Standard(half=True))
     outputs = Graph(tmp_path / "model.onnx")(IDS, np.zeros((3, 12), np.int64))
     assert all(np.isfinite(array).all() for array in outputs.values())

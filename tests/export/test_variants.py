@@ -70,7 +70,7 @@ def test_each_writes_text(wide, precision):
     assert len(generation.token_ids) == 8 or generation.finish_reason == "stop"
 
 
-@pytest.mark.parametrize("name", ["fast_fp32", "fast_int8", "fast_int4"])
+@pytest.mark.parametrize("name", ["fast_fp32", "fast_int8", "fast_int4", "onnx_int8", "onnx_int4"])
 def test_an_altered_projection_is_refused(wide, name, monkeypatch):
     folder, _, _ = wide
     path = folder / VARIANTS[name][0]
@@ -103,8 +103,8 @@ def test_a_price_above_the_limit_fails_the_export(trained, tmp_path, monkeypatch
 def test_a_shape_that_cannot_be_fused_says_so():
     config = GPT2Config(hidden_dim=12, num_heads=4)
     names, sentence = variants.chosen(config, PRECISIONS)
-    assert names == ["onnx_fp16"]
+    assert names == ["onnx_fp16", "onnx_int8", "onnx_int4"]
     assert sentence.startswith(
         "left out onnx/fast_fp32.onnx, onnx/fast_int8.onnx, onnx/fast_int4.onnx: a head is"
     )
-    assert variants.chosen(GPT2Config(), ["fp32", "int4"]) == (["fast_fp32", "fast_int4"], "")
+    assert variants.chosen(GPT2Config(), ["fp32", "int4"]) == (["fast_fp32", "fast_int4", "onnx_int4"], "")
