@@ -117,6 +117,17 @@ class StepModel(Protocol):
         """Logits at every position, float32 (B, T, V); those at and after `lengths` are meaningless."""
 
 
+@runtime_checkable
+class ExtendableStepModel(StepModel, Protocol):
+    """A StepModel that also reads several tokens after a text, and forgets the last ones again."""
+
+    def extend(self, state: Any, ids: Ids) -> tuple[Any, Logits]:
+        """Read tokens after one row: int64 (1, T) -> the new state and logits after each, (1, T, V)."""
+
+    def rewind(self, state: Any, num_tokens: int) -> Any:
+        """The state as it was before each row's last `num_tokens` tokens; the given one is used up."""
+
+
 class LanguageModel(Protocol):
     """Text in, text out, on any engine: all that tasks, the command line and a server know."""
 

@@ -64,17 +64,46 @@ class FusedStepModel:
         Raises:
             UsageError: a row has filled the context.
         """
-        lengths = state.lengths
+        state, logits = self._read_on(state, ids[:, None])
+        return state, logits[:, 0]
+
+    def extend(self, state: FusedState, ids: Ids) -> tuple[FusedState, Logits]:
+        """Read several tokens of one row (1, T) -> the state and the logits after each (1, T, V).
+
+        Raises:
+            UsageError: they do not fit into the context, or there are more rows, for which the fused
+                attention reads one token at a time.
+        """
+        if len(ids) > 1 and ids.shape[1] > 1:
+            raise UsageError(
+                f"{len(ids)} rows cannot be extended by several tokens at once: do so one by one"
+            )
+        return self._read_on(state, ids)
+
+    def rewind(self, state: FusedState, num_tokens: int) -> FusedState:
+        """Forget the last tokens: their columns stay, and are written over."""
+        if not num_tokens:
+            return state
+        lengths = state.lengths - num_tokens
+        if state.cache.newest is state.lengths:
+            return self._state(state.cache, lengths)
+        return FusedState(state.cache, lengths)
+
+    def _read_on(self, state: FusedState, ids: Ids) -> tuple[FusedState, Logits]:
+        """Read tokens (B, T) after a state, with the logits after each, (B, T, V)."""
+        batch, width = ids.shape
+        lengths = state.lengths + width
         longest = int(lengths.max())
-        if longest >= self.max_sequence_length:
+        if longest > self.max_sequence_length:
             raise UsageError(
                 f"the text fills the context of {self.max_sequence_length} tokens: nothing fits on"
             )
         cache = self._writable(state, longest)
-        mask = (np.arange(longest + 1) <= lengths[:, None]).astype(np.int64)  # (B, S)
-        logits = np.empty((len(ids), 1, self.vocabulary_size), np.float32)
-        self._run(cache, ids[:, None], mask, lengths[:, None], logits, np.zeros(1, np.int64))
-        return self._state(cache, lengths + 1), logits[:, 0]
+        mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)  # (B, S)
+        positions = state.lengths[:, None] + np.arange(width)
+        logits = np.empty((batch, width, self.vocabulary_size), np.float32)
+        self._run(cache, ids, mask, positions, logits, np.arange(1 - width, 1))
+        return self._state(cache, lengths), logits
 
     def reorder(self, state: FusedState, indices: Ids) -> FusedState:
         """Keep the rows `indices`."""
@@ -99,14 +128,14 @@ class FusedStepModel:
         cache.newest = lengths
         return FusedState(cache, lengths)
 
-    def _writable(self, state: FusedState, longest: int) -> Cache:
-        """The state's cache with a free column, which no other state has written to."""
+    def _writable(self, state: FusedState, num_columns: int) -> Cache:
+        """The state's cache with so many columns, which no other state has written to."""
         cache = state.cache
-        if cache.newest is state.lengths and longest < cache.capacity:
+        if cache.newest is state.lengths and num_columns <= cache.capacity:
             return cache
-        room = cache.capacity if longest < cache.capacity else 2 * cache.capacity
-        rows = np.arange(len(state.lengths))
-        return cache.copied(self._session, rows, longest, min(room, self.max_sequence_length))
+        room = cache.capacity if num_columns <= cache.capacity else max(2 * cache.capacity, num_columns)
+        rows, filled = np.arange(len(state.lengths)), int(state.lengths.max())
+        return cache.copied(self._session, rows, filled, min(room, self.max_sequence_length))
 
     def _read(self, ids: Ids, lengths: Ids, cache: Cache, logits: Logits, offsets: Ids) -> None:
         """Read prompts, some rows at a time, into a cache that is empty, and their logits (B, K, V)."""

@@ -125,3 +125,39 @@ def test_greedy_text_is_the_portable_engines(model: FusedStepModel, portable: On
         for engine in (model, portable)
     ]
     assert written[0] == written[1]
+
+
+def test_several_tokens_at_once_are_as_good_as_one_by_one(model: FusedStepModel) -> None:
+    state, _ = model.prefill(IDS[:1, :5], np.array([5]))
+    _, together = model.extend(state, IDS[:1, 5:12])
+    for position in range(5, 12):
+        state, alone = model.step(state, IDS[:1, position])
+        np.testing.assert_allclose(together[:, position - 5], alone, atol=2e-5)
+
+
+def test_what_is_forgotten_leaves_no_trace(any_model: FusedStepModel) -> None:
+    state, _ = any_model.prefill(IDS[:1, :5], np.array([5]))
+    state, _ = any_model.extend(state, IDS[:1, 5:13])
+    state, logits = any_model.step(any_model.rewind(state, 6), IDS[:1, 7])
+    other, _ = any_model.prefill(IDS[:1, :5], np.array([5]))
+    other, _ = any_model.extend(other, IDS[:1, 5:7])
+    _, expected = any_model.step(other, IDS[:1, 7])
+    np.testing.assert_array_equal(logits, expected)
+    assert state.lengths.tolist() == [8]
+
+
+def test_a_rewound_fork_does_not_write_into_its_sibling(model: FusedStepModel) -> None:
+    first, _ = model.prefill(IDS[:1, :5], np.array([5]))
+    second, _ = model.step(first, IDS[:1, 5])
+    _, expected = model.step(second, IDS[:1, 6])
+    model.step(model.rewind(first, 2), IDS[:1, 9])
+    np.testing.assert_array_equal(model.step(second, IDS[:1, 6])[1], expected)
+
+
+def test_it_extends_one_row_and_no_further_than_the_context(model: FusedStepModel) -> None:
+    state, _ = model.prefill(IDS, LENGTHS)
+    with pytest.raises(UsageError, match="3 rows cannot be extended"):
+        model.extend(state, IDS[:, :2])
+    alone, _ = model.prefill(IDS[:1], LENGTHS[:1])
+    with pytest.raises(UsageError, match="context of 48"):
+        model.extend(alone, np.zeros((1, 29), np.int64))
