@@ -214,6 +214,7 @@ _SHARED_SETTINGS = (
     "length_penalty",
     "early_stopping",
     "num_return_sequences",
+    "prompt_lookup_num_tokens",
 )
 
 # Settings that say nothing where the most probable token is taken.
@@ -239,6 +240,7 @@ _LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "length_penalty": (isfinite, "a number"),
     "early_stopping": (lambda value: value in (True, False, "never"), "true, false or 'never'"),
     "num_return_sequences": (lambda value: value >= 1, "1 or more"),
+    "prompt_lookup_num_tokens": (lambda value: value >= 0, "0 (off) or more"),
 }
 """Field of GenerationConfig -> what holds for it, and that in words."""
 
@@ -279,6 +281,8 @@ class GenerationConfig:
         stop: strings that end the text; they are not part of it.
         skip_special_tokens: leave special tokens out of the text.
         echo: begin text, ids and log-probabilities with those of the prompt.
+        prompt_lookup_num_tokens: longest draft that the text itself foretells and one step checks, for one
+            continuation alone on ONNX's fast files; 0 means off. See `kerasgpt.generation.speculation`.
     """
 
     max_new_tokens: int = 64
@@ -304,6 +308,7 @@ class GenerationConfig:
     early_stopping: bool | Literal["never"] = False
     num_return_sequences: int = 1
     echo: bool = False
+    prompt_lookup_num_tokens: int = 0
 
     def __post_init__(self) -> None:
         given: object = self.stop  # one string is a natural mistake, and would be taken letter by letter

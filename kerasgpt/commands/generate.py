@@ -87,6 +87,11 @@ class Bias(click.ParamType[Any]):
 @click.option("--stop", multiple=True, help="Text that ends the continuation; may be given several times.")
 @click.option("--seed", type=int, help="The same seed gives the same text.  [default: 0]")
 @click.option("--num-samples", "num_return_sequences", type=int, help="Continuations of each prompt.")
+@click.option(
+    "--prompt-lookup-num-tokens",
+    type=int,
+    help="Longest draft foretold by the text itself; pays where it repeats its context.  [default: 0, off]",
+)
 @click.option("--echo", is_flag=True, default=None, help="Print the prompt before its continuation.")
 @click.option("--stream", is_flag=True, help="Print the text as it comes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")

@@ -38,7 +38,10 @@ class Chooser:
 
     def __init__(self, settings: Sequence[GenerationConfig], row_seeds: Seeds, end_of_text_id: int) -> None:
         # Rows that differ in nothing but these are chosen for alike.
-        alike = [replace(own, seed=0, stop=(), max_new_tokens=0, echo=False) for own in settings]
+        alike = [
+            replace(own, seed=0, stop=(), max_new_tokens=0, echo=False, prompt_lookup_num_tokens=0)
+            for own in settings
+        ]
         kinds: dict[GenerationConfig, int] = {}
         self._kind_of_row = np.array([kinds.setdefault(own, len(kinds)) for own in alike], np.int64)
         self._kinds = list(kinds)

@@ -81,7 +81,7 @@ def decode(
                 ends_text(row, index) for row, index in zip(rows.tolist(), chosen.tolist(), strict=True)
             ]
         full = limits[rows] <= step + 1
-        yield _tokens(rows, chosen, logits, ended, full)
+        yield tokens_of_step(rows, chosen, logits, ended, full)
         running = np.flatnonzero(~(ended | full))
         if not running.size:
             return
@@ -101,7 +101,8 @@ def prefill_once(model: StepModel, prompts: Sequence[Sequence[int]]) -> tuple[An
     return model.reorder(state, rows), logits[rows]
 
 
-def _tokens(rows: Ids, chosen: Ids, logits: Logits, ended: Flags, full: Flags) -> list[Token]:
+def tokens_of_step(rows: Ids, chosen: Ids, logits: Logits, ended: Flags, full: Flags) -> list[Token]:
+    """What a step wrote: the tokens chosen for R rows from logits (R, V), and which rows end with them."""
     logprobs = np.take_along_axis(log_softmax(logits), chosen[:, None], axis=1)[:, 0]  # (B,)
     reasons: list[FinishReason | None] = [
         "stop" if end else "length" if limit else None for end, limit in zip(ended, full, strict=True)

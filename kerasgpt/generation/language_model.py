@@ -13,11 +13,12 @@ from kerasgpt.generation.batches import LARGEST_BATCH, batches
 from kerasgpt.generation.beam_search import EndsWith, beam_search
 from kerasgpt.generation.chooser import settings_of_rows
 from kerasgpt.generation.continuation import Continuation
-from kerasgpt.generation.decode import decode
+from kerasgpt.generation.decode import Token, decode
 from kerasgpt.generation.prompts import PromptReader, refuse_text
 from kerasgpt.generation.samplers import seeds_of_rows
 from kerasgpt.generation.scoring import Scorer
-from kerasgpt.protocols import Generation, Prompt, Score, Settings, StepModel
+from kerasgpt.generation.speculation import speculate
+from kerasgpt.protocols import ExtendableStepModel, Generation, Prompt, Score, Settings, StepModel
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 
@@ -112,17 +113,27 @@ class StepLanguageModel:
 
     def _write(self, rows: Sequence[_Row]) -> Iterator[None]:
         """Let the texts grow by one token a step."""
-        for tokens in decode(
-            self.model,
-            [row.prompt for row in rows],
-            [row.settings for row in rows],
-            self.tokenizer.end_of_text_id,
-            row_seeds=np.array([row.seed for row in rows], np.uint64),
-            ends_text=lambda number, index: rows[number].text.push(index),
-        ):
+        for tokens in self._steps(rows):
             for token in tokens:
                 rows[token.row].text.record(token.id, token.logprob, token.finish_reason)
             yield
+
+    def _steps(self, rows: Sequence[_Row]) -> Iterator[list[Token]]:
+        """The tokens of each step: several steps at once where one text is to be foretold and can be."""
+        model, end_of_text_id = self.model, self.tokenizer.end_of_text_id
+        seeds = np.array([row.seed for row in rows], np.uint64)
+
+        def ends_text(number: int, index: int) -> bool:
+            return rows[number].text.push(index)
+
+        first = rows[0]
+        alone = len(rows) == 1 and first.settings.prompt_lookup_num_tokens
+        if alone and isinstance(model, ExtendableStepModel):
+            return speculate(
+                model, first.prompt, first.settings, end_of_text_id, row_seeds=seeds, ends_text=ends_text
+            )
+        prompts, settings = [row.prompt for row in rows], [row.settings for row in rows]
+        return decode(model, prompts, settings, end_of_text_id, row_seeds=seeds, ends_text=ends_text)
 
     def _search(self, rows: Sequence[_Row]) -> None:
         """Let the texts grow at once to the best beams: rows of one prompt are its best, second best, ..."""
