@@ -43,7 +43,13 @@ def resolve(target: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def load(folder: str | os.PathLike[str], engine: str = "auto", precision: str | None = None) -> LanguageModel:
+def load(
+    folder: str | os.PathLike[str],
+    engine: str = "auto",
+    precision: str | None = None,
+    *,
+    num_threads: int | None = None,
+) -> LanguageModel:
     """Open a model folder, a run or a bundle as a language model.
 
     Args:
@@ -51,6 +57,7 @@ def load(folder: str | os.PathLike[str], engine: str = "auto", precision: str | 
         engine: ``"onnx"``, ``"saved_model"``, ``"keras"``, or ``"auto"``: the first of these that has
             its file there.
         precision: of the exported file, which only ONNX has others of than ``"fp32"``; None means that.
+        num_threads: that work on one operator, with ONNX only; None means one for each core.
 
     Raises:
         UsageError: no such engine or precision.
@@ -66,12 +73,16 @@ def load(folder: str | os.PathLike[str], engine: str = "auto", precision: str | 
     chosen = choose(folder, engine)
     if chosen != "onnx" and precision not in (None, "fp32"):
         raise UsageError(f"precision {precision}: the {chosen} engine has fp32 only; use --engine onnx")
+    if chosen != "onnx" and num_threads is not None:
+        raise UsageError(f"num_threads {num_threads}: the {chosen} engine has no such setting; use onnx")
+    if num_threads is not None and num_threads < 1:
+        raise UsageError(f"num_threads is {num_threads}: it must be 1 or more")
     root = model_folder(folder)
     target, file, module, extra = ENGINES[chosen]
     if not _lies_in(root, file):
         raise KerasGPTError(_missing_file(root, file, chosen))
     require(module, extra, f"the {chosen} engine")
-    options = {"precision": precision} if chosen == "onnx" else {}
+    options = {"precision": precision, "num_threads": num_threads or 0} if chosen == "onnx" else {}
     model: LanguageModel = resolve(target)(root, **options)
     return model
 

@@ -33,6 +33,8 @@ def test_auto_takes_the_engine_whose_file_is_there(model_folder):
         ({"engine": "keras", "precision": "int8"}, UsageError, "the keras engine has fp32 only"),
         ({"engine": "onnx"}, KerasGPTError, r"has no onnx/model\.onnx: export it first"),
         ({"engine": "saved_model"}, KerasGPTError, "has no saved_model/1: export it first"),
+        ({"engine": "keras", "num_threads": 2}, UsageError, "the keras engine has no such setting"),
+        ({"engine": "onnx", "num_threads": 0}, UsageError, "num_threads is 0: it must be 1 or more"),
     ],
 )
 def test_what_cannot_be_opened_is_refused(model_folder, arguments, error, sentence):

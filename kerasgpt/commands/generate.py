@@ -57,6 +57,7 @@ class Bias(click.ParamType[Any]):
 @click.option("--prompt-file", help="A file whose whole text is the prompt.")
 @click.option("--engine", default="auto", show_default=True, help="auto, onnx, saved_model or keras.")
 @click.option("--precision", help="Of the exported file; default: the first there is.")
+@click.option("--num-threads", type=int, help="Threads of ONNX Runtime.  [default: one for each core]")
 @click.option("--max-new-tokens", type=int, help="Longest continuation.  [default: the model's, 64]")
 @click.option("--temperature", type=float, help="0 is greedy, 1 the model's own probabilities.")
 @click.option("--top-k", type=int, help="Sample from the K most probable tokens only.")
@@ -101,6 +102,7 @@ def command(
     prompt_file: str | None,
     engine: str,
     precision: str | None,
+    num_threads: int | None,
     bad_words: tuple[str, ...],
     stream: bool,
     as_json: bool,
@@ -117,7 +119,7 @@ def command(
     settings = _settings(folder, given)
     if stream and len(texts) * settings.num_return_sequences > 1:
         raise UsageError("--stream writes one continuation: give one prompt and one sample")
-    lm = load(folder, engine, precision)
+    lm = load(folder, engine, precision, num_threads=num_threads)
     settings = _without(bad_words, lm, settings)
     if stream:
         _stream(lm, texts[0], settings)

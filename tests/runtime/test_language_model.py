@@ -2,13 +2,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from kerasgpt import artifacts
 from kerasgpt.config import GenerationConfig
+from kerasgpt.engines import load
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.protocols import LanguageModel
 from kerasgpt.runtime.fused import FusedStepModel
@@ -128,3 +131,19 @@ def test_the_fastest_file_of_a_precision_is_opened(bundle: Path) -> None:
     assert isinstance(open_bundle(bundle).model, FusedStepModel)
     (bundle / artifacts.FAST_FP32).unlink()
     assert isinstance(open_bundle(bundle).model, OnnxStepModel)
+
+
+def test_the_threads_asked_for_are_those_of_the_session(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    original = onnxruntime.InferenceSession
+
+    def recorded(path: Path, options: onnxruntime.SessionOptions, **others: Any) -> Any:
+        asked.append(options.intra_op_num_threads)
+        return original(path, options, **others)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", recorded)
+    alone = load(bundle, "onnx", num_threads=1).generate(["ab"])
+    assert load(bundle, "onnx").generate(["ab"])[0].text == alone[0].text
+    assert asked == [1, 0]
