@@ -46,6 +46,17 @@ def without_means(config: GPT2Config, weights: Weights) -> dict[str, NDArray[np.
     return folded
 
 
+def with_zero_shifts(config: GPT2Config, folded: Weights) -> dict[str, NDArray[np.float32]]:
+    """The folded weights for a graph whose norms have a bias: one of zeros."""
+    zeros = np.zeros(config.hidden_dim, np.float32)
+    shifts = {
+        f"transformer.h.{layer}.{norm}.bias": zeros
+        for layer in range(config.num_layers)
+        for norm in ("ln_1", "ln_2")
+    }
+    return {**shifts, **folded}
+
+
 def _centred(array: NDArray[Any]) -> NDArray[np.float32]:
     """Subtract the mean of the last axis."""
     return (array - array.mean(axis=-1, keepdims=True, dtype=np.float64)).astype(np.float32)

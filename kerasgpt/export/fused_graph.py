@@ -114,11 +114,11 @@ def _build(graph: Graph, config: GPT2Config, kernels: Kernels) -> None:
 
 
 def _lengths(graph: Graph) -> tuple[str, str]:
-    """What the attention wants to know: tokens of each row less one, int32 (B,), and their maximum, S."""
+    """What the attention wants to know: tokens of each row less one, int32 (B, 1), and their maximum, S."""
     graph.scope = "lengths"
     one = graph.constant("one", 1)
-    last = graph.add("ReduceSum", "attention_mask", graph.constant("axis_1", [1]), keepdims=0)
-    last = graph.add("Sub", last, one, output="last_columns")
+    last = graph.add("ReduceSum", "attention_mask", graph.constant("axis_1", [1]))
+    last = graph.add("Sub", last, one, output="last_columns")  # (B, 1)
     total = graph.add("Shape", "attention_mask", start=1, end=2, output="num_columns")
     return (
         graph.add("Cast", last, to=TensorProto.INT32),
@@ -190,8 +190,7 @@ def _asked_positions(graph: Graph, hidden: str) -> str:
     """The positions to answer for: (B, T, D) -> (B, K, D)."""
     num_new = graph.add("Shape", "input_ids", start=1, end=2)
     num_past = graph.add("Sub", "num_columns", num_new)
-    last = graph.add("Sub", "last_columns", num_past)  # (B,), which of the new tokens is the row's last
-    last = graph.add("Unsqueeze", last, graph.constant("axis_1", [1]))
+    last = graph.add("Sub", "last_columns", num_past)  # (B, 1), which of the new tokens is the row's last
     asked = graph.add("Add", last, graph.constant(LOGIT_OFFSETS, [0]))  # (B, K)
     # A short row in a batch has its columns before those of the others; its one new token is number 0.
     asked = graph.add("Max", asked, graph.constant("zero", 0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from kerasgpt.config import GPT2Config
+from kerasgpt.export.gptq import gptq
 from kerasgpt.export.onnx_nodes import MICROSOFT, Graph
 from kerasgpt.export.onnx_weights import Weights
 from kerasgpt.export.quantization import Quantized, block_size_of, quantize
 
 Tensors: TypeAlias = Mapping[str, NDArray[Any]]
+Products: TypeAlias = Mapping[str, NDArray[np.float64]]
 
 TOKENS = "transformer.wte.weight"
 TABLES = (TOKENS, "lm_head.weight")  # (V, D): laid out (out, in), unlike the projections
@@ -25,6 +27,18 @@ PROJECTIONS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 def head_table(config: GPT2Config) -> str:
     """The name of the (V, D) table that makes logits."""
     return TOKENS if config.tie_word_embeddings else "lm_head.weight"
+
+
+def matrix_shapes(config: GPT2Config) -> dict[str, tuple[int, int]]:
+    """Name of each large matrix -> its inputs K and outputs N; the embeddings come with the head."""
+    width, inner = config.hidden_dim, config.feed_forward_dim
+    sizes = ((width, 3 * width), (width, width), (width, inner), (inner, width))
+    layers = {
+        f"transformer.h.{layer}.{part}.weight": size
+        for layer in range(config.num_layers)
+        for part, size in zip(PROJECTIONS, sizes, strict=True)
+    }
+    return {head_table(config): (width, config.vocabulary_size), **layers}
 
 
 class Kernels(Protocol):
@@ -57,28 +71,32 @@ def linear(graph: Graph, kernels: Kernels, value: str, prefix: str, shape: tuple
     return product if kernels.adds_bias else graph.add("Add", product, f"{prefix}.bias")
 
 
+def dequantized(matrices: Mapping[str, Quantized]) -> dict[str, NDArray[np.float32]]:
+    """Matrices as their integers have them, laid out as the weights are."""
+    arrays = {name: found.dequantized() for name, found in matrices.items()}
+    return {
+        name: array if name in TABLES else np.ascontiguousarray(array.T) for name, array in arrays.items()
+    }
+
+
 @dataclass(frozen=True)
 class Standard:
     """Every matrix in float32 or float16, by operators of the ONNX standard alone.
 
     Args:
         half: whether the graph computes in float16; its logits are float32 in any case.
-        rounded: matrices to be written as their integers have them, for a graph that a quantised one is
-            compared with.
+        rounded: weights to be written in place of those given, for a graph that a quantised one is compared
+            with; see `dequantized`.
     """
 
     half: bool = False
-    rounded: Mapping[str, Quantized] = field(default_factory=dict)
+    rounded: Tensors = field(default_factory=dict)
 
     adds_bias = False
 
     def tensors(self, config: GPT2Config, weights: Weights) -> Tensors:
         """The weights as they are, or as their integers are."""
-        seen: dict[str, NDArray[Any]] = dict(weights)
-        for name, found in self.rounded.items():
-            matrix = found.dequantized()
-            seen[name] = matrix if name in TABLES else np.ascontiguousarray(matrix.T)
-        return seen
+        return {**weights, **self.rounded}
 
     def embedding(self, graph: Graph, config: GPT2Config, ids: str) -> str:
         """A row of the table each."""
@@ -132,20 +150,51 @@ class Blockwise:
     half = False
     adds_bias = True
 
-    def quantized(self, config: GPT2Config, weights: Weights) -> dict[str, Quantized]:
-        """The matrices in integers, each laid out (out, in)."""
-        return {name: self._quantized(name, weights) for name in self.names(config)}
+    def quantized(
+        self,
+        config: GPT2Config,
+        weights: Weights,
+        products: Products | None = None,
+        read_by: Sequence[str] | None = None,
+    ) -> dict[str, Quantized]:
+        """Matrices in integers, each laid out (out, in).
 
-    def _quantized(self, name: str, weights: Weights) -> Quantized:
-        if name in TABLES:
+        Args:
+            config: of the model.
+            weights: float32 arrays by their Hugging Face names.
+            products: X X^T of what a matrix reads, by its name; those that have one are rounded by it, see
+                `kerasgpt.export.gptq`, the others to the nearest.
+            read_by: only those that belong to these of `matrix_shapes`; None means all.
+        """
+        wanted = self.names(config)
+        if read_by is not None:
+            wanted = [name for name in wanted if self.source(config, name) in read_by]
+        return {name: self._quantized(name, weights, products or {}) for name in wanted}
+
+    def source(self, config: GPT2Config, name: str) -> str:
+        """Which of `matrix_shapes` what is quantised belongs to; embeddings come with the head."""
+        return head_table(config) if name in TABLES else name
+
+    def _quantized(self, name: str, weights: Weights, products: Products) -> Quantized:
+        if name in TABLES:  # the embeddings have to be right as well as the logits
             return quantize(weights[name], self.head_bits or self.bits, self.block_size)
+        if name in products:
+            return gptq(weights[name].T, products[name], self.bits, self.block_size)
         return quantize(weights[name].T, self.bits, self.block_size)
+
+    def rounded(self, config: GPT2Config) -> Tensors:
+        """The weights that the matrices' integers stand for, by the names of an untied model if need be."""
+        return dequantized(self.matrices or {})
+
+    def exact(self, config: GPT2Config) -> Kernels:
+        """The same in float32, with these weights."""
+        return Float32(rounded=self.rounded(config))
 
     def tensors(self, config: GPT2Config, weights: Weights) -> Tensors:
         """The matrices as integers and scales, the rest as it is."""
         stored: dict[str, NDArray[Any]] = dict(weights)
         for name, found in (self.matrices or self.quantized(config, weights)).items():
-            del stored[name]
+            stored.pop(name, None)
             stored |= {f"{name}.integers": found.packed, f"{name}.scales": found.scales}
         return stored
 
@@ -179,24 +228,26 @@ class Blockwise:
 
     def linear(self, graph: Graph, value: str, prefix: str, shape: tuple[int, int]) -> str:
         """One operator, bias included."""
-        return self._multiply(graph, value, f"{prefix}.weight", shape, self.bits, f"{prefix}.bias")
+        return self.multiply(graph, value, f"{prefix}.weight", shape, self.bits, bias=f"{prefix}.bias")
 
     def head(self, graph: Graph, config: GPT2Config, hidden: str) -> None:
         """One operator."""
         shape = (config.hidden_dim, config.vocabulary_size)
         bits = self.head_bits or self.bits
-        self._multiply(graph, hidden, head_table(config), shape, bits, output="logits")
+        self.multiply(graph, hidden, head_table(config), shape, bits, output="logits")
 
-    def _multiply(
+    def multiply(
         self,
         graph: Graph,
         value: str,
         name: str,
         shape: tuple[int, int],
         bits: int,
+        *,
         bias: str = "",
         output: str = "",
     ) -> str:
+        """X W by the integers and scales of a name."""
         inputs = [value, f"{name}.integers", f"{name}.scales", *(["", "", bias] if bias else [])]
         return graph.add(
             "MatMulNBits",

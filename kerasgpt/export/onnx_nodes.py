@@ -29,6 +29,7 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
+        self.shown: list[onnx.ValueInfoProto] = []
         self.scope = ""
 
     def add(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
@@ -50,6 +51,11 @@ class Graph:
         """Add a small constant once, and return its name."""
         self.constants.setdefault(name, onnx_file.tensor(name, np.array(value, dtype)))
         return name
+
+    def show(self, value: str, name: str, size: int) -> None:
+        """Give out a value on the way, float32 (B, T, size), as one more output."""
+        self.add("Identity", value, output=name)
+        self.shown.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH, NEW, size]))
 
     @property
     def opsets(self) -> dict[str, int]:
@@ -98,7 +104,7 @@ def model_of(
         graph.nodes,
         "gpt2",
         [*inputs, *caches(past_name, cache_columns[0]), *optional],
-        [answer, *caches(present_name, cache_columns[1])],
+        [answer, *caches(present_name, cache_columns[1]), *graph.shown],
         list(graph.constants.values()),
     )
     return helper.make_model(

@@ -182,10 +182,11 @@ def _write_variants(
     names, left_out = variants.chosen(model.config, precisions)
     if left_out:
         tell(left_out)
-    weights, proofs = named_arrays(model), []
+    writer = variants.VariantWriter(model.config, named_arrays(model), lm, bundle)
+    proofs = []
     for name in names:
         tell(f"writing {artifacts.VARIANTS[name][0]}")
-        variants.write_variant(name, model.config, weights, lm, bundle)
+        writer.write(name)
         proofs.append(_proved(bundle, name, None, tell))
     return proofs
 

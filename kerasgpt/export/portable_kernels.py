@@ -8,8 +8,9 @@ import numpy as np
 from onnx import TensorProto
 
 from kerasgpt.config import GPT2Config
-from kerasgpt.export.kernels import TOKENS, Blockwise
+from kerasgpt.export.kernels import TOKENS, Blockwise, Kernels, Standard
 from kerasgpt.export.onnx_nodes import Graph
+from kerasgpt.export.split_head import SplitHead
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,10 @@ class PortableBlockwise(Blockwise):
     Its builds for browsers that know WebGPU, which transformers.js takes from version 4 on, have a kernel of
     ``GatherBlockQuantized`` for WebGPU alone, and refuse a graph that holds one on WASM.
     """
+
+    def exact(self, config: GPT2Config) -> Kernels:
+        """The same in float32, with these weights, by operators of the standard."""
+        return Standard(rounded=self.rounded(config))
 
     def embedding(self, graph: Graph, config: GPT2Config, ids: str) -> str:
         """A row of blocks each, made float32; the integers are the head's, in its shape."""
@@ -36,6 +41,11 @@ class PortableBlockwise(Blockwise):
         if padded == width:
             return rows
         return graph.add("Slice", rows, graph.constant("first", [0]), graph.constant("width", [width]), last)
+
+
+@dataclass(frozen=True)
+class PortableSplitHead(PortableBlockwise, SplitHead):
+    """Likewise, with the head in two parts."""
 
 
 def _unpacked(graph: Graph, integers: str, size: int) -> str:

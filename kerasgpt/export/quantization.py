@@ -81,11 +81,18 @@ def quantize(matrix: NDArray[Any], bits: int, block_size: int | None = None) -> 
         rows = slice(start, start + step)
         padded = np.pad(np.asarray(matrix[rows], np.float32), ((0, 0), (0, num_blocks * size - num_columns)))
         integers, scales[rows] = _quantize_blocks(padded.reshape(len(padded), num_blocks, size), bits)
-        packed[rows] = integers if bits == 8 else integers[..., ::2] | integers[..., 1::2] << 4
+        packed[rows] = pack(integers, bits)
 
     with ThreadPoolExecutor(os.cpu_count()) as executor:  # numpy works without the interpreter's lock
         list(executor.map(work, range(0, num_rows, step)))
     return Quantized(packed, scales, bits, num_columns)
+
+
+def pack(integers: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
+    """Lay integers (..., block) of so many bits side by side: (..., block * bits / 8)."""
+    if bits == 8:
+        return integers
+    return np.bitwise_or(integers[..., ::2], integers[..., 1::2] << 4, dtype=np.uint8)
 
 
 def _quantize_blocks(blocks: NDArray[np.float32], bits: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -13,27 +14,26 @@ from numpy.typing import NDArray
 
 from kerasgpt import artifacts
 from kerasgpt.config import GPT2Config
-from kerasgpt.export.folding import without_means
+from kerasgpt.export.calibration import Inputs, calibration_ids, observations
+from kerasgpt.export.folding import with_zero_shifts, without_means
 from kerasgpt.export.fused_graph import why_not, write_fused
-from kerasgpt.export.kernels import Blockwise, Float32, Kernels, Standard
+from kerasgpt.export.kernels import TABLES, TOKENS, Blockwise, Float32, Kernels, Standard
 from kerasgpt.export.onnx_graph import write_onnx
+from kerasgpt.export.portable_kernels import PortableBlockwise, PortableSplitHead
 from kerasgpt.export.proof import answers_file
 from kerasgpt.export.quantization import Quantized
 from kerasgpt.export.reference import record
+from kerasgpt.export.smoothing import Range
+from kerasgpt.export.split_head import SplitHead
+from kerasgpt.export.static_int8 import StaticInt8
 from kerasgpt.generation.language_model import StepLanguageModel
-from kerasgpt.runtime.language_model import open_step_model
-
-# With 4 bits the head decides most of the error, and the embeddings share its tensor.
-KERNELS: Final[dict[str, Kernels]] = {
-    "fast_fp32": Float32(),
-    "fast_int8": Blockwise(8),
-    "fast_int4": Blockwise(4, head_bits=8),
-    "onnx_fp16": Standard(half=True),
-    "onnx_int8": Blockwise(8),
-    "onnx_int4": Blockwise(4, head_bits=8),
-}
+from kerasgpt.protocols import Ids
+from kerasgpt.runtime.language_model import open_file, open_step_model
 
 Arrays = Mapping[str, NDArray[np.float32]]
+
+PLAIN: Final[dict[str, Kernels]] = {"fast_fp32": Float32(), "onnx_fp16": Standard(half=True)}
+"""The files whose weights are the trained ones."""
 
 
 def chosen(config: GPT2Config, precisions: Sequence[str]) -> tuple[list[str], str]:
@@ -46,54 +46,104 @@ def chosen(config: GPT2Config, precisions: Sequence[str]) -> tuple[list[str], st
     return kept, f"left out {files}: {reason}; the portable file serves" if left_out else ""
 
 
-def write_variant(
-    name: str, config: GPT2Config, weights: Arrays, lm: StepLanguageModel, bundle: Path
-) -> None:
-    """Write one of them into a bundle in the making, and what a quantised one must answer.
+class VariantWriter:
+    """Writes them into a bundle in the making; what several of them need is computed once.
 
     Args:
-        name: of the variant.
         config: of the model.
         weights: as they were trained.
         lm: the trained model, for its tokenizer and settings.
-        bundle: in the making.
+        bundle: in the making; its portable float32 file is there.
+        calibration_text: what the quantised files are calibrated on; empty means text of the model's own.
     """
-    path, kernels = bundle / artifacts.VARIANTS[name][0], KERNELS[name]
-    if isinstance(kernels, Blockwise):
-        matrices = kernels.quantized(config, without_means(config, weights) if _is_fused(name) else weights)
-        kernels = dataclasses.replace(kernels, matrices=matrices)
-        _record_rounded(name, config, weights, matrices, lm, bundle)
-    _write(name, config, weights, path, kernels)
+
+    def __init__(
+        self,
+        config: GPT2Config,
+        weights: Arrays,
+        lm: StepLanguageModel,
+        bundle: Path,
+        calibration_text: str = "",
+    ) -> None:
+        self._config = config
+        self._weights = weights
+        self._lm = lm
+        self._bundle = bundle
+        self._calibration_text = calibration_text
+
+    def write(self, name: str) -> None:
+        """Write one, and if it is quantised what it must answer."""
+        kernels = PLAIN.get(name) or self._quantized_kernels(name)
+        if isinstance(kernels, Blockwise):
+            self._record_rounded(name, kernels)
+        self._write(name, self._bundle / artifacts.VARIANTS[name][0], kernels, self._config)
+
+    def _record_rounded(self, name: str, kernels: Blockwise) -> None:
+        """Record the answers of the same graph in float32, its weights as the integers have them.
+
+        With its weights as they were trained, that graph is compared with the trained model itself. The
+        answers stay in the bundle, for `verify`.
+        """
+        # Where the head was rounded otherwise than the embeddings, no model that ties them has its weights.
+        is_tied = self._config.tie_word_embeddings and not isinstance(kernels, SplitHead)
+        config = dataclasses.replace(self._config, tie_word_embeddings=is_tied)
+        with tempfile.TemporaryDirectory(prefix="kerasgpt-export-") as scratch:
+            path = Path(scratch) / "rounded.onnx"
+            self._write(name, path, kernels.exact(self._config), config)
+            model = open_step_model(path, max_sequence_length=config.max_sequence_length)
+            reference, _ = record(StepLanguageModel(model, self._lm.tokenizer, self._lm.settings))
+        reference.save(self._bundle / answers_file(name))
+
+    def _write(self, name: str, path: Path, kernels: Kernels, config: GPT2Config) -> None:
+        weights = self._unshifted if name == "onnx_int4" else self._weights
+        if not config.tie_word_embeddings:
+            weights = {"lm_head.weight": weights[TOKENS], **weights}
+        if _is_fused(name):
+            write_fused(config, weights, path, kernels)
+        else:
+            write_onnx(config, weights, path, kernels=kernels)
+
+    def _quantized_kernels(self, name: str) -> Blockwise:
+        """The kernels of a quantised file, with its integers."""
+        if name == "fast_int8":
+            ranges: dict[str, Range] = {}
+            for group in self._observations(with_products=False):
+                ranges |= {key: inputs.range for key, inputs in group.items() if key not in TABLES}
+            return StaticInt8.calibrated(self._config, self._folded, ranges)
+        if name == "onnx_int8":
+            nearest = PortableBlockwise(8)
+            return dataclasses.replace(nearest, matrices=nearest.quantized(self._config, self._weights))
+        if name == "fast_int4":
+            return SplitHead(matrices=self._int4)
+        return PortableSplitHead(4, head_bits=8, matrices=self._int4)
+
+    @cached_property
+    def _int4(self) -> dict[str, Quantized]:
+        """The matrices of both files in 4 bits, each rounded by what it reads."""
+        matrices: dict[str, Quantized] = {}
+        for group in self._observations(with_products=True):
+            products = {key: inputs.products for key, inputs in group.items()}
+            matrices |= SplitHead().quantized(self._config, self._folded, products, list(products))
+        return matrices
+
+    def _observations(self, *, with_products: bool) -> Iterator[dict[str, Inputs]]:
+        return observations(self._config, self._unshifted, self._calibration_ids, with_products=with_products)
+
+    @cached_property
+    def _folded(self) -> dict[str, NDArray[np.float32]]:
+        return without_means(self._config, self._weights)
+
+    @property
+    def _unshifted(self) -> dict[str, NDArray[np.float32]]:
+        """The folded weights for the portable graph."""
+        return with_zero_shifts(self._config, self._folded)
+
+    @cached_property
+    def _calibration_ids(self) -> Ids:
+        fast, portable = artifacts.FAST_FP32, artifacts.ONNX_MODEL
+        file = fast if (self._bundle / fast).is_file() else portable
+        return calibration_ids(open_file(self._bundle, file), self._calibration_text)
 
 
 def _is_fused(name: str) -> bool:
     return name.startswith("fast_")
-
-
-def _write(name: str, config: GPT2Config, weights: Arrays, path: Path, kernels: Kernels) -> None:
-    if _is_fused(name):
-        write_fused(config, weights, path, kernels)
-    else:
-        write_onnx(config, weights, path, kernels=kernels)
-
-
-def _record_rounded(
-    name: str,
-    config: GPT2Config,
-    weights: Arrays,
-    matrices: Mapping[str, Quantized],
-    lm: StepLanguageModel,
-    bundle: Path,
-) -> None:
-    """Record the answers of the same graph in float32, its weights as the integers have them.
-
-    With its weights as they were trained, that graph is compared with the trained model itself. The answers
-    stay in the bundle, for `verify`.
-    """
-    with tempfile.TemporaryDirectory(prefix="kerasgpt-export-") as scratch:
-        path = Path(scratch) / "rounded.onnx"
-        exact = Float32 if _is_fused(name) else Standard
-        _write(name, config, weights, path, exact(rounded=matrices))
-        model = open_step_model(path, max_sequence_length=config.max_sequence_length)
-        reference, _ = record(StepLanguageModel(model, lm.tokenizer, lm.settings))
-    reference.save(bundle / answers_file(name))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kerasgpt.config import GPT2Config
-from kerasgpt.export.folding import without_means
+from kerasgpt.export.folding import with_zero_shifts, without_means
 from kerasgpt.export.onnx_weights import weight_shapes
 
 CONFIG = GPT2Config(vocabulary_size=11, max_sequence_length=7, num_layers=2, num_heads=2, hidden_dim=8)
@@ -44,3 +44,10 @@ def test_the_weights_given_are_not_changed(weights):
     without_means(CONFIG, weights)
     for name, array in before.items():
         np.testing.assert_array_equal(weights[name], array)
+
+
+def test_zeros_stand_where_a_graph_wants_the_biases_that_are_gone(weights):
+    whole = with_zero_shifts(CONFIG, without_means(CONFIG, weights))
+    assert {name: array.shape for name, array in whole.items()} == weight_shapes(CONFIG)
+    assert not whole["transformer.h.1.ln_2.bias"].any()
+    assert whole["transformer.ln_f.bias"].any()

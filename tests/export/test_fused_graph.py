@@ -11,9 +11,10 @@ from kerasgpt.config import ACTIVATIONS, GPT2Config
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.export.folding import without_means
 from kerasgpt.export.fused_graph import write_fused
-from kerasgpt.export.kernels import Blockwise, Float32
+from kerasgpt.export.kernels import Blockwise, Float32, dequantized
 from kerasgpt.export.onnx_graph import write_onnx
 from kerasgpt.export.onnx_weights import weight_shapes
+from kerasgpt.export.split_head import SplitHead
 
 SMALL = GPT2Config(
     vocabulary_size=37, max_sequence_length=20, num_layers=3, num_heads=2, hidden_dim=16, bos_token_id=0
@@ -153,7 +154,7 @@ def test_its_integers_are_the_dequantised_weights(bits: int, changes: dict, tmp_
     config = WIDE.replace(**changes)
     kernels = Blockwise(bits, accuracy_level=0)
     weights = random_weights(config)
-    rounded = kernels.quantized(config, without_means(config, weights))
+    rounded = dequantized(kernels.quantized(config, without_means(config, weights)))
     write_fused(config, weights, tmp_path / "dequantised.onnx", Float32(rounded=rounded))
     write_fused(config, random_weights(config), tmp_path / "fused.onnx", kernels)
     expected = Graph(tmp_path / "dequantised.onnx").read(IDS)
@@ -180,7 +181,7 @@ def test_activations_in_eight_bits_cost_little(bits: int, head_bits: int, tmp_pa
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("kernels", [Float32(), Blockwise(8), Blockwise(4)], ids=str)
+@pytest.mark.parametrize("kernels", [Float32(), Blockwise(8), Blockwise(4), SplitHead()], ids=str)
 def test_the_graph_is_small(activation: str, kernels: object, tmp_path: Path) -> None:
     config = SMALL.replace(activation=activation, num_layers=4)
     write_fused(config, random_weights(config), tmp_path / "model.onnx", kernels)

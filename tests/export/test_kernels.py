@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerasgpt.config import GPT2Config
-from kerasgpt.export.kernels import TOKENS, Blockwise, Float32
+from kerasgpt.export.kernels import TABLES, TOKENS, Blockwise, Float32, dequantized, matrix_shapes
 from kerasgpt.export.onnx_weights import weight_shapes
 
 CONFIG = GPT2Config(vocabulary_size=11, max_sequence_length=7, num_layers=2, num_heads=1, hidden_dim=32)
@@ -36,9 +36,37 @@ def test_the_head_may_have_bits_of_its_own():
 
 def test_what_the_integers_stand_for_keeps_names_and_shapes():
     given = weights(CONFIG)
-    seen = Float32(rounded=Blockwise(8).quantized(CONFIG, given)).tensors(CONFIG, given)
+    seen = Float32(rounded=dequantized(Blockwise(8).quantized(CONFIG, given))).tensors(CONFIG, given)
     assert {name: array.shape for name, array in seen.items()} == weight_shapes(CONFIG)
     for name, array in seen.items():
         assert np.abs(array - given[name]).max() < 0.02
     assert np.abs(seen[TOKENS] - given[TOKENS]).max() > 0
     assert all(Float32().tensors(CONFIG, given)[name] is array for name, array in given.items())
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_shapes_of_all_matrices_are_those_of_the_weights(tied):
+    config = CONFIG.replace(tie_word_embeddings=tied)
+    stored = weight_shapes(config)
+    found = matrix_shapes(config)
+    assert found == {name: stored[name][::-1] if name in TABLES else stored[name] for name in found}
+    assert {TOKENS, *found} == set(Blockwise(8).names(config))
+
+
+def test_a_matrix_whose_inputs_are_known_is_rounded_by_them():
+    given, name = weights(CONFIG), "transformer.h.0.mlp.c_fc.weight"
+    inputs = np.random.default_rng(3).standard_normal((500, 32)) @ np.triu(np.ones((32, 32)))
+    nearest = Blockwise(4).quantized(CONFIG, given)
+    by_inputs = Blockwise(4).quantized(CONFIG, given, {name: inputs.T @ inputs})
+
+    def loss(matrices):
+        return np.square(inputs @ (matrices[name].dequantized().T - given[name])).sum()
+
+    assert loss(by_inputs) < 0.8 * loss(nearest)
+    assert all(np.array_equal(by_inputs[key].packed, nearest[key].packed) for key in nearest if key != name)
+
+
+def test_some_of_the_matrices_alone():
+    given = weights(CONFIG)
+    found = Blockwise(8).quantized(CONFIG, given, read_by=["transformer.h.1.attn.c_proj.weight", TOKENS])
+    assert set(found) == {"transformer.h.1.attn.c_proj.weight", TOKENS}

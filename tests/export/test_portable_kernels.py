@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from kerasgpt.config import GPT2Config
 from kerasgpt.export import onnx_file
-from kerasgpt.export.kernels import TOKENS, Standard
+from kerasgpt.export.kernels import TOKENS, Standard, dequantized
 from kerasgpt.export.onnx_graph import write_onnx
 from kerasgpt.export.onnx_nodes import Graph
 from kerasgpt.export.onnx_weights import weight_shapes
@@ -72,7 +72,7 @@ def test_the_graph_answers_as_one_of_the_rounded_weights(
     given = weights(CONFIG)
     exact = PortableBlockwise(bits, head_bits, accuracy_level=0)
     write_onnx(CONFIG, given, tmp_path / "integers.onnx", kernels=exact)
-    rounded = Standard(rounded=exact.quantized(CONFIG, given))
+    rounded = Standard(rounded=dequantized(exact.quantized(CONFIG, given)))
     write_onnx(CONFIG, given, tmp_path / "rounded.onnx", kernels=rounded)
     positions = np.broadcast_to(np.arange(3), IDS.shape)
     feeds = {"input_ids": IDS, "attention_mask": np.ones_like(IDS), "position_ids": positions}
