@@ -1,12 +1,15 @@
-"""A Hugging Face GPT-2 folder as a GGUF file in float32, which llama.cpp reads and quantises."""
+"""A Hugging Face GPT-2 folder as GGUF files: ``python gguf_file.py MODEL OUT``."""
 
 from __future__ import annotations
 
+import ctypes
 import json
+import sys
 from pathlib import Path
 from typing import Final
 
 import gguf
+import llama_cpp
 import numpy as np
 from safetensors.numpy import load_file
 
@@ -81,3 +84,20 @@ def _tensors(folder: Path, num_layers: int) -> dict[str, np.ndarray]:
                 array = weights[f"transformer.h.{layer}.{theirs}.{kind}"]
                 named[f"blk.{layer}.{part}.{kind}"] = np.ascontiguousarray(array.T)
     return named
+
+
+def write_all(folder: Path, out: Path) -> None:
+    """Write f32.gguf, and by llama.cpp's own means Q8_0.gguf and Q4_0.gguf."""
+    write_gguf(folder, out / "f32.gguf")
+    for name, kind in (
+        ("Q8_0", llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0),
+        ("Q4_0", llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_0),
+    ):
+        params = llama_cpp.llama_model_quantize_default_params()
+        params.ftype = kind
+        files = str(out / "f32.gguf").encode(), str(out / f"{name}.gguf").encode()
+        assert llama_cpp.llama_model_quantize(*files, ctypes.byref(params)) == 0
+
+
+if __name__ == "__main__":
+    write_all(Path(sys.argv[1]), Path(sys.argv[2]))
