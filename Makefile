@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
-.PHONY: demo test check clients bench export dist clean
+.PHONY: demo test check clients clients-light bench export dist clean
 
 demo: .venv/export.done  ## train, export, verify, generate
 	$(BIN)/kerasgpt demo
@@ -16,6 +16,9 @@ check: .venv/dev.done  ## format, lint, types, floors
 
 clients: .venv/dev.done  ## other engines and clients, each in an environment of its own
 	$(BIN)/python tests/clients/run.py
+
+clients-light: .venv/dev.done  ## those that are installed in seconds
+	$(BIN)/python tests/clients/run.py onnx_reference ort_genai
 
 bench: .venv/dev.done  ## figures into benchmarks/results
 	$(BIN)/python benchmarks/decode_latency.py

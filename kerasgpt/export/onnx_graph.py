@@ -54,8 +54,8 @@ def write_onnx(
             ``lm_head.weight`` (V, D) only if the head is untied.
         path: of the file; missing folders are made.
         kernels: how the large matrices are stored. In float16 attention, which sums over many columns, and
-            all inputs and outputs stay float32. Blocks of integers need two operators that ONNX Runtime has
-            everywhere, in browsers too, and no standard has.
+            all inputs and outputs stay float32. Blocks of integers need operators that no standard has:
+            `Blockwise` two of ONNX Runtime's, `PortableBlockwise` one that it has in browsers, too.
         largest_file: bytes of weights above which they go to ``<path>_data`` beside it.
 
     Raises:

@@ -25,6 +25,7 @@ from kerasgpt.export.price import MAX_PERPLEXITY_INCREASE, check_prices, measure
 from kerasgpt.export.proof import Proof, artifact_path, child_environment, prove
 from kerasgpt.export.reference import record
 from kerasgpt.export.report import versions, write_report
+from kerasgpt.export.transformers_js import write_transformers_js
 from kerasgpt.extras import require
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.models.gpt2 import GPT2CausalLM
@@ -85,6 +86,7 @@ def export_bundle(
         proofs = _write_and_prove(model, tokenizer, settings, bundle, formats, precisions, tell)
         if "onnx" in formats:
             write_genai(model.config, settings, bundle)
+            write_transformers_js(bundle)
         if evaluation_text:
             proofs = [measured(bundle, proof, evaluation_text, tell) for proof in proofs]
             check_prices(proofs, max_perplexity_increase)

@@ -56,7 +56,7 @@ def environment(name: str) -> Path:
     installed = folder / "installed.txt"
     wanted = "".join(path.read_text() for path in (requirements, packages) if path.is_file())
     if not installed.is_file() or installed.read_text() != wanted:
-        print(f"       {name}: installing {', '.join(wanted.split())}", flush=True)
+        print(f"       {name}: installing {', '.join(wanted.splitlines())}", flush=True)
         venv.create(folder, clear=True, with_pip=True)
         options = ["--quiet", "--disable-pip-version-check"]
         run(python, "-m", "pip", "install", *options, "--requirement", requirements)
