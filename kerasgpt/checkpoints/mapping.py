@@ -139,7 +139,8 @@ def _variables(model: GPT2CausalLM) -> Iterator[tuple[str, Any]]:
         yield from _norm(f"{prefix}.ln_2", block.feed_forward_norm)
         yield from _dense(f"{prefix}.mlp.c_fc", block.feed_forward.expand)
         yield from _dense(f"{prefix}.mlp.c_proj", block.feed_forward.contract)
-    model.build()
+    if not model.built:
+        model.build()
     yield from _norm("transformer.ln_f", model.backbone.final_norm)
     if not model.config.tie_word_embeddings:
         yield HEAD, embedding.token_embedding.reverse_embeddings

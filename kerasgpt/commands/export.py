@@ -18,6 +18,12 @@ from kerasgpt.extras import require
 @click.option("--formats", default=",".join(reversed(FORMATS)), show_default=True, help="Comma-separated.")
 @click.option("--precisions", default="fp32", show_default=True, help="Of ONNX: fp32,fp16,int8,int4.")
 @click.option("--evaluation-data", help="Held-out text: what each precision costs goes into the report.")
+@click.option(
+    "--writer",
+    default="direct",
+    show_default=True,
+    help="Of ONNX. tf2onnx, Keras's own route, writes the forward pass alone: it scores and cannot generate.",
+)
 @click.option("--max-perplexity-increase", type=float, default=10.0, show_default=True, help="In percent.")
 def command(
     source: str,
@@ -25,6 +31,7 @@ def command(
     formats: str,
     precisions: str,
     evaluation_data: str | None,
+    writer: str,
     max_perplexity_increase: float,
 ) -> None:
     """Write the formats, load each in a fresh process, compare it with the model, then keep it.
@@ -43,6 +50,7 @@ def command(
         names,
         _names(precisions),
         tell=lambda line: click.echo(line, err=True),
+        writer=writer,
         evaluation_text=_text(evaluation_data) if evaluation_data else "",
         max_perplexity_increase=max_perplexity_increase,
     )

@@ -11,6 +11,7 @@ from kerasgpt import artifacts
 from kerasgpt.errors import KerasGPTError, unknown_name
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.protocols import StepModel
+from kerasgpt.runtime import forward
 from kerasgpt.runtime.fused import FusedStepModel
 from kerasgpt.runtime.session import MissingOperatorError, OnnxStepModel, open_session
 from kerasgpt.tokenizer.bpe import Tokenizer
@@ -80,8 +81,10 @@ def open_file(folder: str | os.PathLike[str], name: str, *, num_threads: int = 0
 
 
 def open_step_model(path: Path, *, max_sequence_length: int, num_threads: int = 0) -> StepModel:
-    """Open an ONNX file, portable or fused: the file tells which it is."""
+    """Open an ONNX file, portable, fused or the forward pass alone: the file tells which it is."""
     session: Any = open_session(path, num_threads)
+    if {value.name for value in session.get_inputs()} == forward.INPUTS:
+        return forward.ForwardModel(session, path, max_sequence_length=max_sequence_length)
     if artifacts.LOGIT_OFFSETS in {value.name for value in session.get_overridable_initializers()}:
         return FusedStepModel(session, max_sequence_length=max_sequence_length)
     return OnnxStepModel(path, max_sequence_length=max_sequence_length, session=session)
