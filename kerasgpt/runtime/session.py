@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from kerasgpt.artifacts import past_name, present_name
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.protocols import Ids, Logits
+from kerasgpt.runtime.graph import data_files, read_graph
 
 PREFILL_BUDGET = 2**24  # numbers in the logits of one run while a prompt is read: 64 MiB
 ERRORS_ONLY = 3  # ONNX Runtime's log level; its warnings are about its own optimiser
@@ -149,7 +150,8 @@ def open_session(path: Path, num_threads: int = 0) -> Any:
 
     Raises:
         MissingOperatorError: this onnxruntime lacks an operator of the graph, or is too old for the file.
-        KerasGPTError: the file is missing or damaged.
+        KerasGPTError: the file is missing or damaged, or so are weights that it keeps in a file beside it, or
+            that file is outside its folder.
     """
     if not path.is_file():
         raise KerasGPTError(f"{path}: no such file; export the model again")
@@ -165,4 +167,6 @@ def open_session(path: Path, num_threads: int = 0) -> Any:
                 f"{path}: onnxruntime {onnxruntime.__version__} lacks an operator or is too old for the file"
                 f" ({reason}); pip install --upgrade onnxruntime"
             ) from error
+        if "xternal" in reason:  # of weights beside the file: say what is wrong with theirs, if anything is
+            data_files(path, read_graph(path))
         raise KerasGPTError(f"{path}: cannot be loaded ({reason}); export the model again") from error
