@@ -73,6 +73,9 @@ VARIANTS = {
 }
 """Further artifacts of the format ``onnx``, one or two for each precision: where each lies, and which."""
 
+BUNDLE_FORMAT = 1
+"""Of what a bundle's files mean; counted up when who knows the old ones only would misread the new."""
+
 FolderKind: TypeAlias = Literal["bundle", "run", "model"]
 
 
@@ -94,12 +97,14 @@ def folder_kind(folder: str | os.PathLike[str]) -> FolderKind:
     """Tell a bundle, a run and a model folder apart.
 
     Raises:
-        KerasGPTError: the folder is missing, or none of the three.
+        KerasGPTError: the folder is missing, or none of the three; or a bundle made by a newer version, whose
+            files may mean something else.
     """
     root = Path(folder)
     if not root.is_dir():
         raise KerasGPTError(f"{root}: no such folder; give a model folder, a run or a bundle")
     if (root / MANIFEST).is_file():
+        _refuse_newer(root / MANIFEST, read_json(root / MANIFEST))
         return "bundle"
     if (root / CONFIG).is_file():
         return "model"
@@ -108,6 +113,15 @@ def folder_kind(folder: str | os.PathLike[str]) -> FolderKind:
     raise KerasGPTError(
         f"{root}: neither a model folder ({CONFIG}), a run ({RUN_CONFIG}) nor a bundle ({MANIFEST})"
     )
+
+
+def _refuse_newer(path: Path, manifest: dict[str, Any]) -> None:
+    number = manifest.get("format_version", BUNDLE_FORMAT)
+    if not isinstance(number, int) or number > BUNDLE_FORMAT:
+        raise KerasGPTError(
+            f"{path}: made by kerasgpt {manifest.get('version')} in bundle format {number}, and this is"
+            f" kerasgpt {__version__}, which knows format {BUNDLE_FORMAT}; pip install --upgrade kerasgpt"
+        )
 
 
 def model_folder(folder: str | os.PathLike[str]) -> Path:
@@ -184,10 +198,11 @@ class Manifest:
         """Read a bundle's manifest.
 
         Raises:
-            KerasGPTError: it is missing or damaged, or names files outside the bundle.
+            KerasGPTError: it is missing or damaged, of a newer format, or names files outside the bundle.
         """
         path = Path(folder) / MANIFEST
         values = read_json(path)
+        _refuse_newer(path, values)
         try:
             manifest = cls(
                 dict(values["files"]),
@@ -208,6 +223,7 @@ class Manifest:
         """Write it as the bundle's ``kerasgpt.json``."""
         values = {
             "format": "kerasgpt-bundle",
+            "format_version": BUNDLE_FORMAT,
             "version": self.version,
             "formats": self.formats,
             "precisions": self.precisions,

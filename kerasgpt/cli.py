@@ -23,6 +23,7 @@ COMMANDS = {
     "score": ("kerasgpt.commands.score:command", "Score continuations: JSON lines in and out."),
     "evaluate": ("kerasgpt.commands.evaluate:command", "Measure a model on a text."),
     "inspect": ("kerasgpt.commands.inspect:command", "Show what a model, run or bundle holds."),
+    "bench": ("kerasgpt.commands.bench:command", "Measure a bundle's speed and memory on this machine."),
     "demo": ("kerasgpt.commands.demo:command", "Train, export, verify and generate, in minutes."),
 }
 

@@ -139,7 +139,8 @@ def _variables(model: GPT2CausalLM) -> Iterator[tuple[str, Any]]:
         yield from _norm(f"{prefix}.ln_2", block.feed_forward_norm)
         yield from _dense(f"{prefix}.mlp.c_fc", block.feed_forward.expand)
         yield from _dense(f"{prefix}.mlp.c_proj", block.feed_forward.contract)
-    model.build()
+    if not model.built:
+        model.build()
     yield from _norm("transformer.ln_f", model.backbone.final_norm)
     if not model.config.tie_word_embeddings:
         yield HEAD, embedding.token_embedding.reverse_embeddings
@@ -163,11 +164,18 @@ def _dense(name: str, layer: Any) -> Iterator[tuple[str, Any]]:
 
 
 def named_arrays(model: GPT2CausalLM) -> dict[str, NDArray[np.float32]]:
-    """Read a model's weights as float32 arrays in checkpoint form."""
+    """Read a model's weights as float32 arrays in checkpoint form, to be read and not written to."""
     return {
-        name: np.ascontiguousarray(_oriented(name, np.asarray(variable.numpy(), np.float32)))
+        name: np.ascontiguousarray(_oriented(name, _numbers(variable)), np.float32)
         for name, variable in _variables(model)
     }
+
+
+def _numbers(variable: Any) -> NDArray[Any]:
+    """What a variable holds now, in the backend's own memory where it lends that and writes to it no more."""
+    if keras.backend.backend() == "torch":  # which would train on in the memory it has lent
+        return variable.numpy()
+    return np.asarray(keras.ops.stop_gradient(variable))
 
 
 def assign_arrays(model: GPT2CausalLM, arrays: Mapping[str, NDArray[Any] | StoredArray], source: str) -> None:

@@ -17,14 +17,26 @@ from kerasgpt.extras import require
 @click.option("--out", required=True, help="Folder of the bundle; a bundle that is there is replaced.")
 @click.option("--formats", default=",".join(reversed(FORMATS)), show_default=True, help="Comma-separated.")
 @click.option("--precisions", default="fp32", show_default=True, help="Of ONNX: fp32,fp16,int8,int4.")
+@click.option(
+    "--calibration-data",
+    help="Text like what the model will read, to round int8 and int4 by.  [default: its own writing]",
+)
 @click.option("--evaluation-data", help="Held-out text: what each precision costs goes into the report.")
+@click.option(
+    "--writer",
+    default="direct",
+    show_default=True,
+    help="Of ONNX. tf2onnx, Keras's own route, writes the forward pass alone: it scores and cannot generate.",
+)
 @click.option("--max-perplexity-increase", type=float, default=10.0, show_default=True, help="In percent.")
 def command(
     source: str,
     out: str,
     formats: str,
     precisions: str,
+    calibration_data: str | None,
     evaluation_data: str | None,
+    writer: str,
     max_perplexity_increase: float,
 ) -> None:
     """Write the formats, load each in a fresh process, compare it with the model, then keep it.
@@ -43,19 +55,21 @@ def command(
         names,
         _names(precisions),
         tell=lambda line: click.echo(line, err=True),
-        evaluation_text=_text(evaluation_data) if evaluation_data else "",
+        writer=writer,
+        calibration_text=_text(calibration_data, "calibration") if calibration_data else "",
+        evaluation_text=_text(evaluation_data, "evaluation") if evaluation_data else "",
         max_perplexity_increase=max_perplexity_increase,
     )
     click.echo(out)
 
 
-def _text(path: str) -> str:
+def _text(path: str, purpose: str) -> str:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise KerasGPTError(f"{path}: cannot read the evaluation data ({error}); give UTF-8 text") from error
+        raise KerasGPTError(f"{path}: cannot read the {purpose} data ({error}); give UTF-8 text") from error
     if not text:
-        raise UsageError(f"{path}: is empty; give text to evaluate on")
+        raise UsageError(f"{path}: is empty; give text for {purpose}")
     return text
 
 

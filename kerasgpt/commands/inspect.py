@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from collections import Counter
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +14,18 @@ import click
 
 from kerasgpt import artifacts
 from kerasgpt.config import read_json
+from kerasgpt.runtime.graph import Tensor, data_files, read_graph
+from kerasgpt.runtime.parts import parts
 
 
 @click.command("inspect")
 @click.argument("folder", metavar="MODEL|RUN|BUNDLE")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(folder: str, as_json: bool) -> None:
-    """Show a folder's kind, its model's shape, its files with their sizes, and its proof."""
+    """Show a folder's kind, its model's shape, its files with their sizes, and its proof.
+
+    Of each ONNX file also its operators, inputs and outputs, and how each part's weights are stored.
+    """
     content = describe(Path(folder))
     if as_json:
         click.echo(json.dumps(content, ensure_ascii=False))
@@ -27,6 +35,9 @@ def command(folder: str, as_json: bool) -> None:
         if section in content:
             click.echo(f"\n{section}")
             _print_section(content[section])
+    for name, graph in content.get("graphs", {}).items():
+        click.echo(f"\n{name}")
+        _print_graph(graph)
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -46,7 +57,36 @@ def describe(folder: Path) -> dict[str, Any]:
         content["artifacts"] = read_json(folder / artifacts.REPORT_JSON)["artifacts"]
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     content["files"] = {f"{path.relative_to(folder)}": path.stat().st_size for path in files}
+    graphs = [path for path in files if path.suffix == ".onnx"]
+    if graphs:
+        content["graphs"] = {f"{path.relative_to(folder)}": describe_graph(path) for path in graphs}
     return content
+
+
+def describe_graph(path: Path) -> dict[str, Any]:
+    """Describe an ONNX file as plain JSON values, from the file itself.
+
+    Raises:
+        KerasGPTError: it is damaged or no ONNX file, or its weights lie in a file that is missing or outside
+            its folder.
+    """
+    graph = read_graph(path)
+    operators = Counter(".".join(filter(None, [node.domain, node.operator])) for node in graph.nodes)
+    return {
+        "size_bytes": sum(part.stat().st_size for part in [path, *data_files(path, graph)]),
+        "producer": graph.producer,
+        "ir_version": graph.ir_version,
+        "opsets": graph.opsets,
+        "num_nodes": len(graph.nodes),
+        "operators": dict(operators.most_common()),
+        "inputs": [_described(tensor) for tensor in graph.inputs],
+        "outputs": [_described(tensor) for tensor in graph.outputs],
+        "parts": parts(graph),
+    }
+
+
+def _described(tensor: Tensor) -> dict[str, Any]:
+    return {"name": tensor.name, "dtype": tensor.dtype, "shape": tensor.shape}
 
 
 def _print_section(section: Any) -> None:
@@ -59,3 +99,41 @@ def _print_section(section: Any) -> None:
     for key, value in section.items():
         is_count = isinstance(value, int) and not isinstance(value, bool)
         click.echo(f"  {key:{width}}  {f'{value:>14,}' if is_count else value}")
+
+
+def _print_graph(graph: dict[str, Any]) -> None:
+    counts = ", ".join(f"{count} {name}" for name, count in graph["operators"].items())
+    opsets = ", ".join(f"{domain} {version}" for domain, version in graph["opsets"].items())
+    lines = {
+        "size": f"{graph['size_bytes']:,} bytes",
+        "written by": f"{graph['producer']}, format {graph['ir_version']}, opsets {opsets}",
+        "nodes": f"{graph['num_nodes']}: {counts}",
+        "inputs": _of_tensors(graph["inputs"]),
+        "outputs": _of_tensors(graph["outputs"]),
+        **{part.replace("_", " "): _of_rows(rows) for part, rows in graph["parts"].items()},
+    }
+    for name, line in lines.items():
+        click.echo(f"  {name:12} {line}")
+
+
+def _of_tensors(tensors: list[dict[str, Any]]) -> str:
+    """Names and shapes, those that differ in a number only at once."""
+
+    def kind(tensor: dict[str, Any]) -> str:
+        shape = ", ".join(map(str, tensor["shape"]))
+        name = re.sub(r"\d+", "*", tensor["name"]).removesuffix(".key").removesuffix(".value")
+        return f"{name} {tensor['dtype']} ({shape})"
+
+    runs = [(name, len(list(same))) for name, same in groupby(tensors, kind)]
+    return "; ".join(name if count == 1 else f"{count} x {name}" for name, count in runs)
+
+
+def _of_rows(rows: list[dict[str, Any]]) -> str:
+    return "; ".join(map(_of_row, rows))
+
+
+def _of_row(row: dict[str, Any]) -> str:
+    blocks = f" in {row['bits']} bits, blocks of {row['block_size']}" if "block_size" in row else ""
+    tensors = "1 tensor" if row["num_tensors"] == 1 else f"{row['num_tensors']} tensors"
+    shared = f", shared with the {row['shared_with'].replace('_', ' ')}" if "shared_with" in row else ""
+    return f"{row['dtype']}{blocks}, {row['size_bytes'] / 1e6:,.1f} MB in {tensors}{shared}"

@@ -95,6 +95,14 @@ def compare_closed_model(
     return Parity(error, None, compared, ties, logit_problems(error) + problems)
 
 
+def compare_forward(model: HasLogits, reference: Reference, full_logits: Logits | None = None) -> Parity:
+    """Compare an engine that has the forward pass alone: together, and one row of the whole context."""
+    error = logit_error(model.all_logits(reference.ids, reference.lengths), reference, full_logits)
+    error = float(np.maximum(error, context_error(model, reference)))
+    wrote = ["the trained model wrote text, and this file cannot"] if any(reference.continuations) else []
+    return Parity(error, None, 0, 0, logit_problems(error) + wrote)
+
+
 def compare_texts(
     lm: LanguageModel, reference: Reference, tolerance: float = LOGIT_TOLERANCE
 ) -> tuple[int, int, list[str]]:

@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +19,34 @@ from kerasgpt.artifacts import Manifest
 from kerasgpt.atomic import atomic_folder
 from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.config import GenerationConfig
-from kerasgpt.engines import PRECISIONS
-from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
+from kerasgpt.errors import KerasGPTError
 from kerasgpt.export.genai import write_genai
 from kerasgpt.export.price import MAX_PERPLEXITY_INCREASE, check_prices, measured
 from kerasgpt.export.proof import Proof, artifact_path, child_environment, prove
 from kerasgpt.export.reference import record
 from kerasgpt.export.report import versions, write_report
+from kerasgpt.export.requests import DIRECT, TF2ONNX, check_model, check_request
 from kerasgpt.export.transformers_js import write_transformers_js
-from kerasgpt.extras import require
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.models.language_model import KerasStepModel
+from kerasgpt.protocols import Logits
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 Tell = Callable[[str], None]
 
 
 def export_bundle(
-    model: GPT2CausalLM,
+    model: GPT2CausalLM | keras.Model,
     tokenizer: Tokenizer,
     folder: str | os.PathLike[str],
     formats: Sequence[str] = ("saved_model", "onnx"),
     precisions: Sequence[str] = ("fp32",),
     *,
+    writer: str = DIRECT,
     generation_config: GenerationConfig | None = None,
     provenance: dict[str, Any] | None = None,
+    calibration_text: str = "",
     evaluation_text: str = "",
     max_perplexity_increase: float = MAX_PERPLEXITY_INCREASE,
     tell: Tell = lambda _: None,
@@ -54,14 +57,19 @@ def export_bundle(
     `model`; a bundle that was there before is replaced as a whole, and stays if anything fails.
 
     Args:
-        model: with its trained weights.
+        model: with its trained weights. For the writer ``"tf2onnx"`` any Keras model whose call maps ids
+            (B, T) to logits (B, T, V), with a GPT2Config as ``config``, which says its sizes.
         tokenizer: the one it was trained with.
         folder: where the bundle goes.
         formats: of ``"saved_model"`` and ``"onnx"``.
         precisions: of the ONNX files, of ``"fp32"``, ``"fp16"``, ``"int8"`` and ``"int4"``; the portable
             float32 file is always among them, and a SavedModel is float32.
+        writer: of the ONNX file: ``"direct"``, or for a model of your own ``"tf2onnx"``, which writes the
+            forward pass alone: ONNX in float32 without a cache, which scores texts and writes none.
         generation_config: how the bundle generates unless told otherwise; default greedy, 64 tokens.
         provenance: what to remember of the weights' origin.
+        calibration_text: what int8 and int4 files are calibrated on, text like that which the model will
+            read; without it the model writes some itself.
         evaluation_text: held-out text; the report then says each ONNX file's perplexity on it.
         max_perplexity_increase: in percent of float32's; a file that loses more fails the export.
         tell: called with a line at each step.
@@ -70,7 +78,8 @@ def export_bundle(
         The proofs, the weights' first.
 
     Raises:
-        UsageError: an unknown format or precision, or `folder` holds something that is no bundle.
+        UsageError: an unknown format, precision or writer, a model that the writer does not know, or `folder`
+            holds something that is no bundle.
         KerasGPTError: an artifact differs from the model, or cannot be written.
 
     ```python
@@ -78,20 +87,20 @@ def export_bundle(
     ```
     """
     target = Path(folder)
-    _check_request(formats, precisions, target)
+    check_request(formats, precisions, target, writer)
+    check_model(model, formats, precisions, writer)
     settings = generation_config or GenerationConfig()
     with atomic_folder(target) as bundle:
-        tell("writing the weights and the tokenizer")
-        _write_model_folder(model, tokenizer, settings, bundle)
-        proofs = _write_and_prove(model, tokenizer, settings, bundle, formats, precisions, tell)
-        if "onnx" in formats:
-            write_genai(model.config, settings, bundle)
-            write_transformers_js(bundle)
+        if writer == TF2ONNX:
+            proofs = _write_and_prove_forward(model, tokenizer, bundle, tell)
+        else:
+            asked = formats, precisions, calibration_text
+            proofs = _write_and_prove(model, tokenizer, settings, bundle, *asked, tell)
         if evaluation_text:
             proofs = [measured(bundle, proof, evaluation_text, tell) for proof in proofs]
             check_prices(proofs, max_perplexity_increase)
-        write_report(bundle, model.config, proofs)
-        made_by = {**(provenance or {}), "versions": versions()}
+        write_report(bundle, model.count_params(), proofs, writer)
+        made_by = {**(provenance or {}), "writer": writer, "versions": versions()}
         Manifest.of_folder(bundle, list(formats), made_by, precisions).write(bundle)
     return proofs
 
@@ -102,10 +111,11 @@ def export_folder(
     formats: Sequence[str] = ("saved_model", "onnx"),
     precisions: Sequence[str] = ("fp32",),
     tell: Tell = lambda _: None,
+    writer: str = DIRECT,
     **options: Any,
 ) -> list[Proof]:
     """Export a model folder or a run's best model; arguments and errors as in `export_bundle`."""
-    _check_request(formats, precisions, Path(folder))
+    check_request(formats, precisions, Path(folder), writer)
     root = artifacts.model_folder(source)
     return export_bundle(
         GPT2CausalLM.from_preset(root),
@@ -116,31 +126,9 @@ def export_folder(
         generation_config=artifacts.read_generation_config(root),
         provenance={"source": Path(source).name},
         tell=tell,
+        writer=writer,
         **options,
     )
-
-
-def _check_request(formats: Sequence[str], precisions: Sequence[str], target: Path) -> None:
-    for name in formats:
-        if name not in artifacts.FORMATS:
-            raise unknown_name("format", name, artifacts.FORMATS)
-    for name in precisions:
-        if name not in PRECISIONS:
-            raise unknown_name("precision", name, PRECISIONS)
-    if not formats or not precisions:
-        raise UsageError("nothing to export: name at least one format and one precision")
-    if "onnx" in formats:
-        require("onnx", "export", "exporting to ONNX")
-    if "saved_model" in formats:
-        require("tensorflow", "export", "exporting a SavedModel")
-    if not _may_be_replaced(target):
-        raise UsageError(f"{target}: exists and is no bundle; choose another folder, or remove it")
-
-
-def _may_be_replaced(target: Path) -> bool:
-    if not target.exists() or (target / artifacts.MANIFEST).is_file():
-        return True
-    return target.is_dir() and not any(target.iterdir())
 
 
 def _write_model_folder(
@@ -158,33 +146,61 @@ def _write_and_prove(
     bundle: Path,
     formats: Sequence[str],
     precisions: Sequence[str],
+    calibration_text: str,
     tell: Tell,
 ) -> list[Proof]:
+    tell("writing the weights and the tokenizer")
+    _write_model_folder(model, tokenizer, settings, bundle)
     tell("recording the model's answers")
     lm = StepLanguageModel(KerasStepModel(model), tokenizer, settings)
     reference, logits = record(lm)
     reference.save(bundle / artifacts.PARITY)
-    with tempfile.TemporaryDirectory(prefix="kerasgpt-export-") as scratch:
-        full_logits = Path(scratch) / "logits.npy"
-        np.save(full_logits, logits)
+    with _logits_file(logits) as full_logits:
         del logits
         proofs = [_proved(bundle, "keras", full_logits, tell)]
         for name in formats:
             tell(f"writing {artifacts.FORMATS[name]}")
             WRITERS[name](model, tokenizer, settings, bundle)
             proofs.append(_proved(bundle, name, full_logits, tell))
-    return proofs + (_write_variants(lm, model, bundle, precisions, tell) if "onnx" in formats else [])
+    if "onnx" in formats:
+        proofs += _write_variants(lm, model, bundle, precisions, calibration_text, tell)
+        write_genai(model.config, settings, bundle)
+        write_transformers_js(bundle)
+    return proofs
+
+
+def _write_and_prove_forward(model: Any, tokenizer: Tokenizer, bundle: Path, tell: Tell) -> list[Proof]:
+    from kerasgpt.export.forward import write_forward_bundle  # onnx may be missing likewise
+
+    tell(f"writing the forward pass as {artifacts.ONNX_MODEL} by tf2onnx")
+    logits = write_forward_bundle(model, tokenizer, bundle)
+    with _logits_file(logits) as full_logits:
+        return [_proved(bundle, "onnx", full_logits, tell)]
+
+
+@contextmanager
+def _logits_file(logits: Logits) -> Iterator[Path]:
+    """Yield an .npy for the child processes to read."""
+    with tempfile.TemporaryDirectory(prefix="kerasgpt-export-") as scratch:
+        path = Path(scratch) / "logits.npy"
+        np.save(path, logits)
+        yield path
 
 
 def _write_variants(
-    lm: StepLanguageModel, model: GPT2CausalLM, bundle: Path, precisions: Sequence[str], tell: Tell
+    lm: StepLanguageModel,
+    model: GPT2CausalLM,
+    bundle: Path,
+    precisions: Sequence[str],
+    calibration_text: str,
+    tell: Tell,
 ) -> list[Proof]:
     from kerasgpt.export import variants  # onnx may be missing where it is not asked for
 
     names, left_out = variants.chosen(model.config, precisions)
     if left_out:
         tell(left_out)
-    writer = variants.VariantWriter(model.config, named_arrays(model), lm, bundle)
+    writer = variants.VariantWriter(model.config, named_arrays(model), lm, bundle, calibration_text)
     proofs = []
     for name in names:
         tell(f"writing {artifacts.VARIANTS[name][0]}")

@@ -21,9 +21,16 @@ import numpy as np
 from kerasgpt import artifacts
 from kerasgpt.engines import load
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.export.parity import Parity, compare_closed_model, compare_step_model, tolerance_of
+from kerasgpt.export.parity import (
+    Parity,
+    compare_closed_model,
+    compare_forward,
+    compare_step_model,
+    tolerance_of,
+)
 from kerasgpt.export.reference import Reference
 from kerasgpt.protocols import Logits
+from kerasgpt.runtime.forward import ForwardModel
 from kerasgpt.runtime.language_model import open_file
 
 # What each engine needs of a folder, beside the recorded answers.
@@ -71,6 +78,8 @@ class Proof:
         if self.parity.problems:
             return "; ".join(self.parity.problems[:3])
         tokens, ties = self.parity.num_tokens_compared, self.parity.num_near_ties
+        if not tokens and self.parity.max_cached_logit_error is None:
+            return f"logits within {self.parity.max_logit_error:.1e}, the forward pass alone"
         exempt = f" ({ties} near ties exempt)" if ties else ""
         return f"logits within {self.parity.max_logit_error:.1e}, {tokens} greedy tokens equal{exempt}"
 
@@ -158,6 +167,8 @@ def compare(engine: str, folder: Path, full_logits: Logits | None) -> Parity:
     lm: Any = load(folder, engine)
     if engine == "saved_model":
         return compare_closed_model(lm, reference, full_logits)
+    if isinstance(lm.model, ForwardModel):
+        return compare_forward(lm.model, reference, full_logits)
     return compare_step_model(lm, reference, full_logits)
 
 

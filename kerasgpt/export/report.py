@@ -9,10 +9,21 @@ from typing import Any
 
 from kerasgpt import artifacts
 from kerasgpt.atomic import write_text
-from kerasgpt.config import GPT2Config
 from kerasgpt.export.proof import Proof, artifact_path
 
-_PACKAGES = ("kerasgpt", "keras", "tensorflow", "onnx", "onnxruntime", "tokenizers", "numpy")
+_PACKAGES = ("kerasgpt", "keras", "tensorflow", "onnx", "tf2onnx", "onnxruntime", "tokenizers", "numpy")
+
+HOW = (
+    "A GPT-2 of {num_parameters:,} parameters. Each artifact was loaded in a fresh process from its own files"
+    " only and compared with the trained Keras model: logits at every position, read at once and token by"
+    " token with the cache, and greedy text, together and one by one."
+)
+HOW_FORWARD = (
+    "A Keras model of {num_parameters:,} parameters, **the forward pass alone**, written by tf2onnx:"
+    " `input_ids` (batch, tokens) in, `logits` out, no cache. It scores texts and writes none. It was loaded"
+    " in a fresh process from its own files only, and its logits at every position compared with the Keras"
+    " model's."
+)
 
 
 def versions() -> dict[str, str]:
@@ -33,10 +44,15 @@ def size_in_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def write_report(folder: Path, config: GPT2Config, proofs: list[Proof]) -> None:
+def write_report(folder: Path, num_parameters: int, proofs: list[Proof], writer: str = "direct") -> None:
     """Write export_report.json and export_report.md into a bundle in the making."""
     rows = [_row(folder, proof) for proof in proofs]
-    content = {"num_parameters": config.num_parameters, "versions": versions(), "artifacts": rows}
+    content = {
+        "num_parameters": num_parameters,
+        "writer": writer,
+        "versions": versions(),
+        "artifacts": rows,
+    }
     artifacts.write_json(folder / artifacts.REPORT_JSON, content)
     write_text(folder / artifacts.REPORT_MARKDOWN, _markdown(content, rows))
 
@@ -59,11 +75,7 @@ def _row(folder: Path, proof: Proof) -> dict[str, Any]:
 
 
 def _markdown(content: dict[str, Any], rows: list[dict[str, Any]]) -> str:
-    how = (
-        f"A GPT-2 of {content['num_parameters']:,} parameters. Each artifact was loaded in a fresh process"
-        " from its own files only and compared with the trained Keras model: logits at every position,"
-        " read at once and token by token with the cache, and greedy text, together and one by one."
-    )
+    how = (HOW if content["writer"] == "direct" else HOW_FORWARD).format(**content)
     lines = [
         "# Export report",
         "",

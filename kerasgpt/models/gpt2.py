@@ -191,6 +191,21 @@ class GPT2CausalLM(keras.Model):
             dtype=self.compute_dtype,
         )
 
+    def export(
+        self,
+        filepath: str | os.PathLike[str],
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Export the forward pass alone, ``token_ids`` int32 (B, T) -> logits; see `keras.Model.export`.
+
+        `kerasgpt.export_bundle` exports what also writes text.
+        """
+        signature = input_signature or [keras.InputSpec(shape=(None, None), dtype="int32", name="token_ids")]
+        super().export(filepath, format, verbose, signature, **kwargs)
+
     @classmethod
     def from_preset(
         cls, source: str | os.PathLike[str] | keras.Model, load_weights: bool = True, **overrides: Any

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from kerasgpt import artifacts
 from kerasgpt.errors import KerasGPTError, unknown_name
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.protocols import StepModel
+from kerasgpt.runtime import forward
 from kerasgpt.runtime.fused import FusedStepModel
 from kerasgpt.runtime.session import MissingOperatorError, OnnxStepModel, open_session
 from kerasgpt.tokenizer.bpe import Tokenizer
@@ -25,8 +27,8 @@ def open_bundle(
 ) -> StepLanguageModel:
     """Open the fastest ONNX file of a bundle that has the precision, its tokenizer and its settings.
 
-    Where this onnxruntime lacks an operator of that file, the portable float32 graph is opened in its place,
-    with a PortableGraphWarning.
+    Where this onnxruntime lacks an operator of that file, the portable graph is opened in its place, of the
+    same precision if there is one, else in float32, with a PortableGraphWarning.
 
     Args:
         folder: of the bundle.
@@ -45,22 +47,19 @@ def open_bundle(
     root, wanted = Path(folder), precision or "fp32"
     if wanted not in artifacts.ONNX_FILES:
         raise unknown_name("precision", wanted, artifacts.ONNX_FILES)
-    names = artifacts.ONNX_FILES[wanted]
-    name = next(
-        (name for name in names if (root / name).exists()),
-        names[0] if wanted != "fp32" else artifacts.ONNX_MODEL,
-    )
-    if wanted != "fp32" and not (root / name).exists():
-        raise KerasGPTError(f"{root}: has no {name}: export the model again with --precisions fp32,{wanted}")
-    try:
-        return open_file(root, name, num_threads=num_threads)
-    except MissingOperatorError as error:
-        if name == artifacts.ONNX_MODEL:
-            raise
-        warnings.warn(
-            f"{error}; {artifacts.ONNX_MODEL} runs in its place", PortableGraphWarning, stacklevel=2
+    names = [name for name in artifacts.ONNX_FILES[wanted] if (root / name).exists()]
+    if wanted != "fp32" and not names:
+        missing = artifacts.ONNX_FILES[wanted][0]
+        raise KerasGPTError(
+            f"{root}: has no {missing}: export the model again with --precisions fp32,{wanted}"
         )
-        return open_file(root, artifacts.ONNX_MODEL, num_threads=num_threads)
+    chain = list(dict.fromkeys([*names, artifacts.ONNX_MODEL]))
+    for name, following in pairwise(chain):
+        try:
+            return open_file(root, name, num_threads=num_threads)
+        except MissingOperatorError as error:
+            warnings.warn(f"{error}; {following} runs in its place", PortableGraphWarning, stacklevel=2)
+    return open_file(root, chain[-1], num_threads=num_threads)
 
 
 def open_file(folder: str | os.PathLike[str], name: str, *, num_threads: int = 0) -> StepLanguageModel:
@@ -80,8 +79,10 @@ def open_file(folder: str | os.PathLike[str], name: str, *, num_threads: int = 0
 
 
 def open_step_model(path: Path, *, max_sequence_length: int, num_threads: int = 0) -> StepModel:
-    """Open an ONNX file, portable or fused: the file tells which it is."""
+    """Open an ONNX file, portable, fused or the forward pass alone: the file tells which it is."""
     session: Any = open_session(path, num_threads)
+    if {value.name for value in session.get_inputs()} == forward.INPUTS:
+        return forward.ForwardModel(session, path, max_sequence_length=max_sequence_length)
     if artifacts.LOGIT_OFFSETS in {value.name for value in session.get_overridable_initializers()}:
         return FusedStepModel(session, max_sequence_length=max_sequence_length)
     return OnnxStepModel(path, max_sequence_length=max_sequence_length, session=session)

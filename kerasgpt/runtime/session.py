@@ -14,9 +14,20 @@ from numpy.typing import NDArray
 from kerasgpt.artifacts import past_name, present_name
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.protocols import Ids, Logits
+from kerasgpt.runtime.graph import data_files, read_graph
 
 PREFILL_BUDGET = 2**24  # numbers in the logits of one run while a prompt is read: 64 MiB
 ERRORS_ONLY = 3  # ONNX Runtime's log level; its warnings are about its own optimiser
+
+# What an onnxruntime says of a file that is ahead of it: operators, attributes, opsets, the format itself.
+TOO_NEW = (
+    "is not a registered function/op",
+    "No Op registered for",
+    "Could not find an implementation",
+    "Unrecognized attribute",
+    "ONNX Runtime only *guarantees* support for models stamped with official",
+    "Unsupported model IR version",
+)
 
 Caches: TypeAlias = dict[str, NDArray[np.float32]]
 
@@ -127,7 +138,7 @@ class OnnxStepModel:
 
 
 class MissingOperatorError(KerasGPTError):
-    """This onnxruntime does not have an operator of the graph."""
+    """This onnxruntime does not have an operator of the graph, or is too old for the file."""
 
 
 def open_session(path: Path, num_threads: int = 0) -> Any:
@@ -138,8 +149,9 @@ def open_session(path: Path, num_threads: int = 0) -> Any:
         num_threads: that work on one operator; 0 means one for each core.
 
     Raises:
-        MissingOperatorError: this onnxruntime lacks an operator of the graph.
-        KerasGPTError: the file is missing or damaged.
+        MissingOperatorError: this onnxruntime lacks an operator of the graph, or is too old for the file.
+        KerasGPTError: the file is missing or damaged, or so are weights that it keeps in a file beside it, or
+            that file is outside its folder.
     """
     if not path.is_file():
         raise KerasGPTError(f"{path}: no such file; export the model again")
@@ -150,9 +162,11 @@ def open_session(path: Path, num_threads: int = 0) -> Any:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no common base but this
         reason = str(error).splitlines()[0]
-        if "is not a registered function/op" in reason or "Could not find an implementation" in reason:
+        if any(words in reason for words in TOO_NEW):
             raise MissingOperatorError(
-                f"{path}: onnxruntime {onnxruntime.__version__} lacks an operator ({reason});"
-                f" pip install --upgrade onnxruntime"
+                f"{path}: onnxruntime {onnxruntime.__version__} lacks an operator or is too old for the file"
+                f" ({reason}); pip install --upgrade onnxruntime"
             ) from error
+        if "xternal" in reason:  # of weights beside the file: say what is wrong with theirs, if anything is
+            data_files(path, read_graph(path))
         raise KerasGPTError(f"{path}: cannot be loaded ({reason}); export the model again") from error

@@ -92,3 +92,20 @@ def test_weights_are_read_one_at_a_time():
     arrays = {name: stored(name, shape) for name, shape in shapes_by_name(TINY).items()}
     assign_arrays(GPT2CausalLM(TINY), arrays, "memory")
     assert read == list(shapes_by_name(TINY))
+
+
+def test_arrays_read_before_a_step_of_training_are_as_they_were():
+    """They may be the backend's own memory."""
+    keras.utils.set_random_seed(0)
+    model = GPT2CausalLM(TINY)
+    model.build()
+    before = named_arrays(model)
+    copies = {name: array.copy() for name, array in before.items()}
+    ids = np.array([[1, 2, 3], [4, 5, 6]])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    for optimizer in (keras.optimizers.AdamW(0.1), keras.optimizers.SGD(0.1)):
+        model.compile(optimizer, loss)
+        model.fit(ids, ids, verbose=0)
+        assert all(np.array_equal(before[name], copies[name]) for name in before)
+    after = named_arrays(model)
+    assert not any(np.array_equal(after[name], copies[name]) for name in before)

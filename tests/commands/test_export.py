@@ -40,6 +40,8 @@ def test_a_run_becomes_a_bundle(run, model_folder, tmp_path, proven):
         (["--formats", ","], "nothing to export: name at least one format"),
         (["--precisions", "fp23"], "unknown precision 'fp23': did you mean 'fp32'?"),
         (["--precisions", ""], "nothing to export"),
+        (["--writer", "tf2onx"], "unknown writer 'tf2onx': did you mean 'tf2onnx'?"),
+        (["--writer", "tf2onnx"], "makes ONNX in fp32 alone: name the formats onnx"),
     ],
 )
 def test_wrong_usage_is_said_before_anything_is_written(refuses, model_folder, tmp_path, arguments, sentence):
@@ -140,3 +142,14 @@ def test_interrupted_it_leaves_nothing(run, monkeypatch, model_folder, tmp_path,
     assert outcome.code == 130
     assert outcome.err.endswith("kerasgpt: interrupted\n")
     assert not any(tmp_path.iterdir())
+
+
+def test_tf2onnx_writes_a_folder_that_scores(run, model_folder, tmp_path):
+    out = tmp_path / "bundle"
+    outcome = run("export", model_folder, "--out", out, "--formats", "onnx", "--writer", "tf2onnx")
+    assert (outcome.code, outcome.out) == (0, f"{out}\n"), outcome.err
+    assert "the forward pass alone" in outcome.err
+    assert "cannot generate" in " ".join(run("export", "--help").out.split())
+    line = '{"prompt": "To be", "continuation": " or"}'
+    (found,), (expected,) = (run("score", folder, stdin=line).rows for folder in (out, model_folder))
+    assert found["logprob"] == pytest.approx(expected["logprob"], abs=1e-3)

@@ -1,11 +1,14 @@
 """`kerasgpt inspect`: what is in a folder."""
 
 import json
+import subprocess
+import sys
 
+import onnx
 import pytest
 
 from kerasgpt import GPT2CausalLM
-from kerasgpt.artifacts import RUN_CONFIG, RUN_MODEL, RUN_SUMMARY, Manifest
+from kerasgpt.artifacts import FAST_FP32, ONNX_MODEL, RUN_CONFIG, RUN_MODEL, RUN_SUMMARY, Manifest
 
 
 def inspect(run, folder) -> dict:
@@ -76,3 +79,54 @@ def test_what_is_no_folder_of_ours(refuses, tmp_path):
 def test_a_bundle_without_its_report(refuses, bundle_copy):
     (bundle_copy / "export_report.json").unlink()
     assert "export_report.json: cannot read" in refuses("inspect", bundle_copy, code=1)
+
+
+def test_the_graphs_of_a_bundle(run, bundle):
+    graphs = inspect(run, bundle)["graphs"]
+    assert set(graphs) == {ONNX_MODEL, FAST_FP32}
+    graph, expected = graphs[ONNX_MODEL], onnx.load(bundle / ONNX_MODEL)
+    assert graph["size_bytes"] == (bundle / ONNX_MODEL).stat().st_size
+    assert graph["opsets"] == {"ai.onnx": 20}
+    assert graph["num_nodes"] == sum(graph["operators"].values()) == len(expected.graph.node)
+    assert graph["operators"]["LayerNormalization"] == 5
+    assert graphs[FAST_FP32]["operators"]["com.microsoft.GroupQueryAttention"] == 2
+    assert graph["inputs"][0] == {
+        "name": "input_ids",
+        "dtype": "int64",
+        "shape": ["batch_size", "sequence_length"],
+    }
+    assert graph["outputs"][0]["shape"] == ["batch_size", "sequence_length", 300]
+    assert [row["dtype"] for row in graph["parts"]["attention"]] == ["float32"]
+
+
+def test_the_graphs_for_people(run, bundle):
+    out = run("inspect", bundle).out
+    section = out[out.index(f"\n{FAST_FP32}\n") :].split("\n\n")[0]
+    assert "2 com.microsoft.GroupQueryAttention" in section
+    assert "4 x past_key_values.* float32 (batch_size, 2, cache_capacity, 8)" in section
+    assert "shared with the embeddings" in section
+    assert f"{(bundle / FAST_FP32).stat().st_size:,} bytes" in section
+
+
+def test_what_is_shown_is_the_file_itself(run, bundle_copy):
+    model = onnx.load(bundle_copy / ONNX_MODEL)
+    model.graph.node[-1].op_type = "Identity"
+    onnx.save(model, bundle_copy / ONNX_MODEL)
+    assert inspect(run, bundle_copy)["graphs"][ONNX_MODEL]["operators"]["Identity"] == 1
+
+
+def test_a_damaged_graph_is_named(refuses, bundle_copy):
+    whole = (bundle_copy / ONNX_MODEL).read_bytes()
+    (bundle_copy / ONNX_MODEL).write_bytes(whole[:-10])
+    sentence = refuses("inspect", bundle_copy, code=1)
+    assert f"{bundle_copy / ONNX_MODEL}: not an ONNX file, or a damaged one" in sentence
+
+
+def test_nothing_heavy_is_imported(bundle):
+    script = (
+        "import sys\nfrom kerasgpt.cli import main\n"
+        f"assert main(['inspect', {str(bundle)!r}]) == 0\n"
+        "print([name for name in ('tensorflow', 'keras', 'onnx', 'onnxruntime') if name in sys.modules])"
+    )
+    child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert child.stdout.splitlines()[-1] == "[]"

@@ -1,3 +1,6 @@
+import tracemalloc
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -63,17 +66,45 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         onnx_file.save(model(), WEIGHTS, tmp_path / "file" / "model.onnx")
 
 
-def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("largest_file", [onnx_file.LARGEST_FILE, 0], ids=["one file", "beside"])
+def test_a_full_disk_leaves_the_old_file(
+    largest_file: int, tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
     path = tmp_path / "model.onnx"
     onnx_file.save(model(), WEIGHTS, path)
     before = path.read_bytes()
-
-    def full_disk(self: Path, data: bytes) -> int:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
-    with pytest.raises(KerasGPTError, match="No space left on device"):
-        onnx_file.save(model(), {**WEIGHTS, "a": WEIGHTS["a"] + 1}, path)
-    monkeypatch.undo()
+    larger = {"a": WEIGHTS["a"] + 1, "b": WEIGHTS["b"], "c": np.zeros(100_000, np.float32)}
+    with full_disk(50_000), pytest.raises(KerasGPTError, match="File too large"):
+        onnx_file.save(model(), larger, path, largest_file=largest_file)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_one_file_is_what_protobuf_itself_would_read_and_write(tmp_path: Path) -> None:
+    path, given = tmp_path / "model.onnx", model()
+    given.producer_name = "kerasgpt"
+    shapes = {"scalar": (), "empty": (0, 4), "long": (300, 300), "b": (1, 3)}
+    weights = {
+        name: np.arange(np.prod(shape, dtype=int), dtype=dtype).reshape(shape)
+        for (name, shape), dtype in zip(shapes.items(), ("float32", "int8", "float16", "int64"), strict=True)
+    }
+    onnx_file.save(given, weights, path)
+    read = onnx.load(path)
+    arrays = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in read.graph.initializer}
+    assert list(arrays) == list(weights)
+    for name, array in weights.items():
+        assert (arrays[name].dtype, arrays[name].shape) == (array.dtype, array.shape)
+        np.testing.assert_array_equal(arrays[name], array)
+    assert len(read.SerializeToString()) == path.stat().st_size
+    del read.graph.initializer[:]
+    assert read == given
+
+
+@pytest.mark.parametrize("largest_file", [onnx_file.LARGEST_FILE, 0], ids=["one file", "beside"])
+def test_weights_are_not_copied_on_their_way(largest_file: int, tmp_path: Path) -> None:
+    weights = {"a": np.ones((1000, 4000), np.float32), "b": np.ones(4_000_000, np.float32)}
+    tracemalloc.start()
+    onnx_file.save(model(), weights, tmp_path / "model.onnx", largest_file=largest_file)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1e6 < weights["a"].nbytes

@@ -23,7 +23,7 @@ def folder(tmp_path):
         Proof("keras", 1.234, Parity(1e-6, 2e-6, 30, 0, [])),
         Proof("onnx", 0.5, Parity(2e-5, None, 29, 1, [])),
     ]
-    write_report(tmp_path, CONFIG, proofs)
+    write_report(tmp_path, CONFIG.num_parameters, proofs)
     return tmp_path
 
 
@@ -36,7 +36,7 @@ def test_sizes_are_of_the_files_external_data_included(folder):
 
 def test_the_form_for_programs(folder):
     content = json.loads((folder / "export_report.json").read_text())
-    assert set(content) == {"num_parameters", "versions", "artifacts"}
+    assert set(content) == {"num_parameters", "writer", "versions", "artifacts"}
     assert content["num_parameters"] == CONFIG.num_parameters
     assert content["artifacts"][1] == {
         "artifact": "onnx/model.onnx",

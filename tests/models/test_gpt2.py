@@ -165,11 +165,22 @@ def test_keras_export_gives_the_same_logits(tmp_path):
     import tensorflow as tf
 
     model, ids = tiny_model(), np.arange(9, dtype="int32")[None]
-    model(ids)
     signature = [keras.InputSpec(shape=(None, None), dtype="int32", name="token_ids")]
-    model.export(tmp_path / "exported", input_signature=signature, verbose=False)
-    exported = tf.saved_model.load(tmp_path / "exported")
-    assert np.allclose(exported.serve(ids), model(ids), atol=1e-6)
+    for number, given in enumerate((signature, None)):
+        model.export(tmp_path / f"exported{number}", input_signature=given, verbose=False)
+        exported = tf.saved_model.load(tmp_path / f"exported{number}")
+        assert np.allclose(exported.serve(ids), model(ids), atol=1e-6)
+
+
+def test_keras_export_to_onnx_gives_the_same_logits(tmp_path):
+    import onnxruntime
+
+    model = tiny_model()  # never called, as after from_preset
+    model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    for shape in ((1, 9), (3, 4)):
+        ids = np.random.default_rng(0).integers(0, 61, shape).astype("int32")
+        assert np.allclose(session.run(None, {"token_ids": ids})[0], model(ids), atol=1e-4)
 
 
 def test_symbolic_call_and_summary(capsys):

@@ -1,0 +1,71 @@
+"""What may be asked of an export."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kerasgpt import artifacts
+from kerasgpt.checkpoints.mapping import variables_by_name
+from kerasgpt.engines import PRECISIONS
+from kerasgpt.errors import UsageError, unknown_name
+from kerasgpt.extras import require
+from kerasgpt.models.gpt2 import GPT2CausalLM
+
+DIRECT, TF2ONNX = "direct", "tf2onnx"
+WRITERS = (DIRECT, TF2ONNX)
+"""Who may write the ONNX file: our own writer, or tf2onnx for a Keras model that a user has modified."""
+
+
+def check_request(formats: Sequence[str], precisions: Sequence[str], target: Path, writer: str) -> None:
+    """Refuse what cannot be exported, before anything is written; arguments as in `export_bundle`.
+
+    Raises:
+        UsageError: an unknown format, precision or writer, or `target` holds something that is no bundle.
+        MissingExtraError: a package that this takes is not installed.
+    """
+    if writer not in WRITERS:
+        raise unknown_name("writer", writer, WRITERS)
+    for name in formats:
+        if name not in artifacts.FORMATS:
+            raise unknown_name("format", name, artifacts.FORMATS)
+    for name in precisions:
+        if name not in PRECISIONS:
+            raise unknown_name("precision", name, PRECISIONS)
+    if not formats or not precisions:
+        raise UsageError("nothing to export: name at least one format and one precision")
+    if "onnx" in formats:
+        require("onnx", "export", "exporting to ONNX")
+    if writer == TF2ONNX:
+        require("tf2onnx", "export", "the tf2onnx writer")
+    if "saved_model" in formats:
+        require("tensorflow", "export", "exporting a SavedModel")
+    if not _may_be_replaced(target):
+        raise UsageError(f"{target}: exists and is no bundle; choose another folder, or remove it")
+
+
+def check_model(model: Any, formats: Sequence[str], precisions: Sequence[str], writer: str) -> None:
+    """Refuse a model that the writer does not know; arguments as in `export_bundle`.
+
+    Raises:
+        UsageError: it has weights that a GPT-2 has not, or is not what tf2onnx can be given.
+    """
+    if writer == TF2ONNX:
+        from kerasgpt.export.forward import check_forward  # onnx may be missing where it is not asked for
+
+        check_forward(model, formats, precisions)
+        return
+    known = isinstance(model, GPT2CausalLM) and {id(weight) for weight in variables_by_name(model).values()}
+    unknown = [weight.path for weight in model.weights if not known or id(weight) not in known]
+    if unknown:
+        raise UsageError(
+            f"{type(model).__name__} has weights that no GPT-2 has ({unknown[0]}): export it with the writer"
+            f" tf2onnx, which takes any Keras model and writes its forward pass"
+        )
+
+
+def _may_be_replaced(target: Path) -> bool:
+    if not target.exists() or (target / artifacts.MANIFEST).is_file():
+        return True
+    return target.is_dir() and not any(target.iterdir())

@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+
+from kerasgpt.errors import MissingExtraError, UsageError
+from kerasgpt.export.requests import DIRECT, TF2ONNX, check_model, check_request
+
+
+@pytest.mark.parametrize(
+    ("formats", "precisions", "writer", "sentence"),
+    [
+        (["onx"], ["fp32"], DIRECT, "unknown format 'onx': did you mean 'onnx'"),
+        (["onnx"], ["fp23"], DIRECT, "unknown precision 'fp23': did you mean 'fp32'"),
+        (["onnx"], ["fp32"], "drect", "unknown writer 'drect': did you mean 'direct'"),
+        ([], ["fp32"], DIRECT, "nothing to export"),
+        (["onnx"], [], DIRECT, "nothing to export"),
+    ],
+)
+def test_what_is_unknown_is_named(formats, precisions, writer, sentence, tmp_path: Path):
+    with pytest.raises(UsageError, match=sentence):
+        check_request(formats, precisions, tmp_path / "bundle", writer)
+
+
+def test_what_is_possible_passes(tmp_path: Path):
+    for writer in (DIRECT, TF2ONNX):
+        check_request(["onnx"], ["fp32"], tmp_path / "bundle", writer)
+    (tmp_path / "kerasgpt.json").write_text("{}")
+    check_request(["onnx"], ["fp32"], tmp_path, DIRECT)  # a bundle may be replaced
+    (tmp_path / "kerasgpt.json").rename(tmp_path / "mine.json")
+    with pytest.raises(UsageError, match="exists and is no bundle"):
+        check_request(["onnx"], ["fp32"], tmp_path, DIRECT)
+
+
+def test_a_package_that_is_missing_is_asked_for(tmp_path: Path, without):
+    without("tf2onnx")
+    check_request(["onnx"], ["fp32"], tmp_path / "b", DIRECT)
+    with pytest.raises(MissingExtraError, match=r"tf2onnx.*pip install 'kerasgpt\[export\]'"):
+        check_request(["onnx"], ["fp32"], tmp_path / "b", TF2ONNX)
+
+
+def test_a_gpt2_suits_both_writers(model):
+    check_model(model, ["saved_model", "onnx"], ["fp32", "int8"], DIRECT)
+    check_model(model, ["onnx"], ["fp32"], TF2ONNX)
