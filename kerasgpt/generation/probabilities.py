@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from kerasgpt.protocols import Logits
+from kerasgpt.protocols import Ids, Logits
 
 FIRST_HEAD = 256  # tokens: most draws and nuclei of a trained model fall among so many
 
@@ -67,4 +67,13 @@ def log_softmax(logits: Logits) -> Logits:
     # Summed in float64: tens of thousands of float32 terms would lose the last digits.
     totals = np.exp(shifted).sum(axis=-1, keepdims=True, dtype=np.float64)
     logprobs: Logits = shifted - np.log(totals).astype(np.float32)
+    return logprobs
+
+
+def logprobs_of(logits: Logits, ids: Ids) -> Logits:
+    """The log-probability of one token in each row of (B, V), float32 (B,), as `log_softmax` has it."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    chosen = np.take_along_axis(shifted, ids[:, None], axis=-1)[:, 0]
+    totals = np.exp(shifted, out=shifted).sum(axis=-1, dtype=np.float64)
+    logprobs: Logits = chosen - np.log(totals).astype(np.float32)
     return logprobs

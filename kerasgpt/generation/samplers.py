@@ -28,7 +28,7 @@ def sample(
     logits: Logits,
     settings: GenerationConfig,
     row_seeds: Seeds,
-    step: int,
+    steps: Ids | int,
     texts: Sequence[Text],
     end_of_text_id: int,
 ) -> Ids:
@@ -40,7 +40,7 @@ def sample(
         logits: float32 (B, V), as the model gave them.
         settings: of the request; its `seed` is not read.
         row_seeds: uint64 (B,), see `seeds_of_rows`.
-        step: tokens written so far, the same for each row.
+        steps: int64 (B,), tokens that each row has written so far.
         texts: B of them.
         end_of_text_id: the token that ends a row.
 
@@ -54,7 +54,7 @@ def sample(
     processed = process(logits, settings, texts, end_of_text_id)
     if settings.is_greedy:
         return greedy(processed)
-    numbers = uniform(row_seeds, step)
+    numbers = uniform(row_seeds, steps)
     chosen = [invert_cdf(row, number) for row, number in zip(processed, numbers, strict=True)]
     return np.array(chosen, np.int64)
 
@@ -91,12 +91,12 @@ def seeds_of_rows(seeds: Iterable[int]) -> Seeds:
     return np.array([(seed + index) % 2**64 for index, seed in enumerate(seeds)], np.uint64)
 
 
-def uniform(row_seeds: Seeds, step: int) -> NDArray[np.float32]:
-    """One number in [0, 1) for each row at a step: a hash of the two, no hidden state.
+def uniform(row_seeds: Seeds, steps: Ids | int) -> NDArray[np.float32]:
+    """One number in [0, 1) for each row at its step: a hash of the two, no hidden state.
 
     Args:
         row_seeds: uint64 (B,), the key of the hash (low word first).
-        step: its counter, (step, 0) as two words.
+        steps: int64 (B,), or one for all; its counter, (step, 0) as two words.
 
     Returns:
         float32 (B,): the upper 24 bits of the first word over 2^24, so that each is exact.
@@ -105,7 +105,7 @@ def uniform(row_seeds: Seeds, step: int) -> NDArray[np.float32]:
         (row_seeds & np.uint64(0xFFFFFFFF)).astype(np.uint32),
         (row_seeds >> np.uint64(32)).astype(np.uint32),
     )
-    counter = np.full(row_seeds.shape, step, np.uint32), np.zeros(row_seeds.shape, np.uint32)
+    counter = np.full(row_seeds.shape, steps, np.uint32), np.zeros(row_seeds.shape, np.uint32)
     word, _ = threefry2x32(key, counter)
     return (word >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
 

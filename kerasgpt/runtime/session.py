@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from kerasgpt.artifacts import past_name, present_name
 from kerasgpt.errors import KerasGPTError
+from kerasgpt.generation.columns import counting_columns, packed, packed_mask
 from kerasgpt.protocols import Ids, Logits
 
 PREFILL_BUDGET = 2**24  # numbers in the logits of one run while a prompt is read: 64 MiB
@@ -103,6 +105,15 @@ class OnnxStepModel:
         """Keep the rows `indices`."""
         caches = {name: cache[indices] for name, cache in state.caches.items()}
         return OnnxState(caches, state.mask[indices], state.lengths[indices])
+
+    def join(self, states: Sequence[OnnxState]) -> OnnxState:
+        """Lay rows one after another, in copies."""
+        columns = counting_columns([state.mask for state in states])
+        caches = {
+            name: packed([state.caches[name] for state in states], columns) for name in states[0].caches
+        }
+        lengths = np.concatenate([state.lengths for state in states])
+        return OnnxState(caches, packed_mask(columns), lengths)
 
     def all_logits(self, ids: Ids, lengths: Ids) -> Logits:
         """Logits at every position, (B, T, V)."""

@@ -6,6 +6,7 @@ from kerasgpt.generation.probabilities import (
     first_to_reach,
     heads,
     log_softmax,
+    logprobs_of,
     softmax,
 )
 
@@ -60,3 +61,11 @@ def test_the_first_to_reach_a_share_are_as_few_as_can_be() -> None:
         assert cumulative[len(places) - 1] >= share - 1e-5
         assert len(places) == 1 or cumulative[len(places) - 2] < share + 1e-5
     assert len(first_to_reach(keys, weights, 1.0)) > 4900  # all, but for rounding
+
+
+def test_logprobs_of_chosen_tokens_are_those_of_all() -> None:
+    logits = np.random.default_rng(2).normal(0, 4, (5, 3000)).astype(np.float32)
+    logits[0, 7:] = -np.inf
+    before, chosen = logits.copy(), np.array([3, 0, 2999, 17, 17])
+    np.testing.assert_array_equal(logprobs_of(logits, chosen), log_softmax(logits)[np.arange(5), chosen])
+    np.testing.assert_array_equal(logits, before)

@@ -82,6 +82,21 @@ def test_reorder_keeps_repeats_and_drops_rows(model: OnnxStepModel) -> None:
     np.testing.assert_allclose(again, logits[chosen], atol=1e-5)
 
 
+def test_rows_of_different_states_are_joined(model: OnnxStepModel) -> None:
+    first, _ = model.prefill(IDS, LENGTHS)
+    first, _ = model.step(first, np.array([1, 2, 3]))
+    second, _ = model.prefill(IDS[1:2, :9], np.array([9]))
+    state, logits = model.step(model.join([first, second]), np.array([4, 5, 6, 7]))
+    texts = [[*IDS[row, :length], 1 + row, 4 + row] for row, length in enumerate(LENGTHS)]
+    texts.append([*IDS[1, :9], 7])
+    state = model.join([model.reorder(state, np.array([0, 3])), model.prefill(IDS[:1, :2], np.array([2]))[0]])
+    _, later = model.step(state, np.array([8, 8, 8]))
+    after = [[*texts[0], 8], [*texts[3], 8], [*IDS[0, :2], 8]]
+    for found, text in zip([*logits, *later], [*texts, *after], strict=True):
+        alone = model.all_logits(np.array([text]), np.array([len(text)]))[0, -1]
+        np.testing.assert_allclose(found, alone, atol=1e-5)
+
+
 def test_a_state_is_not_changed_by_its_successors(model: OnnxStepModel) -> None:
     state, _ = model.prefill(IDS, LENGTHS)
     _, first = model.step(state, np.array([1, 2, 3]))
