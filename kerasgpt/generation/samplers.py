@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kerasgpt.config import GenerationConfig
-from kerasgpt.generation.probabilities import heads
-from kerasgpt.generation.processors import process
+from kerasgpt.generation.probabilities import heads, powers
+from kerasgpt.generation.processors import heed, process, survivors
 from kerasgpt.generation.texts import Text
 from kerasgpt.protocols import Ids, Logits
 
@@ -19,6 +20,8 @@ Seeds: TypeAlias = NDArray[np.uint64]
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 """Threefry-2x32's rotation distances; groups of four rounds take the two rows in turn."""
+
+DRAWN_AHEAD = 64  # steps whose numbers are drawn at once
 
 KEY_PARITY = 0x1BD11BDA
 """The constant of Threefish's key schedule, cut to 32 bits."""
@@ -51,12 +54,16 @@ def sample(
     >>> sample(logits, GenerationConfig(), seeds_of_rows([0]), 0, texts, end_of_text_id=2).tolist()
     [1]
     """
-    processed = process(logits, settings, texts, end_of_text_id)
     if settings.is_greedy:
-        return greedy(processed)
-    numbers = uniform(row_seeds, steps)
-    chosen = [invert_cdf(row, number) for row, number in zip(processed, numbers, strict=True)]
-    return np.array(chosen, np.int64)
+        return greedy(process(logits, settings, texts, end_of_text_id))
+    steps = np.broadcast_to(steps, len(logits))
+    chosen = np.empty(len(logits), np.int64)
+    columns = logits, texts, row_seeds.tolist(), steps.tolist()
+    for place, (row, text, seed, step) in enumerate(zip(*columns, strict=True)):
+        ids, left = survivors(heed(row, settings, text, end_of_text_id), settings)
+        index = invert_cdf(left, drawn(seed, step))
+        chosen[place] = index if ids is None else ids[index]
+    return chosen
 
 
 def greedy(logits: Logits) -> Ids:
@@ -75,7 +82,7 @@ def invert_cdf(logits: Logits, number: np.float32) -> int:
         logits: float32 (V,), minus infinity for removed tokens.
         number: in [0, 1).
     """
-    weights = np.exp(logits - logits.max())
+    weights = powers(logits)
     target = number * weights.sum()
     for ids in heads(logits):
         cumulative = np.cumsum(weights[ids], dtype=np.float32)
@@ -108,6 +115,19 @@ def uniform(row_seeds: Seeds, steps: Ids | int) -> NDArray[np.float32]:
     counter = np.full(row_seeds.shape, steps, np.uint32), np.zeros(row_seeds.shape, np.uint32)
     word, _ = threefry2x32(key, counter)
     return (word >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
+
+
+def drawn(seed: int, step: int) -> np.float32:
+    """The number of one row at one step, as `uniform` has it."""
+    number: np.float32 = _drawn_ahead(seed, step // DRAWN_AHEAD)[step % DRAWN_AHEAD]
+    return number
+
+
+@lru_cache(maxsize=256)
+def _drawn_ahead(seed: int, block: int) -> NDArray[np.float32]:
+    """The numbers of some steps in a row: for numpy many are hardly more work than one."""
+    steps = np.arange(block * DRAWN_AHEAD, (block + 1) * DRAWN_AHEAD)
+    return uniform(np.full(DRAWN_AHEAD, seed, np.uint64), steps)
 
 
 def threefry2x32(key: tuple[Words, Words], counter: tuple[Words, Words]) -> tuple[Words, Words]:

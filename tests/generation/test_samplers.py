@@ -149,3 +149,5 @@ def test_each_row_has_a_step_of_its_own() -> None:
     alone = [samplers.uniform(seeds[row : row + 1], int(steps[row]))[0] for row in range(3)]
     assert samplers.uniform(seeds, steps).tolist() == alone
     assert len(set(alone)) == 3
+    for step in (0, 1, 63, 64, 65, 1000):
+        assert samplers.drawn(2**64 - 1, step) == samplers.uniform(np.array([2**64 - 1], np.uint64), step)[0]
