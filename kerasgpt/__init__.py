@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from kerasgpt.protocols import Generation as Generation
     from kerasgpt.protocols import LanguageModel as LanguageModel
     from kerasgpt.protocols import Score as Score
+    from kerasgpt.runtime.batching import ContinuousBatching as ContinuousBatching
     from kerasgpt.tokenizer.bpe import Tokenizer as Tokenizer
     from kerasgpt.training.config import Recipe as Recipe
     from kerasgpt.training.train import train as train
 
 _PUBLIC = {
+    "ContinuousBatching": "runtime.batching",
     "FeedForward": "layers.feed_forward",
     "GPT2": "models.gpt2",
     "GPT2CausalLM": "models.gpt2",

@@ -282,7 +282,8 @@ class GenerationConfig:
         skip_special_tokens: leave special tokens out of the text.
         echo: begin text, ids and log-probabilities with those of the prompt.
         prompt_lookup_num_tokens: longest draft that the text itself foretells and one step checks, for one
-            continuation alone on ONNX's fast files; 0 means off. See `kerasgpt.generation.speculation`.
+            continuation alone on ONNX; drafts grow and pause by how much of them comes true. 0 means off.
+            See `kerasgpt.generation.speculation`.
     """
 
     max_new_tokens: int = 64

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,8 @@ def load(
     precision: str | None = None,
     *,
     num_threads: int | None = None,
+    providers: Sequence[str] | str | None = None,
+    prefix_cache_tokens: int | None = None,
 ) -> LanguageModel:
     """Open a model folder, a run or a bundle as a language model.
 
@@ -58,9 +61,15 @@ def load(
             its file there.
         precision: of the exported file, which only ONNX has others of than ``"fp32"``; None means that.
         num_threads: that work on one operator, with ONNX only; None means one for each core.
+        providers: where ONNX Runtime computes, such as ``"cuda"``, the preferred one first; None means the
+            CPU, and only there the fast files run.
+        prefix_cache_tokens: with ONNX only: so many tokens of beginnings of prompts are kept, and not read
+            again by later calls. A token takes 2 L D 4 bytes, 74 kB on GPT-2's smallest size; None means off.
+
+    It may be used from several threads; `kerasgpt.ContinuousBatching` writes their texts together.
 
     Raises:
-        UsageError: no such engine or precision.
+        UsageError: no such engine, precision or provider, or a setting that the engine does not have.
         KerasGPTError: the folder lacks the file, or the engine is not installed.
 
     ```python
@@ -73,8 +82,15 @@ def load(
     chosen = choose(folder, engine)
     if chosen != "onnx" and precision not in (None, "fp32"):
         raise UsageError(f"precision {precision}: the {chosen} engine has fp32 only; use --engine onnx")
-    if chosen != "onnx" and num_threads is not None:
-        raise UsageError(f"num_threads {num_threads}: the {chosen} engine has no such setting; use onnx")
+    own = {
+        "num_threads": num_threads,
+        "providers": providers,
+        "prefix_cache_tokens": prefix_cache_tokens,
+    }
+    given = {name: value for name, value in own.items() if value is not None}
+    for name, value in given.items():
+        if chosen != "onnx":
+            raise UsageError(f"{name} {value}: the {chosen} engine has no such setting; use onnx")
     if num_threads is not None and num_threads < 1:
         raise UsageError(f"num_threads is {num_threads}: it must be 1 or more")
     root = model_folder(folder)
@@ -82,7 +98,7 @@ def load(
     if not _lies_in(root, file):
         raise KerasGPTError(_missing_file(root, file, chosen))
     require(module, extra, f"the {chosen} engine")
-    options = {"precision": precision, "num_threads": num_threads or 0} if chosen == "onnx" else {}
+    options = {"precision": precision, **given} if chosen == "onnx" else {}
     model: LanguageModel = resolve(target)(root, **options)
     return model
 

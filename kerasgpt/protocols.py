@@ -111,7 +111,14 @@ class StepModel(Protocol):
         """Read one more token a row: int64 (B,) -> the new state and logits float32 (B, V)."""
 
     def reorder(self, state: Any, indices: Ids) -> Any:
-        """Keep, repeat or drop rows: the state whose row i is the old row ``indices[i]``."""
+        """Keep, repeat or drop rows: the state whose row i is the old row ``indices[i]``.
+
+        The given state is used up. Rows that stay in their place are the cheapest, and then those that
+        move into the place of one that is dropped.
+        """
+
+    def join(self, states: Sequence[Any]) -> Any:
+        """Lay the rows of states one after another; they may have read differently much, and are used up."""
 
     def all_logits(self, ids: Ids, lengths: Ids) -> Logits:
         """Logits at every position, float32 (B, T, V); those at and after `lengths` are meaningless."""
@@ -119,13 +126,28 @@ class StepModel(Protocol):
 
 @runtime_checkable
 class ExtendableStepModel(StepModel, Protocol):
-    """A StepModel that also reads several tokens after a text, and forgets the last ones again."""
+    """A StepModel that also reads several tokens after a text, forgets the last ones again, and copies."""
 
-    def extend(self, state: Any, ids: Ids) -> tuple[Any, Logits]:
-        """Read tokens after one row: int64 (1, T) -> the new state and logits after each, (1, T, V)."""
+    def extend(self, state: Any, ids: Ids, num_logits: int | None = None) -> tuple[Any, Logits]:
+        """Read tokens after one row.
+
+        Args:
+            state: of one row.
+            ids: int64 (1, T).
+            num_logits: K, how many of the last tokens to answer for; None means all.
+
+        Returns:
+            The new state, and the logits after each of those tokens, float32 (1, K, V).
+        """
 
     def rewind(self, state: Any, num_tokens: int) -> Any:
         """The state as it was before each row's last `num_tokens` tokens; the given one is used up."""
+
+    def snapshot(self, state: Any, row: int, num_tokens: int) -> Any:
+        """The first tokens of one row, in memory of their own.
+
+        It is never used up: `extend` and `rewind` leave it as it is, and may be called from several threads.
+        """
 
 
 class LanguageModel(Protocol):

@@ -34,6 +34,12 @@ def test_auto_takes_the_engine_whose_file_is_there(model_folder):
         ({"engine": "onnx"}, KerasGPTError, r"has no onnx/model\.onnx: export it first"),
         ({"engine": "saved_model"}, KerasGPTError, "has no saved_model/1: export it first"),
         ({"engine": "keras", "num_threads": 2}, UsageError, "the keras engine has no such setting"),
+        ({"engine": "keras", "prefix_cache_tokens": 9}, UsageError, "the keras engine has no such setting"),
+        (
+            {"engine": "keras", "providers": "cuda"},
+            UsageError,
+            "providers cuda: the keras engine has no",
+        ),
         ({"engine": "onnx", "num_threads": 0}, UsageError, "num_threads is 0: it must be 1 or more"),
     ],
 )

@@ -58,6 +58,7 @@ class Bias(click.ParamType[Any]):
 @click.option("--engine", default="auto", show_default=True, help="auto, onnx, saved_model or keras.")
 @click.option("--precision", help="Of the exported file; default: the first there is.")
 @click.option("--num-threads", type=int, help="Threads of ONNX Runtime.  [default: one for each core]")
+@click.option("--provider", "providers", multiple=True, help="Where ONNX Runtime computes.  [default: cpu]")
 @click.option("--max-new-tokens", type=int, help="Longest continuation.  [default: the model's, 64]")
 @click.option("--temperature", type=float, help="0 is greedy, 1 the model's own probabilities.")
 @click.option("--top-k", type=int, help="Sample from the K most probable tokens only.")
@@ -103,6 +104,7 @@ def command(
     engine: str,
     precision: str | None,
     num_threads: int | None,
+    providers: tuple[str, ...],
     bad_words: tuple[str, ...],
     stream: bool,
     as_json: bool,
@@ -119,7 +121,7 @@ def command(
     settings = _settings(folder, given)
     if stream and len(texts) * settings.num_return_sequences > 1:
         raise UsageError("--stream writes one continuation: give one prompt and one sample")
-    lm = load(folder, engine, precision, num_threads=num_threads)
+    lm = load(folder, engine, precision, num_threads=num_threads, providers=providers or None)
     settings = _without(bad_words, lm, settings)
     if stream:
         _stream(lm, texts[0], settings)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kerasgpt.config import GenerationConfig
-from kerasgpt.generation.decode import Flags, prefill_once
+from kerasgpt.generation.prefill import Prefill
 from kerasgpt.generation.probabilities import log_softmax
 from kerasgpt.generation.processors import process
 from kerasgpt.generation.stopping import room
@@ -18,6 +19,8 @@ from kerasgpt.protocols import FinishReason, Ids, Logits, StepModel
 
 IMPROBABLE = np.float32(-1e9)
 """Score of the copies that a search begins with: any true continuation is better, but they can fill up."""
+
+Flags: TypeAlias = NDArray[np.bool_]
 
 EndsWith: TypeAlias = Callable[[int, Sequence[int]], bool]
 """Told a row and a continuation of it; answers whether a stop string is complete in it."""
@@ -47,6 +50,7 @@ def beam_search(
     end_of_text_id: int,
     *,
     ends_with: EndsWith | None = None,
+    prefill: Prefill | None = None,
 ) -> list[list[Hypothesis]]:
     """Search the best continuations of prompts, each on its own but all in one batch.
 
@@ -59,6 +63,7 @@ def beam_search(
         settings: of all of them; K is `num_beams`. The penalties and constraints act on log-probabilities.
         end_of_text_id: the token that ends a hypothesis.
         ends_with: asked about stop strings.
+        prefill: which reads the prompts; None means one that remembers nothing.
 
     Returns:
         For each prompt its K hypotheses, the best first; where the constraints allow fewer, the last of
@@ -68,7 +73,7 @@ def beam_search(
     live = [search for search in searches if not search.is_done]
     if live:
         beams = [prompts[search.row] for search in live for _ in range(settings.num_beams)]
-        state, logits = prefill_once(model, beams)
+        state, logits = (prefill or Prefill(model)).read(beams)
     while live:
         logprobs = log_softmax(logits)
         texts = [text for search in live for text in search.texts()]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 
 from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import UsageError
-from kerasgpt.generation.samplers import Seeds, sample
+from kerasgpt.generation.samplers import sample
 from kerasgpt.generation.texts import Text
 from kerasgpt.protocols import Ids, Logits, Settings
 
@@ -27,49 +29,60 @@ def settings_of_rows(settings: Settings, num_rows: int) -> list[GenerationConfig
     return list(settings)
 
 
+class ChosenFor(Protocol):
+    """What a chooser asks of a row."""
+
+    @property
+    def settings(self) -> GenerationConfig:
+        """How it is written."""
+
+    @property
+    def seed(self) -> int:
+        """Of its sampling."""
+
+    @property
+    def num_written(self) -> int:
+        """Tokens written so far."""
+
+    @property
+    def text(self) -> Text:
+        """Prompt and continuation."""
+
+
 class Chooser:
     """Chooses tokens for rows of different settings, those of equal settings at once.
 
     Args:
-        settings: of each row.
-        row_seeds: uint64 (B,) of the sampling.
+        rows: to choose for; each step reads what they hold by then.
         end_of_text_id: the token that ends a row.
     """
 
-    def __init__(self, settings: Sequence[GenerationConfig], row_seeds: Seeds, end_of_text_id: int) -> None:
-        # Rows that differ in nothing but these are chosen for alike.
-        alike = [
-            replace(own, seed=0, stop=(), max_new_tokens=0, echo=False, prompt_lookup_num_tokens=0)
-            for own in settings
-        ]
-        kinds: dict[GenerationConfig, int] = {}
-        self._kind_of_row = np.array([kinds.setdefault(own, len(kinds)) for own in alike], np.int64)
-        self._kinds = list(kinds)
-        self._row_seeds = row_seeds
+    def __init__(self, rows: Sequence[ChosenFor], end_of_text_id: int) -> None:
+        self._rows = rows
+        self._seeds = np.array([row.seed for row in rows], np.uint64)
         self._end_of_text_id = end_of_text_id
+        places: dict[GenerationConfig, list[int]] = {}
+        for place, row in enumerate(rows):
+            places.setdefault(_decisive(row.settings), []).append(place)
+        self._groups = [(settings, np.array(group, np.int64)) for settings, group in places.items()]
 
-    def choose(self, logits: Logits, rows: Ids, step: int, texts: Sequence[Text]) -> Ids:
-        """Choose the next token of some rows.
-
-        Args:
-            logits: float32 (R, V) of these rows.
-            rows: int64 (R,), their numbers among all B.
-            step: tokens written so far.
-            texts: R of them.
-
-        Returns:
-            int64 (R,).
-        """
-        chosen = np.empty(len(rows), np.int64)
-        kinds = self._kind_of_row[rows]
-        for kind in np.unique(kinds).tolist():
-            members = np.flatnonzero(kinds == kind)
-            chosen[members] = sample(
-                logits if members.size == rows.size else logits[members],
-                self._kinds[kind],
-                self._row_seeds[rows[members]],
-                step,
-                [texts[member] for member in members.tolist()],
+    def choose(self, logits: Logits) -> Ids:
+        """Choose the next token of each row, int64 (B,), from logits float32 (B, V)."""
+        chosen = np.empty(len(self._rows), np.int64)
+        for settings, places in self._groups:
+            rows = [self._rows[place] for place in places.tolist()]
+            chosen[places] = sample(
+                logits if len(self._groups) == 1 else logits[places],
+                settings,
+                self._seeds[places],
+                np.array([row.num_written for row in rows]),
+                [row.text for row in rows],
                 self._end_of_text_id,
             )
         return chosen
+
+
+@lru_cache(maxsize=256)
+def _decisive(settings: GenerationConfig) -> GenerationConfig:
+    """The settings without those that do not decide which token is chosen."""
+    return replace(settings, seed=0, stop=(), max_new_tokens=0, echo=False, prompt_lookup_num_tokens=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,46 +12,54 @@ from kerasgpt.errors import UsageError
 from kerasgpt.generation.batches import LARGEST_BATCH, batches
 from kerasgpt.generation.beam_search import EndsWith, beam_search
 from kerasgpt.generation.chooser import settings_of_rows
-from kerasgpt.generation.continuation import Continuation
-from kerasgpt.generation.decode import Token, decode
+from kerasgpt.generation.decode import decode
+from kerasgpt.generation.prefill import Prefill
+from kerasgpt.generation.prefix_cache import PrefixCache
 from kerasgpt.generation.prompts import PromptReader, refuse_text
-from kerasgpt.generation.samplers import seeds_of_rows
+from kerasgpt.generation.requests import Request, RequestReader
+from kerasgpt.generation.rows import Token
 from kerasgpt.generation.scoring import Scorer
 from kerasgpt.generation.speculation import speculate
 from kerasgpt.protocols import ExtendableStepModel, Generation, Prompt, Score, Settings, StepModel
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 
-@dataclass(frozen=True)
-class _Row:
-    """One continuation to be written: the prompt as it is read, how to go on, and the text so far."""
-
-    prompt: list[int]
-    settings: GenerationConfig
-    seed: int
-    text: Continuation
-
-
 class StepLanguageModel:
     """Generate, stream and score with a StepModel; see `kerasgpt.protocols.LanguageModel`.
+
+    Where the engine may be used from several threads, so may its language model: each call has its own
+    text, and the calls share nothing but what the prefix cache remembers, which changes no text.
 
     Args:
         model: the engine.
         tokenizer: whose ids the model was trained on.
         settings: used where a call gives none; None means greedy, 64 new tokens.
+        prefix_cache_tokens: of beginnings of prompts that are kept for later ones, on an engine that
+            extends; see `kerasgpt.generation.prefix_cache`.
+
+    Attributes:
+        requests: which reads what a call asks for.
+        prefill: which reads prompts.
 
     Raises:
         UsageError: the tokenizer has ids that the model does not know.
     """
 
     def __init__(
-        self, model: StepModel, tokenizer: Tokenizer, settings: GenerationConfig | None = None
+        self,
+        model: StepModel,
+        tokenizer: Tokenizer,
+        settings: GenerationConfig | None = None,
+        *,
+        prefix_cache_tokens: int = 0,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.settings = settings or GenerationConfig()
-        self._reader = PromptReader(tokenizer, model.vocabulary_size, model.max_sequence_length)
-        self._scorer = Scorer(model, self._reader)
+        reader = PromptReader(tokenizer, model.vocabulary_size, model.max_sequence_length)
+        self._scorer = Scorer(model, reader)
+        self.requests = RequestReader(reader, self._scorer)
+        self.prefill = Prefill(model, PrefixCache(prefix_cache_tokens) if prefix_cache_tokens else None)
 
     @property
     def max_sequence_length(self) -> int:
@@ -76,7 +84,7 @@ class StepLanguageModel:
         """
         refuse_text(prompts)
         each = settings_of_rows(self.settings if settings is None else settings, len(prompts))
-        rows = self._rows(prompts, each)
+        rows = self.requests.read(prompts, each)
         searched = [number for number, row in enumerate(rows) if row.settings.num_beams > 1]
         stepped = [number for number, row in enumerate(rows) if row.settings.num_beams == 1]
         for batch in batches([len(rows[number].prompt) for number in stepped], self.model.vocabulary_size):
@@ -99,10 +107,10 @@ class StepLanguageModel:
             raise UsageError(
                 f"num_return_sequences {chosen.num_return_sequences}: a stream is one text; use generate"
             )
-        (row,) = self._rows([prompt], [chosen])
+        (row,) = self.requests.read([prompt], [chosen])
         return self._stream(row)
 
-    def _stream(self, row: _Row) -> Iterator[str]:
+    def _stream(self, row: Request) -> Iterator[str]:
         if row.settings.num_beams > 1:
             self._search([row])
         else:
@@ -111,33 +119,35 @@ class StepLanguageModel:
         row.text.finish()
         yield from row.text.released()
 
-    def _write(self, rows: Sequence[_Row]) -> Iterator[None]:
+    def _write(self, rows: Sequence[Request]) -> Iterator[None]:
         """Let the texts grow by one token a step."""
         for tokens in self._steps(rows):
             for token in tokens:
                 rows[token.row].text.record(token.id, token.logprob, token.finish_reason)
             yield
 
-    def _steps(self, rows: Sequence[_Row]) -> Iterator[list[Token]]:
+    def _steps(self, rows: Sequence[Request]) -> Iterator[list[Token]]:
         """The tokens of each step: several steps at once where one text is to be foretold and can be."""
         model, end_of_text_id = self.model, self.tokenizer.end_of_text_id
-        seeds = np.array([row.seed for row in rows], np.uint64)
 
         def ends_text(number: int, index: int) -> bool:
             return rows[number].text.push(index)
 
+        words: dict[str, Any] = {
+            "row_seeds": np.array([row.seed for row in rows], np.uint64),
+            "ends_text": ends_text,
+            "prefill": self.prefill,
+        }
         first = rows[0]
         alone = len(rows) == 1 and first.settings.prompt_lookup_num_tokens
         if alone and isinstance(model, ExtendableStepModel):
-            return speculate(
-                model, first.prompt, first.settings, end_of_text_id, row_seeds=seeds, ends_text=ends_text
-            )
+            return speculate(model, first.prompt, first.settings, end_of_text_id, **words)
         prompts, settings = [row.prompt for row in rows], [row.settings for row in rows]
-        return decode(model, prompts, settings, end_of_text_id, row_seeds=seeds, ends_text=ends_text)
+        return decode(model, prompts, settings, end_of_text_id, **words)
 
-    def _search(self, rows: Sequence[_Row]) -> None:
+    def _search(self, rows: Sequence[Request]) -> None:
         """Let the texts grow at once to the best beams: rows of one prompt are its best, second best, ..."""
-        requests: dict[GenerationConfig, list[_Row]] = {}
+        requests: dict[GenerationConfig, list[Request]] = {}
         for row in rows:
             requests.setdefault(row.settings, []).append(row)
         for settings, members in requests.items():
@@ -152,6 +162,7 @@ class StepLanguageModel:
                     settings,
                     self.tokenizer.end_of_text_id,
                     ends_with=self._ends_with(settings) if settings.stop else None,
+                    prefill=self.prefill,
                 )
                 best = [hypothesis for each in found for hypothesis in each[:count]]
                 for row, hypothesis in zip(batch, best, strict=True):
@@ -161,28 +172,6 @@ class StepLanguageModel:
         """Score each continuation after its prompt; see `kerasgpt.generation.scoring.Scorer.score`."""
         return self._scorer.score(prompts, continuations)
 
-    def _rows(self, prompts: Sequence[Prompt], settings: Sequence[GenerationConfig]) -> list[_Row]:
-        """One row for each continuation wanted."""
-        for own in settings:
-            self._check_ids(own)
-        fitted = [
-            self._reader.fitted(prompt, own.max_new_tokens)
-            for prompt, own in zip(prompts, settings, strict=True)
-        ]
-        echoed = [prompt if own.echo else [] for prompt, own in zip(fitted, settings, strict=True)]
-        echoes = self._scorer.token_logprobs(echoed)
-        wanted = [n for n, own in enumerate(settings) for _ in range(own.num_return_sequences)]
-        seeds = seeds_of_rows(settings[number].seed for number in wanted)
-        return [
-            _Row(
-                fitted[number],
-                settings[number],
-                seed,
-                Continuation(self.tokenizer, settings[number], fitted[number], echoes.get(number)),
-            )
-            for number, seed in zip(wanted, seeds.tolist(), strict=True)
-        ]
-
     def _ends_with(self, settings: GenerationConfig) -> EndsWith:
         def ends(_: int, continuation: Sequence[int]) -> bool:
             skip = settings.skip_special_tokens
@@ -190,12 +179,3 @@ class StepLanguageModel:
             return any(stop in text for stop in settings.stop)
 
         return ends
-
-    def _check_ids(self, settings: GenerationConfig) -> None:
-        named = {
-            "bad_words_ids": [index for word in settings.bad_words_ids for index in word],
-            "allowed_token_ids": settings.allowed_token_ids,
-            "logit_bias": settings.logit_bias,
-        }
-        for name, ids in named.items():
-            self._reader.check(ids, name)

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from kerasgpt.protocols import Logits
+from kerasgpt.protocols import Ids, Logits
 
 FIRST_HEAD = 256  # tokens: most draws and nuclei of a trained model fall among so many
+_PER_COLUMN = 32  # values of which one maximum is taken, to find the largest of all the sooner
 
 
 def descending(logits: Logits) -> NDArray[np.intp]:
@@ -23,18 +24,30 @@ def descending(logits: Logits) -> NDArray[np.intp]:
     return (keys & np.uint64(0xFFFFFFFF)).astype(np.intp)
 
 
+def kth_largest(values: Logits, count: int) -> np.float32:
+    """The `count`-th largest of (V,)."""
+    width = len(values) // _PER_COLUMN
+    if count < width:
+        # As many columns have a maximum above the bound as are asked for, so that as many values have:
+        # only those few are left to be put in order.
+        columns = values[: width * _PER_COLUMN].reshape(_PER_COLUMN, width)
+        bound = np.partition(columns.max(axis=0), -count)[-count]
+        values = values[values >= bound]
+    threshold: np.float32 = np.partition(values, -count)[-count]
+    return threshold
+
+
 def heads(keys: Logits) -> Iterator[NDArray[np.intp]]:
     """The places of the largest keys of (V,) in falling order: some, then more, at last all above -inf.
 
     Whoever needs only the first places, as sampling mostly does, is spared sorting a whole vocabulary.
     """
-    places = np.flatnonzero(keys > -np.inf)
     size = FIRST_HEAD
-    while 2 * size < len(places):
-        threshold = np.partition(keys, -size)[-size]
+    while 2 * size < len(keys) and (threshold := kth_largest(keys, size)) > -np.inf:
         largest = np.flatnonzero(keys >= threshold)
         yield largest[descending(keys[largest])]
         size *= 8
+    places = np.flatnonzero(keys > -np.inf)
     yield places[descending(keys[places])]
 
 
@@ -56,9 +69,17 @@ def first_to_reach(keys: Logits, weights: Logits, share: float) -> NDArray[np.in
 
 def softmax(logits: Logits) -> Logits:
     """Probabilities, float32, of the last axis."""
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    probabilities: Logits = powers / powers.sum(axis=-1, keepdims=True)
+    probabilities = powers(logits)
+    probabilities /= probabilities.sum(axis=-1, keepdims=True)
     return probabilities
+
+
+def powers(logits: Logits) -> Logits:
+    """Probabilities of the last axis as multiples of the greatest, float32."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    # In place: fresh memory for a whole vocabulary costs about as much as what is computed in it.
+    exponentials: Logits = np.exp(shifted, out=shifted)
+    return exponentials
 
 
 def log_softmax(logits: Logits) -> Logits:
@@ -67,4 +88,16 @@ def log_softmax(logits: Logits) -> Logits:
     # Summed in float64: tens of thousands of float32 terms would lose the last digits.
     totals = np.exp(shifted).sum(axis=-1, keepdims=True, dtype=np.float64)
     logprobs: Logits = shifted - np.log(totals).astype(np.float32)
+    return logprobs
+
+
+def logprobs_of(logits: Logits, ids: Ids) -> Logits:
+    """The log-probability of one token in each row of (B, V), float32 (B,), as `log_softmax` has it."""
+    logprobs = np.empty(len(logits), np.float32)
+    scratch = np.empty(logits.shape[1], np.float32)  # one row's at a time stays in the processor's cache
+    for number, (row, index) in enumerate(zip(logits, ids.tolist(), strict=True)):
+        best = row.max()
+        np.subtract(row, best, out=scratch)
+        chosen = scratch[index]
+        logprobs[number] = chosen - np.log(np.exp(scratch, out=scratch).sum(), dtype=np.float64)
     return logprobs

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf, log
 
 import numpy as np
 
 from kerasgpt.config import GenerationConfig
 from kerasgpt.generation import constraints, filters, penalties
+from kerasgpt.generation.probabilities import kth_largest
 from kerasgpt.generation.texts import Text
-from kerasgpt.protocols import Logits
+from kerasgpt.protocols import Ids, Logits
 
 
 def process(logits: Logits, settings: GenerationConfig, texts: Sequence[Text], end_of_text_id: int) -> Logits:
@@ -34,13 +36,13 @@ def process(logits: Logits, settings: GenerationConfig, texts: Sequence[Text], e
     [[-inf, 1.0, 2.0]]
     """
     rows = list(logits)
-    heeding = [_heed(row, settings, text, end_of_text_id) for row, text in zip(rows, texts, strict=True)]
+    heeding = [heed(row, settings, text, end_of_text_id) for row, text in zip(rows, texts, strict=True)]
     if any(new is not old for new, old in zip(heeding, rows, strict=True)):
         logits = np.stack(heeding)
     return logits if settings.is_greedy else _filter(logits, settings)
 
 
-def _heed(logits: Logits, settings: GenerationConfig, text: Text, end_of_text_id: int) -> Logits:
+def heed(logits: Logits, settings: GenerationConfig, text: Text, end_of_text_id: int) -> Logits:
     """Apply what depends on the text to its row (V,); the very array given, if nothing does."""
     given = logits
     if settings.logit_bias:
@@ -61,6 +63,40 @@ def _heed(logits: Logits, settings: GenerationConfig, text: Text, end_of_text_id
     if logits is not given and logits.max() == filters.REMOVED:
         return constraints.allow(given, [end_of_text_id])
     return logits
+
+
+def survivors(logits: Logits, settings: GenerationConfig) -> tuple[Ids | None, Logits]:
+    """Apply the filters to one row (V,): the ids that may be left, rising, or None for all; and their logits.
+
+    >>> ids, logits = survivors(np.array([1, 2, 4], np.float32), GenerationConfig(temperature=2.0, top_k=2))
+    >>> ids.tolist(), logits.tolist()
+    ([1, 2], [1.0, 2.0])
+    """
+    ids, bound = None, _lower_bound(logits, settings)
+    if bound > filters.REMOVED:
+        ids = np.flatnonzero(logits >= bound)
+        logits = logits[ids]
+    logits = _filter(logits, settings)
+    if settings.top_p < 1 or settings.typical_p < 1:
+        places = np.flatnonzero(logits > filters.REMOVED)
+        ids, logits = places if ids is None else ids[places], logits[places]
+    return ids, logits
+
+
+def _lower_bound(logits: Logits, settings: GenerationConfig) -> float:
+    """A number that no token lies below which the filters keep; found sooner than those tokens themselves.
+
+    It is a little too low, so that the filters themselves decide about what lies next to it.
+    """
+    bound = -inf
+    if 0 < settings.top_k < len(logits):
+        threshold = float(kth_largest(logits, settings.top_k))
+        bound = threshold - abs(threshold) * 1e-6
+    if settings.min_p and settings.top_p == 1:  # or else top-p, which is asked first, counts the others too
+        best = float(logits.max())
+        lowest = best + settings.temperature * (log(settings.min_p) - 1e-3) - abs(best) * 1e-6
+        bound = max(bound, lowest)
+    return bound
 
 
 def _filter(logits: Logits, settings: GenerationConfig) -> Logits:

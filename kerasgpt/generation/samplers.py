@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kerasgpt.config import GenerationConfig
-from kerasgpt.generation.probabilities import heads
-from kerasgpt.generation.processors import process
+from kerasgpt.generation.probabilities import heads, powers
+from kerasgpt.generation.processors import heed, process, survivors
 from kerasgpt.generation.texts import Text
 from kerasgpt.protocols import Ids, Logits
 
@@ -20,6 +21,8 @@ Seeds: TypeAlias = NDArray[np.uint64]
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 """Threefry-2x32's rotation distances; groups of four rounds take the two rows in turn."""
 
+DRAWN_AHEAD = 64  # steps whose numbers are drawn at once
+
 KEY_PARITY = 0x1BD11BDA
 """The constant of Threefish's key schedule, cut to 32 bits."""
 
@@ -28,7 +31,7 @@ def sample(
     logits: Logits,
     settings: GenerationConfig,
     row_seeds: Seeds,
-    step: int,
+    steps: Ids | int,
     texts: Sequence[Text],
     end_of_text_id: int,
 ) -> Ids:
@@ -40,7 +43,7 @@ def sample(
         logits: float32 (B, V), as the model gave them.
         settings: of the request; its `seed` is not read.
         row_seeds: uint64 (B,), see `seeds_of_rows`.
-        step: tokens written so far, the same for each row.
+        steps: int64 (B,), tokens that each row has written so far.
         texts: B of them.
         end_of_text_id: the token that ends a row.
 
@@ -51,12 +54,16 @@ def sample(
     >>> sample(logits, GenerationConfig(), seeds_of_rows([0]), 0, texts, end_of_text_id=2).tolist()
     [1]
     """
-    processed = process(logits, settings, texts, end_of_text_id)
     if settings.is_greedy:
-        return greedy(processed)
-    numbers = uniform(row_seeds, step)
-    chosen = [invert_cdf(row, number) for row, number in zip(processed, numbers, strict=True)]
-    return np.array(chosen, np.int64)
+        return greedy(process(logits, settings, texts, end_of_text_id))
+    steps = np.broadcast_to(steps, len(logits))
+    chosen = np.empty(len(logits), np.int64)
+    columns = logits, texts, row_seeds.tolist(), steps.tolist()
+    for place, (row, text, seed, step) in enumerate(zip(*columns, strict=True)):
+        ids, left = survivors(heed(row, settings, text, end_of_text_id), settings)
+        index = invert_cdf(left, drawn(seed, step))
+        chosen[place] = index if ids is None else ids[index]
+    return chosen
 
 
 def greedy(logits: Logits) -> Ids:
@@ -75,7 +82,7 @@ def invert_cdf(logits: Logits, number: np.float32) -> int:
         logits: float32 (V,), minus infinity for removed tokens.
         number: in [0, 1).
     """
-    weights = np.exp(logits - logits.max())
+    weights = powers(logits)
     target = number * weights.sum()
     for ids in heads(logits):
         cumulative = np.cumsum(weights[ids], dtype=np.float32)
@@ -91,12 +98,12 @@ def seeds_of_rows(seeds: Iterable[int]) -> Seeds:
     return np.array([(seed + index) % 2**64 for index, seed in enumerate(seeds)], np.uint64)
 
 
-def uniform(row_seeds: Seeds, step: int) -> NDArray[np.float32]:
-    """One number in [0, 1) for each row at a step: a hash of the two, no hidden state.
+def uniform(row_seeds: Seeds, steps: Ids | int) -> NDArray[np.float32]:
+    """One number in [0, 1) for each row at its step: a hash of the two, no hidden state.
 
     Args:
         row_seeds: uint64 (B,), the key of the hash (low word first).
-        step: its counter, (step, 0) as two words.
+        steps: int64 (B,), or one for all; its counter, (step, 0) as two words.
 
     Returns:
         float32 (B,): the upper 24 bits of the first word over 2^24, so that each is exact.
@@ -105,9 +112,22 @@ def uniform(row_seeds: Seeds, step: int) -> NDArray[np.float32]:
         (row_seeds & np.uint64(0xFFFFFFFF)).astype(np.uint32),
         (row_seeds >> np.uint64(32)).astype(np.uint32),
     )
-    counter = np.full(row_seeds.shape, step, np.uint32), np.zeros(row_seeds.shape, np.uint32)
+    counter = np.full(row_seeds.shape, steps, np.uint32), np.zeros(row_seeds.shape, np.uint32)
     word, _ = threefry2x32(key, counter)
     return (word >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
+
+
+def drawn(seed: int, step: int) -> np.float32:
+    """The number of one row at one step, as `uniform` has it."""
+    number: np.float32 = _drawn_ahead(seed, step // DRAWN_AHEAD)[step % DRAWN_AHEAD]
+    return number
+
+
+@lru_cache(maxsize=256)
+def _drawn_ahead(seed: int, block: int) -> NDArray[np.float32]:
+    """The numbers of some steps in a row: for numpy many are hardly more work than one."""
+    steps = np.arange(block * DRAWN_AHEAD, (block + 1) * DRAWN_AHEAD)
+    return uniform(np.full(DRAWN_AHEAD, seed, np.uint64), steps)
 
 
 def threefry2x32(key: tuple[Words, Words], counter: tuple[Words, Words]) -> tuple[Words, Words]:

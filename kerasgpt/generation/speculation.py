@@ -8,11 +8,9 @@ from typing import Final
 import numpy as np
 
 from kerasgpt.config import GenerationConfig
-from kerasgpt.generation.chooser import Chooser
-from kerasgpt.generation.decode import EndsText, Token, tokens_of_step
+from kerasgpt.generation.prefill import Prefill
+from kerasgpt.generation.rows import EndsText, Row, Token, Writer
 from kerasgpt.generation.samplers import Seeds
-from kerasgpt.generation.stopping import room
-from kerasgpt.generation.texts import Texts
 from kerasgpt.protocols import ExtendableStepModel
 
 LONGEST_NGRAM: Final = 4  # tokens that a place earlier in the text shares with the text's end
@@ -106,6 +104,7 @@ def speculate(
     *,
     row_seeds: Seeds,
     ends_text: EndsText | None = None,
+    prefill: Prefill | None = None,
 ) -> Iterator[list[Token]]:
     """Continue one prompt as `decode` does, reading drafts of several tokens in one step.
 
@@ -123,39 +122,30 @@ def speculate(
         end_of_text_id: the token that ends the text.
         row_seeds: uint64 (1,) of the sampling.
         ends_text: asked after each token about stop strings.
+        prefill: which reads the prompt; None means one that remembers nothing.
 
     Yields:
         A list of one token.
     """
-    limit = room(len(prompt), settings.max_new_tokens, model.max_sequence_length)
-    if not limit:
+    row = Row(0, prompt, settings, int(row_seeds[0]), model.max_sequence_length)
+    if not row.limit:
         return
-    row, step = np.zeros(1, np.int64), 0
-    chooser, texts = Chooser([settings], row_seeds, end_of_text_id), Texts([prompt], limit)
+    writer = Writer([row], end_of_text_id, ends_text)
     lookup, pace = PromptLookup(prompt), Pace(settings.prompt_lookup_num_tokens)
     draft: list[int] = []
-    state, logits = model.prefill(np.array([prompt], np.int64), np.array([len(prompt)]))
+    state, logits = (prefill or Prefill(model)).read([prompt])
     following = logits[:, None]  # (1, T, V)
     while True:
         for num_accepted in range(len(draft) + 1):
-            chosen = chooser.choose(logits, row, step, texts.of_rows(row))
-            ended = chosen == end_of_text_id
-            token = int(chosen[0])
-            if ends_text is not None:
-                ended |= ends_text(0, token)
-            full = np.array([limit <= step + 1])
-            yield tokens_of_step(row, chosen, logits, ended, full)
-            if ended[0] or full[0]:
+            tokens, going = writer.write(following[:, num_accepted])
+            yield tokens
+            if not going:
                 return
-            texts.append(row, chosen)
-            lookup.push(token)
-            step += 1
-            if num_accepted == len(draft) or token != draft[num_accepted]:
+            lookup.push(row.newest)
+            if num_accepted == len(draft) or row.newest != draft[num_accepted]:
                 break
-            logits = following[:, num_accepted + 1]
         pace.record(len(draft), num_accepted)
         state = model.rewind(state, len(draft) - num_accepted)
         length = pace.next()
-        draft = lookup.propose(length) if length < limit - step else []
-        state, following = model.extend(state, np.array([[token, *draft]], np.int64))
-        logits = following[:, 0]
+        draft = lookup.propose(length) if length < row.limit - row.num_written else []
+        state, following = model.extend(state, np.array([[row.newest, *draft]], np.int64))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from keras import KerasTensor, ops
 from numpy.typing import NDArray
 
 from kerasgpt import artifacts
+from kerasgpt.generation.columns import counting_columns, packed, packed_mask
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.layers.cache import KVCache, Tensor, cache_like
 from kerasgpt.models.compiled import compiled
@@ -88,6 +90,25 @@ class KerasStepModel:
             state.cache.length,
         )
         return KerasState(cache, state.mask[indices], state.lengths[indices])
+
+    def join(self, states: Sequence[KerasState]) -> KerasState:
+        """Lay rows one after another, in copies."""
+        columns = counting_columns([state.mask[:, : int(state.cache.length)] for state in states])
+
+        def joint(parts: Iterable[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+            layers = zip(*parts, strict=True)
+            return tuple(
+                ops.convert_to_tensor(packed([ops.convert_to_numpy(part) for part in layer], columns))
+                for layer in layers
+            )
+
+        mask = packed_mask(columns).astype(np.int32)
+        cache = KVCache(
+            joint(state.cache.keys for state in states),
+            joint(state.cache.values for state in states),
+            ops.convert_to_tensor(mask.shape[1], dtype="int32"),
+        )
+        return KerasState(cache, mask, np.concatenate([state.lengths for state in states]))
 
     def all_logits(self, ids: Ids, lengths: Ids) -> Logits:
         """Logits at every position, (B, T, V)."""

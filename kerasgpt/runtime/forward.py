@@ -51,3 +51,7 @@ class ForwardModel:
     def reorder(self, state: Any, indices: Ids) -> NoReturn:
         """Refuse, as `prefill` does."""
         self.prefill(indices, indices)
+
+    def join(self, states: Any) -> NoReturn:
+        """Refuse, as `prefill` does."""
+        self.prefill(states, states)

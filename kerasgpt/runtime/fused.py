@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,8 +34,9 @@ class FusedStepModel:
     """Runs a fused graph step by step; see `kerasgpt.protocols.StepModel`.
 
     A step costs no memory and copies none: the cache is bound to the graph as its past and as its present,
-    and grows by doubling. A state may be stepped from more than once; that copies the cache. One object may
-    serve several threads, a state only one at a time.
+    and grows by doubling, in columns and in rows. A state may be stepped from more than once; that copies
+    the cache. `reorder` and `join` write to it in place, and so use up the states that share it. One object
+    may serve several threads, a state only one at a time.
 
     Args:
         session: of a graph as `kerasgpt.export.fused_graph` writes it.
@@ -64,11 +66,11 @@ class FusedStepModel:
         Raises:
             UsageError: a row has filled the context.
         """
-        state, logits = self._read_on(state, ids[:, None])
+        state, logits = self._read_on(state, ids[:, None], 1)
         return state, logits[:, 0]
 
-    def extend(self, state: FusedState, ids: Ids) -> tuple[FusedState, Logits]:
-        """Read several tokens of one row (1, T) -> the state and the logits after each (1, T, V).
+    def extend(self, state: FusedState, ids: Ids, num_logits: int | None = None) -> tuple[FusedState, Logits]:
+        """Read several tokens of one row (1, T) -> the state and the logits after the last K, (1, K, V).
 
         Raises:
             UsageError: they do not fit into the context, or there are more rows, for which the fused
@@ -78,7 +80,7 @@ class FusedStepModel:
             raise UsageError(
                 f"{len(ids)} rows cannot be extended by several tokens at once: do so one by one"
             )
-        return self._read_on(state, ids)
+        return self._read_on(state, ids, num_logits or ids.shape[1])
 
     def rewind(self, state: FusedState, num_tokens: int) -> FusedState:
         """Forget the last tokens: their columns stay, and are written over."""
@@ -89,8 +91,14 @@ class FusedStepModel:
             return self._state(state.cache, lengths)
         return FusedState(state.cache, lengths)
 
-    def _read_on(self, state: FusedState, ids: Ids) -> tuple[FusedState, Logits]:
-        """Read tokens (B, T) after a state, with the logits after each, (B, T, V)."""
+    def snapshot(self, state: FusedState, row: int, num_tokens: int) -> FusedState:
+        """The first tokens of one row, in memory of their own."""
+        # No state is the newest of this cache, so that whoever reads on copies it first.
+        copy = self._copy(state.cache, slice(row, row + 1), num_tokens, num_tokens)
+        return FusedState(copy, np.array([num_tokens]))
+
+    def _read_on(self, state: FusedState, ids: Ids, num_logits: int) -> tuple[FusedState, Logits]:
+        """Read tokens (B, T) after a state, with the logits after the last K, (B, K, V)."""
         batch, width = ids.shape
         lengths = state.lengths + width
         longest = int(lengths.max())
@@ -101,15 +109,41 @@ class FusedStepModel:
         cache = self._writable(state, longest)
         mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)  # (B, S)
         positions = state.lengths[:, None] + np.arange(width)
-        logits = np.empty((batch, width, self.vocabulary_size), np.float32)
-        self._run(cache, ids, mask, positions, logits, np.arange(1 - width, 1))
+        logits = np.empty((batch, num_logits, self.vocabulary_size), np.float32)
+        self._run(cache, ids, mask, positions, logits, np.arange(1 - num_logits, 1))
         return self._state(cache, lengths), logits
 
     def reorder(self, state: FusedState, indices: Ids) -> FusedState:
-        """Keep the rows `indices`."""
-        lengths = state.lengths[indices]
-        cache = state.cache.copied(self._session, indices, int(lengths.max()), state.cache.capacity)
-        return self._state(cache, lengths)
+        """Keep the rows `indices`: in place, where those that move do so into the place of a dropped one."""
+        cache, lengths, count = state.cache, state.lengths[indices], len(indices)
+        moved = np.flatnonzero(indices != np.arange(count))
+        in_place = cache.newest is state.lengths and count <= len(state.lengths)
+        if in_place and (indices[moved] >= count).all():
+            for place in moved.tolist():
+                row = int(indices[place])
+                cache.write(slice(place, place + 1), cache, slice(row, row + 1), int(lengths[place]))
+            return self._state(self._rebound(cache, count), lengths)
+        return self._state(self._copy(cache, indices, int(lengths.max()), cache.capacity), lengths)
+
+    def join(self, states: Sequence[FusedState]) -> FusedState:
+        """Lay rows one after another, in the memory of the first if they have room there."""
+        first, num_rows = states[0], sum(len(state.lengths) for state in states)
+        lengths = np.concatenate([state.lengths for state in states])
+        cache, longest = first.cache, int(lengths.max())
+        is_ours = cache.newest is first.lengths
+        if is_ours and num_rows <= cache.num_places and longest <= cache.capacity:
+            joint, start = self._rebound(cache, num_rows), len(first.lengths)
+        else:
+            capacity = max(max(state.cache.capacity for state in states), longest)
+            places = 2 * cache.num_places if is_ours and cache.num_places < num_rows else cache.num_places
+            joint, start = cache.like(self._session, num_rows, capacity, places), 0
+        place = 0
+        for state in states:
+            end = place + len(state.lengths)
+            if place >= start:
+                joint.write(slice(place, end), state.cache, slice(None), int(state.lengths.max()))
+            place = end
+        return self._state(joint, lengths)
 
     def all_logits(self, ids: Ids, lengths: Ids) -> Logits:
         """Logits at every position, (B, T, V)."""
@@ -122,7 +156,23 @@ class FusedStepModel:
 
     def _new_cache(self, batch: int, capacity: int) -> Cache:
         shape = (self._num_layers, batch, self._num_heads, capacity, self._head_dim)
-        return Cache(self._session, shape)
+        return Cache.empty(self._session, shape)
+
+    def _rebound(self, cache: Cache, num_rows: int) -> Cache:
+        """The same memory with other rows in use."""
+        if num_rows == len(cache.newest):
+            return cache
+        cache.newest = np.zeros(0, np.int64)  # whoever still has a state of it writes elsewhere
+        return cache.rows(self._session, 0, num_rows)
+
+    def _copy(
+        self, cache: Cache, rows: slice | Ids, num_columns: int, capacity: int, num_places: int = 0
+    ) -> Cache:
+        """The first columns of some rows, in memory of their own."""
+        num_rows = len(cache.newest[rows])
+        copy = cache.like(self._session, num_rows, capacity, num_places)
+        copy.write(slice(None), cache, rows, num_columns)
+        return copy
 
     def _state(self, cache: Cache, lengths: Ids) -> FusedState:
         cache.newest = lengths
@@ -134,8 +184,8 @@ class FusedStepModel:
         if cache.newest is state.lengths and num_columns <= cache.capacity:
             return cache
         room = cache.capacity if num_columns <= cache.capacity else max(2 * cache.capacity, num_columns)
-        rows, filled = np.arange(len(state.lengths)), int(state.lengths.max())
-        return cache.copied(self._session, rows, filled, min(room, self.max_sequence_length))
+        room = min(room, self.max_sequence_length)
+        return self._copy(cache, slice(None), int(state.lengths.max()), room, cache.num_places)
 
     def _read(self, ids: Ids, lengths: Ids, cache: Cache, logits: Logits, offsets: Ids) -> None:
         """Read prompts, some rows at a time, into a cache that is empty, and their logits (B, K, V)."""

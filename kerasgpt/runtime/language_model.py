@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from kerasgpt import artifacts
-from kerasgpt.errors import KerasGPTError, unknown_name
+from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.protocols import StepModel
 from kerasgpt.runtime import forward
 from kerasgpt.runtime.fused import FusedStepModel
+from kerasgpt.runtime.providers import CPU, resolve_providers
 from kerasgpt.runtime.session import MissingOperatorError, OnnxStepModel, open_session
 from kerasgpt.tokenizer.bpe import Tokenizer
 
@@ -23,20 +25,32 @@ class PortableGraphWarning(UserWarning):
 
 
 def open_bundle(
-    folder: str | os.PathLike[str], *, precision: str | None = None, num_threads: int = 0
+    folder: str | os.PathLike[str],
+    *,
+    precision: str | None = None,
+    num_threads: int = 0,
+    providers: Sequence[str] | str | None = None,
+    prefix_cache_tokens: int = 0,
 ) -> StepLanguageModel:
     """Open the fastest ONNX file of a bundle that has the precision, its tokenizer and its settings.
 
-    Where this onnxruntime lacks an operator of that file, the portable graph is opened in its place, of the
-    same precision if there is one, else in float32, with a PortableGraphWarning.
+    The fast files are for the CPU alone; for another provider the portable one of that precision is opened.
+    Where this onnxruntime lacks an operator of a file, the portable graph is opened in its place, of the same
+    precision if there is one, else in float32, with a PortableGraphWarning.
+
+    What is opened may be used from several threads at once: each call of `generate`, `stream` and `score`
+    has texts of its own. They compete for the same cores; `kerasgpt.runtime.batching` writes them together.
 
     Args:
         folder: of the bundle.
         precision: ``"fp32"``, ``"fp16"``, ``"int8"`` or ``"int4"``; None means ``"fp32"``.
         num_threads: that work on one operator; 0 means one for each core.
+        providers: where to compute, the preferred one first; see `resolve_providers`.
+        prefix_cache_tokens: of beginnings of prompts that are kept for later ones, at most; 0 means none.
+            A token takes 2 L D 4 bytes: 74 kB on GPT-2's smallest size, so that 4096 of them take 300 MB.
 
     Raises:
-        UsageError: no such precision.
+        UsageError: no such precision or provider, or a number below 0.
         KerasGPTError: a file is missing or damaged, lies outside the folder, or does not fit the others.
 
     ```python
@@ -47,40 +61,72 @@ def open_bundle(
     root, wanted = Path(folder), precision or "fp32"
     if wanted not in artifacts.ONNX_FILES:
         raise unknown_name("precision", wanted, artifacts.ONNX_FILES)
-    names = [name for name in artifacts.ONNX_FILES[wanted] if (root / name).exists()]
-    if wanted != "fp32" and not names:
-        missing = artifacts.ONNX_FILES[wanted][0]
-        raise KerasGPTError(
-            f"{root}: has no {missing}: export the model again with --precisions fp32,{wanted}"
-        )
-    chain = list(dict.fromkeys([*names, artifacts.ONNX_MODEL]))
-    for name, following in pairwise(chain):
+    if prefix_cache_tokens < 0:
+        raise UsageError(f"prefix_cache_tokens is {prefix_cache_tokens}: it must be 0 (off) or more")
+    options: dict[str, Any] = {
+        "num_threads": num_threads,
+        "providers": providers,
+        "prefix_cache_tokens": prefix_cache_tokens,
+    }
+    files = _files_for(root, wanted, resolve_providers(providers))
+    for name, following in pairwise(files):
         try:
-            return open_file(root, name, num_threads=num_threads)
+            return open_file(root, name, **options)
         except MissingOperatorError as error:
             warnings.warn(f"{error}; {following} runs in its place", PortableGraphWarning, stacklevel=2)
-    return open_file(root, chain[-1], num_threads=num_threads)
+    return open_file(root, files[-1], **options)
 
 
-def open_file(folder: str | os.PathLike[str], name: str, *, num_threads: int = 0) -> StepLanguageModel:
-    """Open one of a bundle's ONNX files with its tokenizer and settings; errors as in `open_bundle`."""
+def _files_for(root: Path, precision: str, providers: Sequence[str]) -> list[str]:
+    """A bundle's files of a precision that run there, the fastest first, and the portable one at last."""
+    names = artifacts.ONNX_FILES[precision]
+    names = names if providers == [CPU] else names[-1:]
+    found = [name for name in names if (root / name).exists()]
+    if precision != "fp32" and not found:
+        raise KerasGPTError(
+            f"{root}: has no {names[0]}: export the model again with --precisions fp32,{precision}"
+        )
+    return list(dict.fromkeys([*found, artifacts.ONNX_MODEL]))
+
+
+def open_file(
+    folder: str | os.PathLike[str],
+    name: str,
+    *,
+    num_threads: int = 0,
+    providers: Sequence[str] | str | None = None,
+    prefix_cache_tokens: int = 0,
+) -> StepLanguageModel:
+    """Open one of a bundle's ONNX files with its tokenizer and settings; see `open_bundle`."""
     root = Path(folder)
     path = root / name
     if not path.resolve().is_relative_to(root.resolve()):
         raise KerasGPTError(f"{path}: leads to {path.resolve()}, outside the bundle; refused")
     config = artifacts.read_config(root)
-    model = open_step_model(path, max_sequence_length=config.max_sequence_length, num_threads=num_threads)
+    context = config.max_sequence_length
+    model = open_step_model(path, max_sequence_length=context, num_threads=num_threads, providers=providers)
     if model.vocabulary_size != config.vocabulary_size:
         raise KerasGPTError(
             f"{path}: has {model.vocabulary_size} ids and {artifacts.CONFIG} says {config.vocabulary_size};"
             f" export the model again"
         )
-    return StepLanguageModel(model, Tokenizer.from_preset(root), artifacts.read_generation_config(root))
+    return StepLanguageModel(
+        model,
+        Tokenizer.from_preset(root),
+        artifacts.read_generation_config(root),
+        prefix_cache_tokens=prefix_cache_tokens,
+    )
 
 
-def open_step_model(path: Path, *, max_sequence_length: int, num_threads: int = 0) -> StepModel:
+def open_step_model(
+    path: Path,
+    *,
+    max_sequence_length: int,
+    num_threads: int = 0,
+    providers: Sequence[str] | str | None = None,
+) -> StepModel:
     """Open an ONNX file, portable, fused or the forward pass alone: the file tells which it is."""
-    session: Any = open_session(path, num_threads)
+    session: Any = open_session(path, num_threads, resolve_providers(providers))
     if {value.name for value in session.get_inputs()} == forward.INPUTS:
         return forward.ForwardModel(session, path, max_sequence_length=max_sequence_length)
     if artifacts.LOGIT_OFFSETS in {value.name for value in session.get_overridable_initializers()}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 
 from kerasgpt.artifacts import past_name, present_name
 from kerasgpt.errors import KerasGPTError
+from kerasgpt.generation.columns import counting_columns, packed, packed_mask
 from kerasgpt.protocols import Ids, Logits
 from kerasgpt.runtime.graph import data_files, read_graph
+from kerasgpt.runtime.providers import CPU
 
 PREFILL_BUDGET = 2**24  # numbers in the logits of one run while a prompt is read: 64 MiB
 ERRORS_ONLY = 3  # ONNX Runtime's log level; its warnings are about its own optimiser
@@ -48,7 +51,9 @@ class OnnxState:
 
 
 class OnnxStepModel:
-    """Runs an ONNX file step by step; see `kerasgpt.protocols.StepModel`.
+    """Runs an ONNX file step by step; see `kerasgpt.protocols.ExtendableStepModel`.
+
+    A state is never changed, each step makes another. One object, and one state, may serve several threads.
 
     Args:
         path: of a graph as `kerasgpt.export.onnx_graph` writes it.
@@ -95,9 +100,7 @@ class OnnxStepModel:
         mask = (np.arange(width) < lengths[:, None]).astype(np.int64)
         caches = self._empty_caches(batch)
         last = np.empty((batch, self.vocabulary_size), np.float32)
-        piece = max(PREFILL_BUDGET // (batch * self.vocabulary_size), 1)
-        for start in range(0, width, piece):
-            end = min(start + piece, width)
+        for start, end in self._pieces(batch, width):
             positions = np.broadcast_to(np.arange(start, end), (batch, end - start))
             logits, caches = self._run(ids[:, start:end], mask[:, :end], positions, caches)
             rows = np.flatnonzero((start < lengths) & (lengths <= end))
@@ -110,10 +113,46 @@ class OnnxStepModel:
         logits, caches = self._run(ids[:, None], mask, state.lengths[:, None], state.caches)
         return OnnxState(caches, mask, state.lengths + 1), logits[:, 0]
 
+    def extend(self, state: OnnxState, ids: Ids, num_logits: int | None = None) -> tuple[OnnxState, Logits]:
+        """Read several tokens (B, T) -> the state and the logits after the last K, (B, K, V)."""
+        batch, width = ids.shape
+        past, first = state.mask.shape[1], width - (num_logits or width)
+        mask = np.pad(state.mask, ((0, 0), (0, width)), constant_values=1)
+        caches, answers = state.caches, []
+        for start, end in self._pieces(batch, width):
+            positions = state.lengths[:, None] + np.arange(start, end)
+            logits, caches = self._run(ids[:, start:end], mask[:, : past + end], positions, caches)
+            answers.append(logits[:, max(first - start, 0) :])
+        return OnnxState(caches, mask, state.lengths + width), np.concatenate(answers, axis=1)
+
+    def rewind(self, state: OnnxState, num_tokens: int) -> OnnxState:
+        """Forget each row's last tokens."""
+        mask = state.mask.copy()
+        for row, columns in zip(mask, counting_columns([mask]), strict=True):
+            row[columns[len(columns) - num_tokens :]] = 0
+        width = int(np.flatnonzero(mask.any(axis=0))[-1]) + 1
+        caches = {name: cache[:, :, :width] for name, cache in state.caches.items()}
+        return OnnxState(caches, mask[:, :width], state.lengths - num_tokens)
+
+    def snapshot(self, state: OnnxState, row: int, num_tokens: int) -> OnnxState:
+        """The first tokens of one row, in memory of their own."""
+        columns = np.flatnonzero(state.mask[row])[:num_tokens]
+        caches = {name: cache[row : row + 1, :, columns] for name, cache in state.caches.items()}
+        return OnnxState(caches, np.ones((1, num_tokens), np.int64), np.array([num_tokens]))
+
     def reorder(self, state: OnnxState, indices: Ids) -> OnnxState:
         """Keep the rows `indices`."""
         caches = {name: cache[indices] for name, cache in state.caches.items()}
         return OnnxState(caches, state.mask[indices], state.lengths[indices])
+
+    def join(self, states: Sequence[OnnxState]) -> OnnxState:
+        """Lay rows one after another, in copies."""
+        columns = counting_columns([state.mask for state in states])
+        caches = {
+            name: packed([state.caches[name] for state in states], columns) for name in states[0].caches
+        }
+        lengths = np.concatenate([state.lengths for state in states])
+        return OnnxState(caches, packed_mask(columns), lengths)
 
     def all_logits(self, ids: Ids, lengths: Ids) -> Logits:
         """Logits at every position, (B, T, V)."""
@@ -121,6 +160,12 @@ class OnnxStepModel:
         mask = (np.arange(width) < lengths[:, None]).astype(np.int64)
         positions = np.broadcast_to(np.arange(width), ids.shape)
         return self._run(ids, mask, positions, self._empty_caches(batch))[0]
+
+    def _pieces(self, batch: int, width: int) -> Iterator[tuple[int, int]]:
+        """Beginning and end of each of the pieces that tokens (B, T) are read in."""
+        size = max(PREFILL_BUDGET // (batch * self.vocabulary_size), 1)
+        for start in range(0, width, size):
+            yield start, min(start + size, width)
 
     def _empty_caches(self, batch: int) -> Caches:
         return {
@@ -141,12 +186,13 @@ class MissingOperatorError(KerasGPTError):
     """This onnxruntime does not have an operator of the graph, or is too old for the file."""
 
 
-def open_session(path: Path, num_threads: int = 0) -> Any:
+def open_session(path: Path, num_threads: int = 0, providers: Sequence[str] = (CPU,)) -> Any:
     """Load an ONNX file.
 
     Args:
         path: of the file.
         num_threads: that work on one operator; 0 means one for each core.
+        providers: ONNX Runtime's names of where to compute, the preferred one first.
 
     Raises:
         MissingOperatorError: this onnxruntime lacks an operator of the graph, or is too old for the file.
@@ -159,7 +205,7 @@ def open_session(path: Path, num_threads: int = 0) -> Any:
     options.intra_op_num_threads = num_threads
     options.log_severity_level = ERRORS_ONLY
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(path, options, providers=list(providers))
     except Exception as error:  # its errors have no common base but this
         reason = str(error).splitlines()[0]
         if any(words in reason for words in TOO_NEW):

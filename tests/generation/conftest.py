@@ -35,6 +35,9 @@ class RuleModel:
     def reorder(self, state: list[list[int]], indices: np.ndarray) -> list[list[int]]:
         return [state[index] for index in indices]
 
+    def join(self, states: Sequence[list[list[int]]]) -> list[list[int]]:
+        return [text for state in states for text in state]
+
     def all_logits(self, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         assert 0 < ids.shape[1] <= self.max_sequence_length
         logits = np.full((*ids.shape, self.vocabulary_size), np.nan, np.float32)
@@ -42,6 +45,30 @@ class RuleModel:
             for position in range(length):
                 logits[row, position] = self.rule(text[: position + 1])
         return logits
+
+
+class ExtendableRuleModel(RuleModel):
+    """One that reads on after a text, and counts the tokens that it has read but for single steps."""
+
+    num_read = 0
+
+    def prefill(self, ids: np.ndarray, lengths: np.ndarray) -> tuple[list[list[int]], np.ndarray]:
+        self.num_read += int(lengths.sum())
+        return super().prefill(ids, lengths)
+
+    def extend(
+        self, state: list[list[int]], ids: np.ndarray, num_logits: int | None = None
+    ) -> tuple[list[list[int]], np.ndarray]:
+        ((text,), (new,)) = state, ids.tolist()
+        self.num_read += len(new)
+        texts = [[*text, *new[: place + 1]] for place in range(len(new))]
+        return texts[-1:], self._logits(texts[-(num_logits or len(new)) :])[None]
+
+    def rewind(self, state: list[list[int]], num_tokens: int) -> list[list[int]]:
+        return [text[: len(text) - num_tokens] for text in state]
+
+    def snapshot(self, state: list[list[int]], row: int, num_tokens: int) -> list[list[int]]:
+        return [state[row][:num_tokens]]
 
 
 @pytest.fixture(scope="session")
@@ -76,11 +103,18 @@ def writer(rule_model: Callable[..., RuleModel]) -> Callable[..., RuleModel]:
     return build
 
 
+def arbitrary(ids: Sequence[int]) -> np.ndarray:
+    """Fixed logits after each text."""
+    return np.random.default_rng([len(ids), *ids]).normal(0, 2, 257)
+
+
 @pytest.fixture
 def random_model(rule_model: Callable[..., RuleModel]) -> RuleModel:
     """An engine with arbitrary but fixed logits after each text."""
+    return rule_model(arbitrary)
 
-    def rule(ids: Sequence[int]) -> np.ndarray:
-        return np.random.default_rng([len(ids), *ids]).normal(0, 2, 257)
 
-    return rule_model(rule)
+@pytest.fixture
+def extendable() -> ExtendableRuleModel:
+    """The same, with a longer context, and able to read on after a text."""
+    return ExtendableRuleModel(arbitrary, 257, 1000)

@@ -5,27 +5,45 @@ from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import UsageError
 from kerasgpt.generation import chooser
 from kerasgpt.generation.chooser import Chooser, settings_of_rows
-from kerasgpt.generation.samplers import sample, seeds_of_rows
-from kerasgpt.generation.texts import Text
+from kerasgpt.generation.rows import Row
+from kerasgpt.generation.samplers import sample
 
 GREEDY, SAMPLED = GenerationConfig(), GenerationConfig(temperature=1.5, top_k=30)
 PENALISED = GenerationConfig(repetition_penalty=9.0)
 SETTINGS = [GREEDY, SAMPLED, PENALISED, SAMPLED, GREEDY, GenerationConfig(temperature=1.5, top_k=30, seed=8)]
-SEEDS = seeds_of_rows(own.seed for own in SETTINGS)
 LOGITS = np.random.default_rng(0).normal(size=(6, 50)).astype(np.float32)
-TEXTS = [Text(np.argsort(-row)[:3], 1) for row in LOGITS]
 
 
-@pytest.mark.parametrize("rows", [[0, 1, 2, 3, 4, 5], [1, 3, 5], [2], [0, 5]], ids=str)
-def test_each_row_is_chosen_for_by_its_own_settings(rows: list[int]) -> None:
-    texts = [TEXTS[row] for row in rows]
-    chosen = Chooser(SETTINGS, SEEDS, 0).choose(LOGITS[rows], np.array(rows), 7, texts)
-    for row, index in zip(rows, chosen.tolist(), strict=True):
-        alone = sample(LOGITS[row : row + 1], SETTINGS[row], SEEDS[row : row + 1], 7, [TEXTS[row]], 0)
-        assert [index] == alone.tolist()
+@pytest.fixture
+def rows() -> list[Row]:
+    """Rows that have written 1, 2, ... tokens, the least likely ones first."""
+    rows = [Row(n, [n], own, 40 + own.seed + n, context=64) for n, own in enumerate(SETTINGS)]
+    for row, logits in zip(rows, LOGITS, strict=True):
+        for index in np.argsort(-logits)[: row.number + 1]:
+            row.append(int(index))
+    return rows
 
 
-def test_rows_of_equal_settings_are_chosen_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("members", [[0, 1, 2, 3, 4, 5], [1, 3, 5], [2], [0, 5]], ids=str)
+def test_each_row_is_chosen_for_by_its_own_settings(rows: list[Row], members: list[int]) -> None:
+    chosen = Chooser([rows[member] for member in members], 0).choose(LOGITS[members])
+    for member, index in zip(members, chosen.tolist(), strict=True):
+        row, seed = rows[member], np.array([rows[member].seed], np.uint64)
+        logits = LOGITS[member : member + 1]
+        assert [index] == sample(logits, row.settings, seed, row.num_written, [row.text], 0).tolist()
+
+
+def test_a_row_draws_by_how_much_it_has_written(rows: list[Row]) -> None:
+    drawn = set()
+    for _ in range(20):
+        drawn.add(int(Chooser([rows[1]], 0).choose(LOGITS[1:2])[0]))
+        rows[1].append(0)
+    assert len(drawn) > 5
+
+
+def test_rows_of_equal_settings_are_chosen_for_at_once(
+    rows: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
     sizes = []
 
     def spy(logits, *rest):
@@ -33,7 +51,7 @@ def test_rows_of_equal_settings_are_chosen_for_at_once(monkeypatch: pytest.Monke
         return sample(logits, *rest)
 
     monkeypatch.setattr(chooser, "sample", spy)
-    Chooser(SETTINGS, SEEDS, 0).choose(LOGITS, np.arange(6), 0, TEXTS)
+    Chooser(rows, 0).choose(LOGITS)
     assert sorted(sizes) == [1, 2, 3]  # the seed makes no difference
 
 

@@ -3,7 +3,8 @@ import pytest
 
 from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import UsageError
-from kerasgpt.generation.decode import Token, decode
+from kerasgpt.generation.decode import decode
+from kerasgpt.generation.rows import Token
 from kerasgpt.generation.samplers import seeds_of_rows
 
 PROMPTS = [[1, 2, 3], [4], [5, 6, 7, 8, 9, 10], [11, 12]]

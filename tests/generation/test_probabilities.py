@@ -5,7 +5,9 @@ from kerasgpt.generation.probabilities import (
     descending,
     first_to_reach,
     heads,
+    kth_largest,
     log_softmax,
+    logprobs_of,
     softmax,
 )
 
@@ -60,3 +62,22 @@ def test_the_first_to_reach_a_share_are_as_few_as_can_be() -> None:
         assert cumulative[len(places) - 1] >= share - 1e-5
         assert len(places) == 1 or cumulative[len(places) - 2] < share + 1e-5
     assert len(first_to_reach(keys, weights, 1.0)) > 4900  # all, but for rounding
+
+
+def test_logprobs_of_chosen_tokens_are_those_of_all() -> None:
+    logits = np.random.default_rng(2).normal(0, 4, (5, 3000)).astype(np.float32)
+    logits[0, 7:] = -np.inf
+    before, chosen = logits.copy(), np.array([3, 0, 2999, 17, 17])
+    expected = log_softmax(logits)[np.arange(5), chosen]
+    np.testing.assert_allclose(logprobs_of(logits, chosen), expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(logits, before)
+
+
+def test_the_kth_largest_is_where_sorting_has_it() -> None:
+    generator = np.random.default_rng(8)
+    for size in (1, 31, 32, 33, 1000, 5003):
+        for values in (generator.normal(size=size), np.round(generator.normal(size=size), 1), np.zeros(size)):
+            values = values.astype(np.float32)
+            values[generator.random(size) < 0.2] = -np.inf
+            for count in {1, min(2, size), min(40, size), size // 2 + 1, size}:
+                assert kth_largest(values, count) == np.sort(values)[-count]

@@ -142,3 +142,12 @@ def test_the_penalty_reaches_the_greedy_choice() -> None:
     settings = GenerationConfig(repetition_penalty=1.5)
     assert choose(logits, settings, samplers.seeds_of_rows([0]), 0, text=[0]).tolist() == [1]
     assert choose(logits, settings, samplers.seeds_of_rows([0]), 0, text=[1]).tolist() == [0]
+
+
+def test_each_row_has_a_step_of_its_own() -> None:
+    seeds, steps = np.array([1, 2, 1], np.uint64), np.array([5, 0, 9])
+    alone = [samplers.uniform(seeds[row : row + 1], int(steps[row]))[0] for row in range(3)]
+    assert samplers.uniform(seeds, steps).tolist() == alone
+    assert len(set(alone)) == 3
+    for step in (0, 1, 63, 64, 65, 1000):
+        assert samplers.drawn(2**64 - 1, step) == samplers.uniform(np.array([2**64 - 1], np.uint64), step)[0]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from kerasgpt.config import GenerationConfig
-from kerasgpt.generation.decode import Token, decode
+from kerasgpt.generation.decode import decode
+from kerasgpt.generation.rows import Token
 from kerasgpt.generation.samplers import seeds_of_rows
 from kerasgpt.generation.speculation import LONGEST_PAUSE, Pace, PromptLookup, speculate
 

@@ -77,3 +77,21 @@ def test_a_model_folder_opens_with_its_generation_config(golden_folder, tmp_path
     assert lm.settings == GenerationConfig()
     assert lm.max_sequence_length == model.config.max_sequence_length
     assert lm.generate(["some"])[0].num_prompt_tokens > 0
+
+
+def test_rows_of_different_states_are_joined(step_model) -> None:
+    ids, lengths = np.random.default_rng(3).integers(0, 200, (3, 20)), np.array([20, 4, 11])
+    first, _ = step_model.prefill(ids, lengths)
+    first, _ = step_model.step(first, np.array([1, 2, 3]))
+    second, _ = step_model.prefill(ids[1:2, :9], np.array([9]))
+    state, logits = step_model.step(step_model.join([first, second]), np.array([4, 5, 6, 7]))
+    texts = [[*ids[row, :length], 1 + row, 4 + row] for row, length in enumerate(lengths)]
+    texts.append([*ids[1, :9], 7])
+    state = step_model.join(
+        [step_model.reorder(state, np.array([0, 3])), step_model.prefill(ids[:1, :2], np.array([2]))[0]]
+    )
+    _, later = step_model.step(state, np.array([8, 8, 8]))
+    after = [[*texts[0], 8], [*texts[3], 8], [*ids[0, :2], 8]]
+    for found, text in zip([*logits, *later], [*texts, *after], strict=True):
+        alone = step_model.all_logits(np.array([text]), np.array([len(text)]))[0, -1]
+        np.testing.assert_allclose(found, alone, atol=1e-5)

@@ -14,16 +14,26 @@ def session(bundle: Path) -> object:
 
 
 def test_rows_share_the_memory_and_a_copy_does_not(session: object) -> None:
-    cache = Cache(session, (3, 4, 4, 6, 8))
+    cache = Cache.empty(session, (3, 4, 4, 6, 8))
     assert len(cache.arrays) == 6
-    assert cache.capacity == 6
+    assert (cache.capacity, cache.num_places) == (6, 4)
     for number, array in enumerate(cache.arrays):
         array += number + np.arange(4)[:, None, None, None]
     part = cache.rows(session, 1, 3)
     part.arrays[5][0, 0, 0, 0] = 99
     assert cache.arrays[5][1, 0, 0, 0] == 99
-    copy = cache.copied(session, np.array([2, 2, 0]), 5, 9)
+    copy = cache.like(session, 3, 9)
+    copy.write(slice(None), cache, np.array([2, 2, 0]), 5)
     assert copy.capacity == 9
     np.testing.assert_array_equal(copy.arrays[1][:, 0, :, 0], [[3] * 5 + [0] * 4] * 2 + [[1] * 5 + [0] * 4])
     copy.arrays[0][:] = -1
     assert cache.arrays[0].min() == 0
+
+
+def test_there_is_room_for_more_rows_than_are_in_use(session: object) -> None:
+    cache = Cache.empty(session, (3, 2, 4, 6, 8), num_places=5)
+    assert (cache.num_places, len(cache.arrays[0]), len(cache.newest)) == (5, 2, 2)
+    more = cache.rows(session, 0, 4)
+    more.write(slice(3, 4), more, slice(0, 1), 6)
+    assert (more.num_places, len(more.arrays[0])) == (5, 4)
+    assert more.arrays[0].ctypes.data == cache.arrays[0].ctypes.data

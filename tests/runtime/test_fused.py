@@ -95,6 +95,98 @@ def test_reorder_keeps_repeats_and_drops_rows(model: FusedStepModel) -> None:
     np.testing.assert_allclose(again, logits[chosen], atol=1e-5)
 
 
+def alone(model: FusedStepModel, row: int, news: list[int]) -> np.ndarray:
+    """The logits after a prompt and further tokens, each read by a step."""
+    length = LENGTHS[row]
+    state, logits = model.prefill(IDS[row : row + 1, :length], LENGTHS[row : row + 1])
+    for new in news:
+        state, logits = model.step(state, np.array([new]))
+    return logits[0]
+
+
+@pytest.mark.parametrize("spare", [1, 64])
+def test_rows_come_and_go_in_one_buffer(
+    any_model: FusedStepModel, spare: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused, "SPARE_COLUMNS", spare)
+    single = [
+        any_model.prefill(IDS[row : row + 1, :length], np.array([length]))[0]
+        for row, length in enumerate(LENGTHS)
+    ]
+    state, _ = any_model.step(single[1], np.array([7]))
+    state = any_model.join([state, single[2]])
+    state, _ = any_model.step(state, np.array([8, 9]))
+    state = any_model.join([state, single[0]])  # the longest comes last
+    state, logits = any_model.step(state, np.array([1, 2, 3]))
+    for place, (row, news) in enumerate([(1, [7, 8, 1]), (2, [9, 2]), (0, [3])]):
+        np.testing.assert_allclose(logits[place], alone(any_model, row, news), atol=1e-4)
+    state = any_model.reorder(state, np.array([2, 1]))  # row 0 is dropped, the last takes its place
+    state, logits = any_model.step(state, np.array([4, 5]))
+    np.testing.assert_allclose(logits[0], alone(any_model, 0, [3, 4]), atol=1e-4)
+    np.testing.assert_allclose(logits[1], alone(any_model, 2, [9, 2, 5]), atol=1e-4)
+    again, _ = any_model.prefill(IDS[:, :9], np.array([2, 9, 4]))
+    state, logits = any_model.step(any_model.join([state, again]), np.array([6, 6, 7, 7, 7]))
+    np.testing.assert_allclose(logits[0], alone(any_model, 0, [3, 4, 6]), atol=1e-4)
+    expected = any_model.step(any_model.prefill(IDS[:, :9], np.array([2, 9, 4]))[0], np.array([7, 7, 7]))[1]
+    np.testing.assert_allclose(logits[2:], expected, atol=1e-4)
+
+
+def test_a_row_that_leaves_costs_no_copy_and_one_that_comes_only_its_own(model: FusedStepModel) -> None:
+    state, _ = model.prefill(IDS, LENGTHS)
+    state, _ = model.step(state, np.array([1, 2, 3]))
+    address = state.cache.arrays[0].ctypes.data
+    state = model.reorder(state, np.array([0, 2]))
+    assert (state.cache.arrays[0].ctypes.data, len(state.cache.arrays[0])) == (address, 2)
+    other, _ = model.prefill(IDS[1:2, :4], np.array([4]))
+    state = model.join([state, other])
+    assert (state.cache.arrays[0].ctypes.data, state.cache.num_places) == (address, 3)
+    state = model.join([state, model.prefill(IDS[1:2, :4], np.array([4]))[0]])
+    assert state.cache.num_places == 6  # doubled
+    assert state.lengths.tolist() == [21, 12, 4, 4]
+
+
+def test_a_snapshot_may_be_read_on_from_again_and_again(model: FusedStepModel) -> None:
+    state, _ = model.prefill(IDS, LENGTHS)
+    snapshot = model.snapshot(state, 2, 8)
+    state, _ = model.step(state, np.array([1, 2, 3]))
+    state = model.reorder(state, np.array([0, 1]))
+    model.join([state, model.prefill(IDS[:1], LENGTHS[:1])[0]])  # writes where the row was
+    rest = np.array([[5, 6, 7]])
+    expected = model.all_logits(np.concatenate([IDS[2:3, :8], rest], axis=1), np.array([11]))[:, 8:]
+    for _ in range(2):
+        _, logits = model.extend(snapshot, rest)
+        np.testing.assert_allclose(logits, expected, atol=2e-5)
+        _, last = model.extend(snapshot, rest, 1)
+        np.testing.assert_allclose(last, expected[:, 2:], atol=2e-5)
+        _, shorter = model.extend(model.rewind(snapshot, 3), IDS[2:3, 5:8])
+        whole = model.all_logits(IDS[2:3, :8], np.array([8]))
+        np.testing.assert_allclose(shorter, whole[:, 5:], atol=2e-5)
+    state, _ = model.extend(snapshot, rest)
+    joint = model.join([state, model.extend(snapshot, rest[:, :2])[0]])
+    _, logits = model.step(joint, np.array([4, 7]))
+    np.testing.assert_allclose(logits[1], expected[0, 2], atol=2e-5)
+
+
+@pytest.mark.parametrize("order", [[1, 0, 2], [2, 0], [0, 2], [2, 1], [1, 2], [2, 2, 2, 0]], ids=str)
+def test_rows_of_the_newest_state_go_anywhere(model: FusedStepModel, order: list[int]) -> None:
+    state, _ = model.step(model.prefill(IDS, LENGTHS)[0], np.array([1, 2, 3]))
+    _, logits = model.step(model.reorder(state, np.array(order)), np.array([5] * len(order)))
+    for place, row in enumerate(order):
+        np.testing.assert_allclose(logits[place], alone(model, row, [row + 1, 5]), atol=2e-5)
+
+
+def test_a_long_row_joins_where_short_ones_left(
+    model: FusedStepModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused, "SPARE_COLUMNS", 1)
+    state, _ = model.prefill(IDS[:2, :4], np.array([3, 4]))
+    state = model.reorder(state, np.array([1]))
+    state = model.join([state, model.prefill(IDS[2:], np.array([11]))[0]])
+    _, logits = model.step(state, np.array([8, 9]))
+    np.testing.assert_allclose(logits[0], alone(model, 1, [8]), atol=2e-5)
+    np.testing.assert_allclose(logits[1], alone(model, 2, [9]), atol=2e-5)
+
+
 def test_a_state_may_be_stepped_from_again(model: FusedStepModel) -> None:
     state, _ = model.prefill(IDS, LENGTHS)
     after, first = model.step(state, np.array([1, 2, 3]))

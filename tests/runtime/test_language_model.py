@@ -1,6 +1,8 @@
+import dataclasses
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from kerasgpt import artifacts
 from kerasgpt.config import GenerationConfig
 from kerasgpt.engines import load
 from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.generation import prefill, prefix_cache
 from kerasgpt.protocols import LanguageModel
 from kerasgpt.runtime.fused import FusedStepModel
 from kerasgpt.runtime.language_model import PortableGraphWarning, open_bundle, open_file
@@ -147,3 +150,71 @@ def test_the_threads_asked_for_are_those_of_the_session(
     alone = load(bundle, "onnx", num_threads=1).generate(["ab"])
     assert load(bundle, "onnx").generate(["ab"])[0].text == alone[0].text
     assert asked == [1, 0]
+
+
+def test_for_other_providers_the_portable_graph_is_opened(bundle: Path) -> None:
+    expected = open_file(bundle, artifacts.ONNX_MODEL, num_threads=1).generate(PROMPTS)
+    other = next(name for name in onnxruntime.get_available_providers() if name != "CPUExecutionProvider")
+    lm = open_bundle(bundle, providers=[other], num_threads=1)
+    assert isinstance(lm.model, OnnxStepModel)
+    assert isinstance(open_bundle(bundle, providers="cpu").model, FusedStepModel)
+    assert [own.token_ids for own in lm.generate(PROMPTS)] == [own.token_ids for own in expected]
+    with pytest.raises(KerasGPTError, match=r"has no onnx/model_q4.onnx: export the model again"):
+        open_bundle(bundle, providers=other, precision="int4")
+    with pytest.raises(UsageError, match="provider 'cuda': onnxruntime .* here has azure, cpu only"):
+        load(bundle, "onnx", providers="cuda")
+
+
+SYSTEM = "You are a poet, and"  # in bytes; a context of 48 leaves no room for longer ones
+
+
+@pytest.fixture
+def _short_prefixes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefill, "SHORTEST_PREFIX", 16)
+    monkeypatch.setattr(prefix_cache, "SHORTEST_PREFIX", 16)
+
+
+@pytest.mark.usefixtures("_short_prefixes")
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize(
+    "name", [artifacts.FAST_FP32, artifacts.FAST_INT8, artifacts.FAST_INT4, artifacts.ONNX_MODEL]
+)
+def test_texts_are_the_same_with_a_prefix_cache(bundle: Path, name: str, temperature: float) -> None:
+    """In every precision: the prompt falls into the same groups of 16 tokens, cut or whole."""
+    plain = open_file(bundle, name, num_threads=1)
+    cached = open_file(bundle, name, num_threads=1, prefix_cache_tokens=64)
+    settings = GenerationConfig(max_new_tokens=16, temperature=temperature, top_k=40)
+    prompts = [f"{SYSTEM} so", "a", f"{SYSTEM} on", SYSTEM, f"{SYSTEM} so on"]
+    for prompt in prompts * 2:
+        own, expected = (lm.generate([prompt], settings)[0] for lm in (cached, plain))
+        assert own.token_ids == expected.token_ids
+        np.testing.assert_allclose(own.logprobs, expected.logprobs, atol=1e-4)
+        assert "".join(cached.stream(prompt, settings)) == expected.text
+    together = cached.generate(prompts, settings)
+    for number, prompt in enumerate(prompts):
+        alone = plain.generate([prompt], dataclasses.replace(settings, seed=number))[0]
+        assert alone.token_ids == together[number].token_ids
+
+
+def test_a_prefix_cache_is_of_some_size(bundle: Path) -> None:
+    with pytest.raises(UsageError, match="prefix_cache_tokens is -1: it must be 0"):
+        open_bundle(bundle, prefix_cache_tokens=-1)
+
+
+def test_several_threads_on_one_model_have_each_its_own_text(bundle: Path) -> None:
+    lm = open_bundle(bundle, num_threads=1, prefix_cache_tokens=200)
+    settings = GenerationConfig(max_new_tokens=24, temperature=1.0, top_k=50)
+
+    def ask(number: int) -> tuple[object, ...]:
+        own = dataclasses.replace(settings, seed=number % 6, prompt_lookup_num_tokens=7 * (number % 2))
+        prompt = f"{number % 5} words"
+        streamed = "".join(lm.stream(prompt, own))
+        return streamed, lm.generate([prompt, "and more"], own), lm.score([prompt], [" and a score"])
+
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(ask, [*range(30)] * 2))
+    for number, (streamed, generations, scores) in enumerate(together):
+        expected = ask(number % 30)
+        assert streamed == expected[0]
+        assert [own.token_ids for own in generations] == [own.token_ids for own in expected[1]]
+        assert scores == expected[2]

@@ -82,6 +82,48 @@ def test_reorder_keeps_repeats_and_drops_rows(model: OnnxStepModel) -> None:
     np.testing.assert_allclose(again, logits[chosen], atol=1e-5)
 
 
+def test_rows_of_different_states_are_joined(model: OnnxStepModel) -> None:
+    first, _ = model.prefill(IDS, LENGTHS)
+    first, _ = model.step(first, np.array([1, 2, 3]))
+    second, _ = model.prefill(IDS[1:2, :9], np.array([9]))
+    state, logits = model.step(model.join([first, second]), np.array([4, 5, 6, 7]))
+    texts = [[*IDS[row, :length], 1 + row, 4 + row] for row, length in enumerate(LENGTHS)]
+    texts.append([*IDS[1, :9], 7])
+    state = model.join([model.reorder(state, np.array([0, 3])), model.prefill(IDS[:1, :2], np.array([2]))[0]])
+    _, later = model.step(state, np.array([8, 8, 8]))
+    after = [[*texts[0], 8], [*texts[3], 8], [*IDS[0, :2], 8]]
+    for found, text in zip([*logits, *later], [*texts, *after], strict=True):
+        alone = model.all_logits(np.array([text]), np.array([len(text)]))[0, -1]
+        np.testing.assert_allclose(found, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("piece", [2, 100])
+def test_several_tokens_at_once_are_as_good_as_one_by_one(
+    model: OnnxStepModel, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "PREFILL_BUDGET", piece * 257)
+    before, _ = model.prefill(IDS[:1, :5], np.array([5]))
+    expected = model.all_logits(IDS[:1], np.array([20]))
+    state, logits = model.extend(before, IDS[:1, 5:12])
+    np.testing.assert_allclose(logits, expected[:, 5:12], atol=1e-5)
+    np.testing.assert_allclose(model.extend(before, IDS[:1, 5:12], 3)[1], expected[:, 9:12], atol=1e-5)
+    shorter = model.rewind(state, 4)
+    assert shorter.mask.shape == (1, 8)
+    np.testing.assert_allclose(model.step(shorter, IDS[:1, 8])[1], expected[:, 8], atol=1e-5)
+
+
+def test_rows_of_any_length_forget_and_are_copied(model: OnnxStepModel) -> None:
+    state, _ = model.prefill(IDS, LENGTHS)
+    _, logits = model.step(model.rewind(state, 3), np.array([IDS[row, LENGTHS[row] - 3] for row in range(3)]))
+    expected = model.all_logits(IDS, LENGTHS)
+    state, _ = model.step(state, np.array([1, 2, 3]))
+    for row, length in enumerate(LENGTHS):
+        np.testing.assert_allclose(logits[row], expected[row, length - 3], atol=1e-5)
+        copy = model.snapshot(state, row, length - 1)
+        _, again = model.extend(copy, IDS[row : row + 1, length - 1 : length])
+        np.testing.assert_allclose(again[:, 0], expected[row : row + 1, length - 1], atol=1e-5)
+
+
 def test_a_state_is_not_changed_by_its_successors(model: OnnxStepModel) -> None:
     state, _ = model.prefill(IDS, LENGTHS)
     _, first = model.step(state, np.array([1, 2, 3]))

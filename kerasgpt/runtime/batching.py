@@ -1,0 +1,163 @@
+"""Continuous batching: requests from any thread at any time, written together in one running batch."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from threading import Condition, Thread
+from types import TracebackType
+from typing import Any, Final, Self
+
+from kerasgpt.config import GenerationConfig
+from kerasgpt.errors import UsageError
+from kerasgpt.generation.chooser import settings_of_rows
+from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.generation.prompts import refuse_text
+from kerasgpt.generation.requests import Request
+from kerasgpt.protocols import Generation, Prompt, Score, Settings
+from kerasgpt.runtime.scheduler import Scheduler
+from kerasgpt.runtime.submission import Submission
+from kerasgpt.tokenizer.bpe import Tokenizer
+
+MAX_BATCH_SIZE: Final = 8
+PREFILL_TOKENS: Final = 128
+"""Of prompts, read between two steps: what the rows that are being written wait for at most."""
+
+
+class ContinuousBatching:
+    """A language model whose calls share one running batch; see `kerasgpt.protocols.LanguageModel`.
+
+    A request joins between two steps, as soon as a row is free, and leaves with its last token; so many of
+    them are read and written at little more than the price of one. Each has the text that it has alone, by
+    its own settings, seed and stop strings. What waits is taken in the order of arrival.
+
+    A new prompt is read between steps, `prefill_tokens` of them at a time: a long one in pieces, on engines
+    that extend, and several short ones together. Beam search is not batched, and drafts of prompt lookup
+    are not made. Its methods may be called from any thread; the engine runs in one of its own.
+
+    Args:
+        model: opened by `kerasgpt.load`. It may be used beside this, from other threads.
+        max_batch_size: rows that are written at once, at most; the rest wait. On GPT-2's smallest size a
+            row takes 74 kB for each token of the longest text in the batch.
+        prefill_tokens: read between two steps.
+
+    Raises:
+        UsageError: a number is below 1, or the model's engine keeps its loop to itself.
+
+    ```python
+    with ContinuousBatching(kerasgpt.load("saved_models/demo")) as lm:
+        submissions = [lm.submit(prompt) for prompt in ("ROMEO:", "JULIET:")]
+        print([submission.result().text for submission in submissions])
+    ```
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        max_batch_size: int = MAX_BATCH_SIZE,
+        prefill_tokens: int = PREFILL_TOKENS,
+    ) -> None:
+        for name, value in {"max_batch_size": max_batch_size, "prefill_tokens": prefill_tokens}.items():
+            if value < 1:
+                raise UsageError(f"{name} is {value}: it must be 1 or more")
+        if not isinstance(model, StepLanguageModel):
+            raise UsageError("this engine runs its loop inside the graph: use the onnx or the keras engine")
+        self._model = model
+        self._max_batch_size = max_batch_size
+        self._prefill_tokens = prefill_tokens
+        self._waiting: deque[Submission] = deque()
+        self._changed = Condition()
+        self._is_closed = False
+        self._worker = Thread(target=self._work, name="kerasgpt-batch", daemon=True)
+        self._worker.start()
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer the model was trained with."""
+        return self._model.tokenizer
+
+    @property
+    def max_sequence_length(self) -> int:
+        """The context, in tokens."""
+        return self._model.max_sequence_length
+
+    def submit(self, prompt: Prompt, settings: GenerationConfig | None = None) -> Submission:
+        """Let a prompt be continued; returns at once.
+
+        Raises:
+            UsageError: an id is not in the vocabulary, the settings ask for beams or several continuations,
+                or this is closed.
+        """
+        chosen = settings or self._model.settings
+        if chosen.num_return_sequences > 1 or chosen.num_beams > 1:
+            raise UsageError("a submission is one text without beams: use generate for several")
+        (request,) = self._model.requests.read([prompt], [chosen])
+        return self._enqueue(request)
+
+    def generate(self, prompts: Sequence[Prompt], settings: Settings | None = None) -> list[Generation]:
+        """Continue each prompt; see `StepLanguageModel.generate`."""
+        refuse_text(prompts)
+        each = settings_of_rows(self._model.settings if settings is None else settings, len(prompts))
+        if any(own.num_beams > 1 for own in each):
+            return self._model.generate(prompts, each)
+        requests = self._model.requests.read(prompts, each)
+        submissions = [self._enqueue(request) for request in requests]
+        return [submission.result() for submission in submissions]
+
+    def stream(self, prompt: Prompt, settings: GenerationConfig | None = None) -> Iterator[str]:
+        """Yield the continuation in pieces; see `StepLanguageModel.stream`.
+
+        Whoever stops asking for pieces before the end has the row dropped.
+        """
+        if (settings or self._model.settings).num_beams > 1:
+            return self._model.stream(prompt, settings)
+        return _pieces(self.submit(prompt, settings))
+
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[Prompt]) -> list[Score]:
+        """Score each continuation after its prompt, beside the batch."""
+        return self._model.score(prompts, continuations)
+
+    def close(self) -> None:
+        """Take no more requests, and wait until those there are have ended."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        self._worker.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _enqueue(self, request: Request) -> Submission:
+        submission = Submission(request)
+        with self._changed:
+            if self._is_closed:
+                raise UsageError("this batch is closed: open another one")
+            self._waiting.append(submission)
+            self._changed.notify_all()
+        return submission
+
+    def _work(self) -> None:
+        """Take in, read, and step, until closed and done."""
+        scheduler = Scheduler(self._model, self._prefill_tokens)
+        while True:
+            with self._changed:
+                while not self._waiting and scheduler.is_idle:
+                    if self._is_closed:
+                        return
+                    self._changed.wait()
+                free = self._max_batch_size - scheduler.num_rows
+                scheduler.admit([self._waiting.popleft() for _ in range(min(free, len(self._waiting)))])
+            scheduler.turn()
+
+
+def _pieces(submission: Submission) -> Iterator[str]:
+    try:
+        yield from submission
+    finally:
+        submission.cancel()

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from kerasgpt.config import GenerationConfig
+from kerasgpt.generation.probabilities import log_softmax
+from kerasgpt.generation.rows import Row, Token, Writer
+
+LOGITS = np.random.default_rng(0).normal(0, 3, (3, 20)).astype(np.float32)
+
+
+def row(number: int, **settings: int) -> Row:
+    return Row(number, [1, 2, 3], GenerationConfig(**settings), seed=0, context=10)
+
+
+def test_a_row_grows_within_its_limit_and_the_context() -> None:
+    short, long, none = row(0, max_new_tokens=2), row(1), row(2, max_new_tokens=0)
+    assert (short.limit, long.limit, none.limit) == (2, 7, 0)
+    long.append(9)
+    long.append(8)
+    assert (long.newest, long.num_written) == (8, 2)
+    assert long.text.ids.tolist() == [1, 2, 3, 9, 8]
+    assert long.text.continuation.tolist() == [9, 8]
+
+
+def test_each_row_gets_a_token_and_some_end_with_it() -> None:
+    rows = [row(5), row(6, max_new_tokens=1), row(7), row(8)]
+    logits = np.concatenate([LOGITS, LOGITS[:1]])
+    best = LOGITS.argmax(axis=1).tolist()
+    assert len(set(best)) == 3
+    told = []
+
+    def ends(number: int, index: int) -> bool:
+        told.append((number, index))
+        return number == 8
+
+    tokens, going = Writer(rows, end_of_text_id=best[2], ends_text=ends).write(logits)
+    logprobs = log_softmax(logits)
+    expected = [(5, best[0], None), (6, best[1], "length"), (7, best[2], "stop"), (8, best[0], "stop")]
+    assert tokens == [
+        Token(number, index, pytest.approx(logprobs[place, index]), reason)
+        for place, (number, index, reason) in enumerate(expected)
+    ]
+    assert going == [0]
+    assert told == [(number, index) for number, index, _ in expected]
+    assert [own.newest for own in rows] == [index for _, index, _ in expected]

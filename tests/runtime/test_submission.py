@@ -1,0 +1,66 @@
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from kerasgpt.config import GenerationConfig
+from kerasgpt.generation.rows import Token
+from kerasgpt.runtime.language_model import open_bundle
+from kerasgpt.runtime.submission import Submission
+
+
+@pytest.fixture
+def submission(bundle: Path) -> Submission:
+    settings = GenerationConfig(stop=("STOP",))
+    (request,) = open_bundle(bundle, num_threads=1).requests.read(["ab"], [settings])
+    return Submission(request)
+
+
+def write(submission: Submission, text: bytes) -> None:
+    for index in text:
+        ends = submission.ends_with(index)
+        submission.take(Token(0, index, -1.0, "stop" if ends else None))
+
+
+def test_pieces_come_as_they_are_written(submission: Submission) -> None:
+    pieces = iter(submission)
+    write(submission, b"one")
+    assert [next(pieces) for _ in range(3)] == ["o", "n", "e"]
+    write(submission, "é S".encode())
+    submission.end()
+    assert list(pieces) == ["é", " ", "S"]
+    assert list(submission) == []
+    assert submission.result().text == "oneé S"
+    assert submission.result().logprobs == [-1.0] * 7
+
+
+def test_whoever_waits_is_woken(submission: Submission) -> None:
+    found: list[str] = []
+    waiters = [
+        Thread(target=lambda: found.append("".join(submission))),
+        Thread(target=lambda: found.append(submission.result().text)),
+    ]
+    for waiter in waiters:
+        waiter.start()
+    write(submission, b"one STOP")
+    submission.end()
+    for waiter in waiters:
+        waiter.join(10)
+    assert found == ["one ", "one "]
+    assert submission.result().finish_reason == "stop"
+
+
+def test_what_went_wrong_is_raised(submission: Submission) -> None:
+    write(submission, b"a")
+    submission.end(MemoryError("no room"))
+    with pytest.raises(MemoryError, match="no room"):
+        submission.result()
+    pieces = iter(submission)
+    assert next(pieces) == "a"
+    with pytest.raises(MemoryError):
+        next(pieces)
+
+
+def test_nobody_need_wait_for_a_cancelled_one(submission: Submission) -> None:
+    submission.cancel()
+    assert submission.is_cancelled
