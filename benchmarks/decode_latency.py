@@ -114,7 +114,9 @@ class Engine:
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        line = next(
+            (line for line in self._process.stdout if line.startswith("{")), ""
+        )  # some talk on loading
         if not line:
             assert self._process.stderr is not None
             reason = (self._process.stderr.read().strip().splitlines() or ["no answer"])[-1]
@@ -128,7 +130,7 @@ def measure(commands: dict[str, list[str]], config: Any, num_tokens: int, num_ro
     generator = np.random.default_rng(0)
     prompts = generator.integers(0, config.vocabulary_size - 1, (LARGE_BATCH, LONG_PROMPT)).tolist()
     short = [prompt[:SHORT_PROMPT] for prompt in prompts]
-    running, left_out, rows = started(commands, short)
+    running, left_out, rows = started(commands, short, num_tokens)
     for number in range(num_rounds):
         for name, engine in running.items():
             rows[name]["prefill"].append(engine.ask(prompts[:1], 1)["seconds"])
@@ -144,7 +146,7 @@ def measure(commands: dict[str, list[str]], config: Any, num_tokens: int, num_ro
 
 
 def started(
-    commands: dict[str, list[str]], short: list[list[int]]
+    commands: dict[str, list[str]], short: list[list[int]], num_tokens: int
 ) -> tuple[dict[str, Engine], dict[str, str], dict[str, dict[str, Any]]]:
     """Engines that have loaded and warmed up, reasons of those that have not, and empty rows."""
     running, left_out, rows = {}, {}, {}
@@ -152,8 +154,8 @@ def started(
         try:
             engine = Engine(command)
             engine.ask([short[0] * (LONG_PROMPT // SHORT_PROMPT)], 1)
-            engine.ask(short[:1], 8)
-            engine.ask(short, 8)
+            engine.ask(short[:1], num_tokens)  # some compile for each size
+            engine.ask(short, num_tokens // 2)
         except (RuntimeError, OSError, BrokenPipeError) as error:
             left_out[name] = str(error)
             print(f"left out {name}: {error}", file=sys.stderr)

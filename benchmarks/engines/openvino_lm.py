@@ -23,6 +23,7 @@ def load(path: str, precision: str) -> Write:
     core = openvino.Core()
     model = core.read_model(path)
     pasts = [value.any_name for value in model.inputs if value.any_name.startswith("past_key_values.")]
+    _, num_heads, _, width = model.input(pasts[0]).partial_shape
     apply_make_stateful_transformation(
         model, {past: past.replace("past_key_values", "present") for past in pasts}
     )
@@ -34,7 +35,9 @@ def load(path: str, precision: str) -> Write:
     request = core.compile_model(model, "CPU", hints).create_infer_request()
 
     def write(prompts: list[list[int]], num_tokens: int) -> list[list[int]]:
-        request.reset_state()
+        empty = np.zeros((len(prompts), num_heads.get_length(), 0, width.get_length()), np.float32)
+        for state in request.query_state():
+            state.state = openvino.Tensor(empty)
         ids, start, rows = np.array(prompts, np.int64), 0, []
         for _ in range(num_tokens):
             end = start + ids.shape[1]

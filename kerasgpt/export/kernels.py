@@ -135,7 +135,8 @@ class Blockwise:
     Args:
         bits: of the layers' projections, 8 or 4.
         head_bits: of the token embeddings and the head, which share one tensor; None means `bits`.
-        block_size: 128, 64, 32 or 16 numbers that share a scale; None means the largest that fits.
+        block_size: numbers that share a scale, see `kerasgpt.export.quantization.BLOCK_SIZES`; None means the
+            largest that fits, up to 128.
         accuracy_level: how ``MatMulNBits`` multiplies: 4 rounds its input to 8 bits in blocks, 0 keeps
             float32.
         matrices: in integers already; None means that they are rounded to the nearest.
@@ -177,10 +178,17 @@ class Blockwise:
 
     def _quantized(self, name: str, weights: Weights, products: Products) -> Quantized:
         if name in TABLES:  # the embeddings have to be right as well as the logits
-            return quantize(weights[name], self.head_bits or self.bits, self.block_size)
-        if name in products:
-            return gptq(weights[name].T, products[name], self.bits, self.block_size)
-        return quantize(weights[name].T, self.bits, self.block_size)
+            return self._rounded_to(self.head_bits or self.bits, weights[name])
+        return self._rounded_to(self.bits, weights[name].T, products.get(name))
+
+    def _rounded_to(
+        self, bits: int, matrix: NDArray[np.float32], products: NDArray[np.float64] | None = None
+    ) -> Quantized:
+        """A matrix (N, K) in so many bits."""
+        size = self.size(matrix.shape[1], bits)
+        if products is None:
+            return quantize(matrix, bits, size)
+        return gptq(matrix, products, bits, size)
 
     def rounded(self, config: GPT2Config) -> Tensors:
         """The weights that the matrices' integers stand for, by the names of an untied model if need be."""
@@ -206,7 +214,8 @@ class Blockwise:
 
     def embedding(self, graph: Graph, config: GPT2Config, ids: str) -> str:
         """A row of blocks each, made float32; the integers are the head's, in its shape."""
-        width, bits, size = config.hidden_dim, self.head_bits or self.bits, self._size(config.hidden_dim)
+        width, bits = config.hidden_dim, self.head_bits or self.bits
+        size = self.size(width, bits)
         axis = graph.constant("axis_2", [2])
         scales = graph.add("Unsqueeze", f"{TOKENS}.scales", axis)  # (V, K / block, 1)
         blocks = graph.add(
@@ -256,10 +265,11 @@ class Blockwise:
             K=shape[0],
             N=shape[1],
             bits=bits,
-            block_size=self._size(shape[0]),
+            block_size=self.size(shape[0], bits),
             accuracy_level=self.accuracy_level,
             domain=MICROSOFT,
         )
 
-    def _size(self, num_columns: int) -> int:
+    def size(self, num_columns: int, bits: int) -> int:
+        """Numbers of a matrix of so many columns and bits that share a scale."""
         return self.block_size or block_size_of(num_columns)

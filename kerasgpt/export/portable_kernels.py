@@ -27,7 +27,8 @@ class PortableBlockwise(Blockwise):
 
     def embedding(self, graph: Graph, config: GPT2Config, ids: str) -> str:
         """A row of blocks each, made float32; the integers are the head's, in its shape."""
-        width, bits, size = config.hidden_dim, self.head_bits or self.bits, self._size(config.hidden_dim)
+        width, bits = config.hidden_dim, self.head_bits or self.bits
+        size = self.size(width, bits)
         last = graph.constant("last_axis", [-1])
         integers = graph.add("Gather", f"{TOKENS}.integers", ids)  # (B, T, K / block, block * bits / 8)
         if bits == 4:

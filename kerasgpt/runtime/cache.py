@@ -35,12 +35,21 @@ class Cache:
         self._memory = memory
         self.arrays = [array[start:stop] for array in memory]
         self.binding = session.io_binding()
+        self._fed: dict[str, NDArray[np.int64]] = {}
         self.newest: Ids = np.zeros(stop - start, np.int64)
         for number, array in enumerate(self.arrays):
             layer, part = divmod(number, 2)
             place = ("cpu", 0, np.float32, array.shape, array.ctypes.data)
             self.binding.bind_input(past_name(layer, "value" if part else "key"), *place)
             self.binding.bind_output(present_name(layer, "value" if part else "key"), *place)
+
+    def feed(self, name: str, values: Ids) -> None:
+        """Give the session integers, in memory that lives as long as they may be read."""
+        fed = self._fed.get(name)
+        if fed is None or fed.shape != values.shape:  # to bind costs more than to copy so few numbers
+            fed = self._fed[name] = np.empty(values.shape, np.int64)
+            self.binding.bind_input(name, "cpu", 0, np.int64, fed.shape, fed.ctypes.data)
+        fed[...] = values
 
     @classmethod
     def empty(cls, session: Any, shape: tuple[int, int, int, int, int], num_places: int = 0) -> Cache:

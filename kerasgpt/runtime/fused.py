@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kerasgpt.artifacts import LOGIT_OFFSETS
 from kerasgpt.errors import UsageError
@@ -202,7 +201,8 @@ class FusedStepModel:
     def _run(self, cache: Cache, ids: Ids, mask: Ids, positions: Ids, logits: Logits, offsets: Ids) -> None:
         """Run the graph once; it writes to the cache and to `logits`."""
         feeds = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, LOGIT_OFFSETS: offsets}
-        held = [_bind(cache.binding, name, array) for name, array in feeds.items()]
+        for name, values in feeds.items():
+            cache.feed(name, values)
         if len(offsets) == 1:
             cache.binding.bind_output("logits", "cpu", 0, np.float32, logits.shape, logits.ctypes.data)
             self._session.run_with_iobinding(cache.binding)
@@ -210,11 +210,3 @@ class FusedStepModel:
             cache.binding.bind_output("logits")
             self._session.run_with_iobinding(cache.binding)
             logits[...] = cache.binding.get_outputs()[-1].numpy()  # bound after the caches
-        del held  # until here the graph reads that memory
-
-
-def _bind(binding: Any, name: str, array: Ids) -> NDArray[np.int64]:
-    """Bind integers as an input; gives the memory that must live until the run is over."""
-    plain = np.ascontiguousarray(array, np.int64)
-    binding.bind_input(name, "cpu", 0, np.int64, plain.shape, plain.ctypes.data)
-    return plain
