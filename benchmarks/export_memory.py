@@ -2,10 +2,10 @@
 
 A process of its own makes a GPT-2 of random weights and exports it; from outside, its memory and that of the
 fresh processes it starts for the proofs are sampled: what they have resident, and the part of it that no file
-backs. The memory figures are the largest samples over the weights' size in float32, TensorFlow itself included.
-On a shared machine the processor's seconds say more than the clock's. The exit code is 1 if a process had more
-than 2.2 times the weights, which at 124M cannot but be: TensorFlow and a table of logits are about twice its
-size. Needs Linux, and disk for four times the weights.
+backs. The memory figures are the largest samples over the weights' size in float32, TensorFlow itself
+included. On a shared machine the processor's seconds say more than the clock's. The exit code is 1 if a
+process had more than 2.2 times the weights, which at 124M cannot but be: TensorFlow and a table of logits are
+about twice its size. Needs Linux, and disk for four times the weights.
 """
 
 from __future__ import annotations
