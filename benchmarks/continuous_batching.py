@@ -26,7 +26,7 @@ from threading import Thread
 
 import numpy as np
 from machine import machine, versions
-from prompt_lookup import open_random
+from random_model import open_random
 
 from kerasgpt.artifacts import write_json
 from kerasgpt.config import GenerationConfig, GPT2Config

@@ -92,7 +92,7 @@ class Bias(click.ParamType[Any]):
 @click.option(
     "--prompt-lookup-num-tokens",
     type=int,
-    help="Longest draft foretold by the text itself; pays where it repeats its context.  [default: 0, off]",
+    help="Longest draft that the text itself foretells; adapts to what comes true.  [default: 0, off]",
 )
 @click.option("--echo", is_flag=True, default=None, help="Print the prompt before its continuation.")
 @click.option("--stream", is_flag=True, help="Print the text as it comes.")

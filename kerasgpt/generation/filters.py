@@ -1,6 +1,6 @@
 """logits -> logits by probability alone: sharpen, and cut off what is improbable or atypical.
 
-Each function takes float32 logits (..., V), gives new ones of the same shape, and changes nothing in
+Each function takes float32 logits (..., V), gives those of the same shape, and changes nothing in
 place; a token that is removed gets minus infinity. At least one token that was there is left.
 """
 
@@ -16,7 +16,7 @@ REMOVED = np.float32(-np.inf)
 
 def temperature(logits: Logits, value: float) -> Logits:
     """Divide the logits: below 1 sharpens the distribution, above 1 flattens it."""
-    return logits / np.float32(value)
+    return logits if value == 1 else logits / np.float32(value)
 
 
 def top_k(logits: Logits, count: int) -> Logits:

@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from kerasgpt.generation.prefix_cache import SHORTEST_PREFIX, PrefixCache, num_shared, whole_blocks
+from kerasgpt.generation.prefix_cache import (
+    BLOCK_TOKENS,
+    SHORTEST_PREFIX,
+    PrefixCache,
+    num_shared,
+    whole_blocks,
+)
 from kerasgpt.generation.texts import pad_right
 from kerasgpt.protocols import ExtendableStepModel, Ids, Logits, StepModel
 
@@ -51,8 +57,8 @@ class Prefill:
 
         Args:
             prompt: ids, at least one.
-            num_tokens: of a piece, whole blocks of the prefix cache; an engine that does not extend reads
-                all at once.
+            num_tokens: of a piece, rounded down to blocks of the prefix cache; an engine that does not
+                extend reads all at once.
 
         Yields:
             None while there is more to read; at last the state and the logits (1, V).
@@ -64,7 +70,7 @@ class Prefill:
         stem = self._remembered(prompt)
         known, state = stem.num_tokens, stem.state
         while known < len(prompt):
-            end = min(known + num_tokens, len(prompt))
+            end = min(known + max(whole_blocks(num_tokens), BLOCK_TOKENS), len(prompt))
             state, logits = self._read_on(prompt[:end], _Stem(known, state))
             known = end
             if known < len(prompt):

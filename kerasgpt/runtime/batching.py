@@ -33,7 +33,11 @@ class ContinuousBatching:
 
     A new prompt is read between steps, `prefill_tokens` of them at a time: a long one in pieces, on engines
     that extend, and several short ones together. Beam search is not batched, and drafts of prompt lookup
-    are not made. Its methods may be called from any thread; the engine runs in one of its own.
+    are not made. Its methods may be called from any thread; the engine runs in one of its own, which lives
+    until `close`, or the end of a ``with``.
+
+    In float32 a text is the one that it is alone, up to rounding. In 8 and 4 bits the kernels round one row
+    otherwise than several, so that a choice between near equals may differ, as it may in a static batch.
 
     Args:
         model: opened by `kerasgpt.load`. It may be used beside this, from other threads.

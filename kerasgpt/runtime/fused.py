@@ -168,7 +168,7 @@ class FusedStepModel:
         self, cache: Cache, rows: slice | Ids, num_columns: int, capacity: int, num_places: int = 0
     ) -> Cache:
         """The first columns of some rows, in memory of their own."""
-        num_rows = len(cache.newest[rows])
+        num_rows = len(np.arange(len(cache.arrays[0]))[rows])
         copy = cache.like(self._session, num_rows, capacity, num_places)
         copy.write(slice(None), cache, rows, num_columns)
         return copy

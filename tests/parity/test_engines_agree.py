@@ -8,6 +8,7 @@ import pytest
 from kerasgpt.config import GenerationConfig
 from kerasgpt.engines import load
 from kerasgpt.export.pipeline import export_folder
+from kerasgpt.runtime.batching import ContinuousBatching
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 ENGINES = ["keras", "onnx", "saved_model"]
@@ -102,3 +103,17 @@ def test_settings_of_each_prompt_are_the_same(steppers):
     ]
     keras, onnx = (engine.generate(PROMPTS, settings) for engine in steppers)
     assert [row.token_ids for row in keras] == [row.token_ids for row in onnx]
+
+
+def test_requests_in_a_running_batch_have_the_same_ids(steppers):
+    settings = [
+        GenerationConfig(max_new_tokens=5),
+        GenerationConfig(max_new_tokens=12, temperature=1.0, seed=2),
+        GenerationConfig(max_new_tokens=20, repetition_penalty=1.3),
+        GenerationConfig(max_new_tokens=9),
+    ]
+    for engine in steppers:
+        expected = engine.generate(PROMPTS, settings)
+        with ContinuousBatching(engine, max_batch_size=2) as batching:
+            found = batching.generate(PROMPTS, settings)
+        assert [row.token_ids for row in found] == [row.token_ids for row in expected]

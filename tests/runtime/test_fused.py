@@ -227,6 +227,17 @@ def test_several_tokens_at_once_are_as_good_as_one_by_one(model: FusedStepModel)
         np.testing.assert_allclose(together[:, position - 5], alone, atol=2e-5)
 
 
+def test_steps_of_every_even_length_give_the_same(any_model: FusedStepModel) -> None:
+    """So that in 8 and 4 bits a text does not depend on how long its drafts happen to be."""
+    before, _ = any_model.prefill(IDS[:1, :4], np.array([4]))
+    expected = any_model.extend(before, IDS[:1, 4:20])[1]
+    for size in (2, 4, 8):
+        state, _ = any_model.prefill(IDS[:1, :4], np.array([4]))
+        for start in range(4, 20, size):
+            state, logits = any_model.extend(state, IDS[:1, start : start + size])
+            np.testing.assert_allclose(logits, expected[:, start - 4 : start - 4 + size], atol=2e-6)
+
+
 def test_what_is_forgotten_leaves_no_trace(any_model: FusedStepModel) -> None:
     state, _ = any_model.prefill(IDS[:1, :5], np.array([5]))
     state, _ = any_model.extend(state, IDS[:1, 5:13])

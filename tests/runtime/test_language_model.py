@@ -218,3 +218,29 @@ def test_several_threads_on_one_model_have_each_its_own_text(bundle: Path) -> No
         assert streamed == expected[0]
         assert [own.token_ids for own in generations] == [own.token_ids for own in expected[1]]
         assert scores == expected[2]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+@pytest.mark.parametrize("longest", [1, 7, 15])
+def test_in_float32_drafts_change_no_text(bundle: Path, longest: int, temperature: float) -> None:
+    for name in (artifacts.FAST_FP32, artifacts.ONNX_MODEL):
+        lm = open_file(bundle, name, num_threads=1)
+        for number in range(6):
+            prompt = [65 + number, 66, 67, 68, 69] * 3
+            plain = GenerationConfig(max_new_tokens=30, temperature=temperature, top_k=4, seed=number)
+            drafts = dataclasses.replace(plain, prompt_lookup_num_tokens=longest)
+            own, expected = (lm.generate([prompt], settings)[0] for settings in (drafts, plain))
+            assert own.token_ids == expected.token_ids
+            np.testing.assert_allclose(own.logprobs, expected.logprobs, atol=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_in_8_and_4_bits_drafts_write_the_same_in_every_run(bundle: Path, precision: str) -> None:
+    """Not the text of single steps for certain, but one that is as probable within the kernels' error."""
+    lm = open_bundle(bundle, precision=precision, num_threads=1)
+    settings = GenerationConfig(max_new_tokens=30, prompt_lookup_num_tokens=15)
+    prompt = [65, 66, 67, 68, 69] * 3
+    first, second = (lm.generate([prompt], settings)[0] for _ in range(2))
+    assert first == second
+    (score,) = lm.score([prompt], [first.token_ids])
+    assert score.logprob == pytest.approx(sum(first.logprobs), abs=0.5)
