@@ -318,3 +318,13 @@ def test_ids_that_are_none_are_refused(run, bundle, option, value):
     outcome = run("generate", bundle, "--prompt", "The", option, value)
     assert outcome.code == 2
     assert f"'{value}' is not a" in outcome.err
+
+
+def test_a_provider_is_one_of_those_that_are_here(run, refuses, bundle):
+    plain, named = (
+        run("generate", bundle, "--prompt", "ab", *words) for words in ([], ["--provider", "cpu"])
+    )
+    assert (plain.code, named.code, named.out) == (0, 0, plain.out)
+    sentence = refuses("generate", bundle, "--prompt", "ab", "--provider", "cuda", code=2)
+    assert "provider 'cuda': onnxruntime" in sentence
+    assert "cpu only; name one of these" in sentence
