@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import gc
 import sys
 import warnings
 from collections.abc import Sequence
@@ -78,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     warnings.showwarning = _show_warning
+    gc.set_threshold(100_000)  # the tables of a vocabulary are no garbage: to look for some takes 20 ms
     try:
         code = cli.main(given, prog_name="kerasgpt", standalone_mode=False)
         return code if isinstance(code, int) else 0

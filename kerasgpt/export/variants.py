@@ -99,7 +99,8 @@ class VariantWriter:
         if not config.tie_word_embeddings:
             weights = {"lm_head.weight": weights[TOKENS], **weights}
         if _is_fused(name):
-            write_fused(config, weights, path, kernels)
+            # Beside the graph, so that a process maps them from the disk in place of reading them.
+            write_fused(config, weights, path, kernels, largest_file=0)
         else:
             write_onnx(config, weights, path, kernels=kernels)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -104,18 +105,20 @@ def open_file(
         raise KerasGPTError(f"{path}: leads to {path.resolve()}, outside the bundle; refused")
     config = artifacts.read_config(root)
     context = config.max_sequence_length
-    model = open_step_model(path, max_sequence_length=context, num_threads=num_threads, providers=providers)
+    # Either takes a tenth of a second, and half of that without Python's lock.
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(Tokenizer.from_preset, root)
+        model = open_step_model(
+            path, max_sequence_length=context, num_threads=num_threads, providers=providers
+        )
+        tokenizer = reading.result()
     if model.vocabulary_size != config.vocabulary_size:
         raise KerasGPTError(
             f"{path}: has {model.vocabulary_size} ids and {artifacts.CONFIG} says {config.vocabulary_size};"
             f" export the model again"
         )
-    return StepLanguageModel(
-        model,
-        Tokenizer.from_preset(root),
-        artifacts.read_generation_config(root),
-        prefix_cache_tokens=prefix_cache_tokens,
-    )
+    settings = artifacts.read_generation_config(root)
+    return StepLanguageModel(model, tokenizer, settings, prefix_cache_tokens=prefix_cache_tokens)
 
 
 def open_step_model(
