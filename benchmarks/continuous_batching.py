@@ -1,6 +1,6 @@
 """How much of a static batch's throughput is left when the requests come one by one.
 
-``python benchmarks/continuous_batching.py [--preset NAME] [--rounds N] [--requests N]``
+``python benchmarks/continuous_batching.py [--preset NAME] [--rounds N] [--precisions P ...]``
 
 A model of random weights in float32 and in 4 bits, prompts of 16 to 96 tokens. In turns:
 
@@ -48,12 +48,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", default="gpt2")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--precisions", nargs="+", default=PRECISIONS)
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     config = GPT2Config.from_preset(arguments.preset, max_sequence_length=512)
     found = {}
     with tempfile.TemporaryDirectory() as scratch:
-        for precision in PRECISIONS:
+        for precision in arguments.precisions:
             model = open_random(config, precision, Path(scratch))
             found[precision] = measure(model, arguments.rounds)
             print(precision, json.dumps(found[precision]))

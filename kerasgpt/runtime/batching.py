@@ -20,7 +20,7 @@ from kerasgpt.runtime.submission import Submission
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 MAX_BATCH_SIZE: Final = 8
-PREFILL_TOKENS: Final = 128
+PREFILL_TOKENS: Final = 256
 """Of prompts, read between two steps: what the rows that are being written wait for at most."""
 
 
