@@ -133,6 +133,7 @@ def measure(commands: dict[str, list[str]], config: Any, num_tokens: int, num_ro
     running, left_out, rows = started(commands, short, num_tokens)
     for number in range(num_rounds):
         for name, engine in running.items():
+            engine.ask(short[:1], num_tokens)  # wakes it up: others have had the machine in between
             rows[name]["prefill"].append(engine.ask(prompts[:1], 1)["seconds"])
             rows[name]["batch_1"].append(rate(engine.ask(short[:1], num_tokens)))
             if number == 0:
