@@ -1,12 +1,13 @@
 """How fast each engine reads and writes: ours in each precision, and the programs people use in its place.
 
-``python benchmarks/decode_latency.py BUNDLE [--peers PYTHON] [--only NAME...] [--rounds N]``
+``python benchmarks/decode_latency.py [BUNDLE] [--preset NAME] [--peers PYTHON] [--only NAME...]``
 
 Each engine runs in a process of its own, and they take turns, so that whatever else the machine does falls on
 all of them alike; medians over the rounds. Of one prompt of 512 tokens the time to the first new one; tokens
 per second at batch 1 and 8 after prompts of 16 tokens, greedily, reading them included; resident memory after
 batch 1. ``--peers`` names the Python of an environment with decode_latency.requirements.txt in it; engines
-that cannot be loaded there are left out with a word. Ours does more for its figures than the others: it also
+that cannot be loaded there are left out with a word. Without a bundle, one of random weights is made, of a
+preset's size. Ours does more for its figures than the others: it also
 gives log-probabilities and text. Writes benchmarks/results/decode_latency.json.
 """
 
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 from machine import machine, versions
 
+import kerasgpt
 from kerasgpt.artifacts import Manifest, read_config, write_json
 
 HERE = Path(__file__).parent
@@ -51,7 +53,8 @@ PEERS: dict[str, tuple[str, ...]] = {
 def main() -> None:
     """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("bundle", help="with ONNX files, as `kerasgpt export` writes it")
+    parser.add_argument("bundle", nargs="?", help="with ONNX files; default: made here")
+    parser.add_argument("--preset", default="gpt-mini", help="size of the bundle made here")
     parser.add_argument("--peers", help="Python of the environment with the other programs")
     parser.add_argument("--only", nargs="*", help="beginnings of engines' names")
     parser.add_argument("--tokens", type=int, default=64, help="written after each prompt")
@@ -59,6 +62,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
+        arguments.bundle = arguments.bundle or make_bundle(Path(scratch) / "bundle", arguments.preset)
         if arguments.peers:
             subprocess.run(
                 [arguments.peers, HERE / "engines/gguf_file.py", arguments.bundle, scratch], check=True
@@ -72,6 +76,15 @@ def main() -> None:
     content = {**facts, **sizes, "num_rounds": arguments.rounds, **result}
     write_json(arguments.out, content)
     print(table(content["engines"]))
+
+
+def make_bundle(folder: Path, preset: str) -> str:
+    """A GPT-2 with random weights, exported to ONNX in every precision; needs Keras."""
+    model = kerasgpt.GPT2CausalLM(kerasgpt.GPT2Config.from_preset(preset, max_sequence_length=1024))
+    model.build()
+    tokenizer = kerasgpt.Tokenizer.from_preset("gpt2")
+    kerasgpt.export_bundle(model, tokenizer, folder, ("onnx",), ("fp32", "int8", "int4"))
+    return str(folder)
 
 
 def engines(bundle: str, peers: str | None, gguf: str) -> dict[str, list[str]]:
