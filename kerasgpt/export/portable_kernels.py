@@ -8,7 +8,8 @@ import numpy as np
 from onnx import TensorProto
 
 from kerasgpt.config import GPT2Config
-from kerasgpt.export.kernels import TOKENS, Blockwise, Kernels, Standard
+from kerasgpt.export.blockwise import Blockwise
+from kerasgpt.export.kernels import TOKENS, Kernels, Standard
 from kerasgpt.export.onnx_nodes import Graph
 from kerasgpt.export.split_head import SplitHead
 

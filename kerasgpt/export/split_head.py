@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kerasgpt.config import GPT2Config
-from kerasgpt.export.kernels import TOKENS, Blockwise, Products, Tensors, dequantized, head_table
+from kerasgpt.export.blockwise import Blockwise
+from kerasgpt.export.kernels import TOKENS, Tensors, dequantized, head_table
 from kerasgpt.export.onnx_nodes import Graph
 from kerasgpt.export.onnx_weights import Weights
-from kerasgpt.export.quantization import Quantized, block_size_of
+from kerasgpt.export.quantization import block_size_of
 
 FREQUENT: Final = "head.frequent"
 RARE: Final = "head.rare"
@@ -37,30 +38,18 @@ class SplitHead(Blockwise):
         whole = [name for name in super().names(config) if name != head_table(config) or name == TOKENS]
         return [*whole, *([] if config.tie_word_embeddings else [FREQUENT]), RARE]
 
-    def quantized(
-        self,
-        config: GPT2Config,
-        weights: Weights,
-        products: Products | None = None,
-        read_by: Sequence[str] | None = None,
-    ) -> dict[str, Quantized]:
-        """Matrices in integers; the rare part of the head is rounded by what the head reads."""
-        seen, name = products or {}, head_table(config)
-        table, count = weights[name], num_frequent(config)
-        parts = {**weights, FREQUENT: table[:count], RARE: table[count:]}
-        of_rare = {RARE: seen[name]} if name in seen else {}
-        return super().quantized(config, parts, {**seen, **of_rare}, read_by)
-
     def source(self, config: GPT2Config, name: str) -> str:
         """Which of `matrix_shapes` what is quantised belongs to."""
         return head_table(config) if name in (FREQUENT, RARE) else super().source(config, name)
 
-    def _quantized(self, name: str, weights: Weights, products: Products) -> Quantized:
+    def matrix(self, config: GPT2Config, weights: Weights, name: str) -> tuple[NDArray[np.float32], int]:
+        """What is quantised under a name, laid out (out, in), and its bits."""
+        table, count = weights[head_table(config)], num_frequent(config)
         if name == FREQUENT:
-            return self._rounded_to(8, weights[name])
+            return table[:count], 8
         if name == RARE:
-            return self._rounded_to(self.bits, weights[name], products.get(name))
-        return super()._quantized(name, weights, products)
+            return table[count:], self.bits
+        return super().matrix(config, weights, name)
 
     def size(self, num_columns: int, bits: int) -> int:
         """Numbers that share a scale: in 4 bits up to 256, where GPTQ makes up for the coarser scales."""

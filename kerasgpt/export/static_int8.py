@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerasgpt.config import GPT2Config
-from kerasgpt.export.kernels import Blockwise, Float32, Kernels, Tensors, dequantized
+from kerasgpt.export.blockwise import Blockwise
+from kerasgpt.export.kernels import Float32, Kernels, Tensors, dequantized
 from kerasgpt.export.onnx_nodes import MICROSOFT, Graph
 from kerasgpt.export.onnx_weights import Weights
 from kerasgpt.export.quantization import quantize

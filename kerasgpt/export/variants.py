@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from kerasgpt import artifacts
 from kerasgpt.config import GPT2Config
+from kerasgpt.export.blockwise import Blockwise
 from kerasgpt.export.calibration import Inputs, calibration_ids, observations
 from kerasgpt.export.folding import with_zero_shifts, without_means
 from kerasgpt.export.fused_graph import why_not, write_fused
-from kerasgpt.export.kernels import TABLES, TOKENS, Blockwise, Float32, Kernels, Standard
+from kerasgpt.export.kernels import TABLES, TOKENS, Float32, Kernels, Standard
 from kerasgpt.export.onnx_graph import write_onnx
 from kerasgpt.export.portable_kernels import PortableBlockwise, PortableSplitHead
 from kerasgpt.export.proof import answers_file

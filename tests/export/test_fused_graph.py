@@ -9,9 +9,10 @@ import pytest
 
 from kerasgpt.config import ACTIVATIONS, GPT2Config
 from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.export.blockwise import Blockwise
 from kerasgpt.export.folding import without_means
 from kerasgpt.export.fused_graph import write_fused
-from kerasgpt.export.kernels import Blockwise, Float32, dequantized
+from kerasgpt.export.kernels import Float32, dequantized
 from kerasgpt.export.onnx_graph import write_onnx
 from kerasgpt.export.onnx_weights import weight_shapes
 from kerasgpt.export.split_head import SplitHead

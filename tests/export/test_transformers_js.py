@@ -10,7 +10,8 @@ from kerasgpt.artifacts import CONFIG, ONNX_MODEL, Manifest, read_config, write_
 from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.config import GPT2Config, read_json
 from kerasgpt.export import pipeline
-from kerasgpt.export.kernels import Blockwise, Standard
+from kerasgpt.export.blockwise import Blockwise
+from kerasgpt.export.kernels import Standard
 from kerasgpt.export.onnx_graph import write_onnx
 from kerasgpt.export.onnx_weights import weight_shapes
 from kerasgpt.export.transformers_js import FILES, write_transformers_js

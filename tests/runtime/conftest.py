@@ -8,8 +8,9 @@ import pytest
 
 from kerasgpt import artifacts
 from kerasgpt.config import GenerationConfig, GPT2Config
+from kerasgpt.export.blockwise import Blockwise
 from kerasgpt.export.fused_graph import write_fused
-from kerasgpt.export.kernels import Blockwise, Float32
+from kerasgpt.export.kernels import Float32
 from kerasgpt.export.onnx_graph import write_onnx
 from kerasgpt.export.onnx_weights import weight_shapes
 from kerasgpt.tokenizer.bpe import Tokenizer, learned_vocabulary
