@@ -49,18 +49,23 @@ def test_wrong_usage_is_said_before_anything_is_written(refuses, model_folder, t
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("purpose", ["evaluation", "calibration"])
 @pytest.mark.parametrize(
     ("content", "code", "sentence"),
-    [(None, 1, "cannot read"), (b"\xff", 1, "give UTF-8"), (b"", 2, "is empty; give text")],
+    [
+        (None, 1, "cannot read the {} data"),
+        (b"\xff", 1, "give UTF-8"),
+        (b"", 2, "is empty; give text for {}"),
+    ],
 )
-def test_evaluation_data_that_cannot_be_read(refuses, model_folder, tmp_path, content, code, sentence):
+def test_data_that_cannot_be_read(refuses, model_folder, tmp_path, content, code, sentence, purpose):
     path = tmp_path / "held_out.txt"
     if content is not None:
         path.write_bytes(content)
-    arguments = ("--out", tmp_path / "b", "--evaluation-data", path)
+    arguments = ("--out", tmp_path / "b", f"--{purpose}-data", path)
     said = refuses("export", model_folder, *arguments, code=code)
     assert "held_out.txt: " in said
-    assert sentence in said
+    assert sentence.format(purpose) in said
     assert not (tmp_path / "b").exists()
 
 

@@ -7,11 +7,15 @@ import pytest
 from onnx import numpy_helper
 
 from kerasgpt import GenerationConfig, export_bundle, load
-from kerasgpt.artifacts import FAST_INT8, VARIANTS, Manifest
+from kerasgpt.artifacts import FAST_INT4, FAST_INT8, ONNX_MODEL, VARIANTS, Manifest
+from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.export import pipeline, variants
+from kerasgpt.export import calibration, pipeline, variants
+from kerasgpt.export.onnx_graph import write_onnx
 from kerasgpt.export.proof import prove
+from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.models.language_model import KerasStepModel
 
 PRECISIONS = ("fp32", "fp16", "int8", "int4")
 
@@ -108,3 +112,26 @@ def test_a_shape_that_cannot_be_fused_says_so():
         "left out onnx/fast_fp32.onnx, onnx/fast_int8.onnx, onnx/fast_int4.onnx: a head is"
     )
     assert variants.chosen(GPT2Config(), ["fp32", "int4"]) == (["fast_fp32", "fast_int4", "onnx_int4"], "")
+
+
+def test_a_calibration_text_takes_the_place_of_the_models_own(trained, tmp_path, shakespeare, monkeypatch):
+    model, tokenizer = trained
+    read = []
+
+    def observe(config, weights, ids, **options):
+        read.append(ids)
+        return calibration.observations(config, weights, ids, **options)
+
+    monkeypatch.setattr(variants, "observations", observe)
+    lm = StepLanguageModel(KerasStepModel(model), tokenizer)
+    matrices = []
+    for text in (shakespeare[:2000], shakespeare[-2000:]):
+        folder = tmp_path / str(len(matrices))
+        model.save_to_preset(folder)
+        tokenizer.save_to_preset(folder)
+        weights = named_arrays(model)
+        write_onnx(model.config, weights, folder / ONNX_MODEL)
+        variants.VariantWriter(model.config, weights, lm, folder, text).write("fast_int4")
+        assert tokenizer.encode(text)[: read[-1].shape[1]] == read[-1][0].tolist()
+        matrices.append((folder / f"{FAST_INT4}_data").read_bytes())
+    assert matrices[0] != matrices[1]
