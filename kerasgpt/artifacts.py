@@ -63,6 +63,15 @@ ONNX_FILES = {
 }
 """Precision -> the ONNX files a bundle may have in it, the fastest first."""
 
+SAVED_MODEL_PRECISIONS = ("fp32", "bf16", "int8")
+"""In which a SavedModel may hold its weights; it computes in float32."""
+
+SAVED_MODELS = {f"saved_model_{name}": f"saved_model_{name}/1" for name in SAVED_MODEL_PRECISIONS}
+"""Further artifacts of the format ``saved_model`` where several precisions are asked for: where each lies."""
+
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int4")
+"""Of exported files: fp16 and int4 are ONNX's alone, bf16 is the SavedModel's."""
+
 VARIANTS = {
     "fast_fp32": (FAST_FP32, "fp32"),
     "onnx_fp16": (ONNX_HALF, "fp16"),
@@ -77,6 +86,16 @@ BUNDLE_FORMAT = 1
 """Of what a bundle's files mean; counted up when who knows the old ones only would misread the new."""
 
 FolderKind: TypeAlias = Literal["bundle", "run", "model"]
+
+
+def saved_models_of(precisions: Sequence[str]) -> dict[str, str]:
+    """The SavedModels of an export: engine -> precision; the first one has the usual place, saved_model/1.
+
+    >>> saved_models_of(["int8", "fp32", "int4"])
+    {'saved_model': 'int8', 'saved_model_fp32': 'fp32'}
+    """
+    first, *others = [name for name in precisions if name in SAVED_MODEL_PRECISIONS] or ["fp32"]
+    return {"saved_model": first, **{f"saved_model_{name}": name for name in others}}
 
 
 def past_name(layer: int, part: Literal["key", "value"]) -> str:
@@ -169,7 +188,7 @@ class Manifest:
         files: path relative to the bundle -> sha256, of every file but the manifest itself.
         formats: the export formats that are there.
         provenance: where the weights came from, and the versions that made the bundle.
-        precisions: of the ONNX files.
+        precisions: of the exported files, in the order they were asked for.
     """
 
     files: dict[str, str]

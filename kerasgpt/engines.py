@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from kerasgpt.artifacts import (
     ONNX_FILES,
     ONNX_MODEL,
+    PRECISIONS,
     SAVED_MODEL,
+    SAVED_MODEL_PRECISIONS,
     WEIGHTS,
     WEIGHTS_INDEX,
     folder_kind,
@@ -30,7 +32,8 @@ ENGINES = {
     "keras": ("kerasgpt.models.language_model:open_model", WEIGHTS, "keras", "train"),
 }
 
-PRECISIONS = tuple(ONNX_FILES)
+# engine -> the precisions it has files of
+ENGINE_PRECISIONS = {"onnx": tuple(ONNX_FILES), "saved_model": SAVED_MODEL_PRECISIONS, "keras": ("fp32",)}
 
 # What a model's from_preset and save_to_preset reach for; the checkpoints room lies above the models.
 CHECKPOINT_READER = "kerasgpt.checkpoints.formats:read_checkpoint"
@@ -59,7 +62,7 @@ def load(
         folder: where it lies.
         engine: ``"onnx"``, ``"saved_model"``, ``"keras"``, or ``"auto"``: the first of these that has
             its file there.
-        precision: of the exported file, which only ONNX has others of than ``"fp32"``; None means that.
+        precision: of the exported file; None means float32 with ONNX, and the SavedModel at saved_model/1.
         num_threads: that work on one operator, with ONNX only; None means one for each core.
         providers: where ONNX Runtime computes, such as ``"cuda"``, the preferred one first; None means the
             CPU, and only there the fast files run.
@@ -80,8 +83,12 @@ def load(
     if precision is not None and precision not in PRECISIONS:
         raise unknown_name("precision", precision, PRECISIONS)
     chosen = choose(folder, engine)
-    if chosen != "onnx" and precision not in (None, "fp32"):
-        raise UsageError(f"precision {precision}: the {chosen} engine has fp32 only; use --engine onnx")
+    if precision is not None and precision not in ENGINE_PRECISIONS[chosen]:
+        others = " or ".join(name for name, has in ENGINE_PRECISIONS.items() if precision in has)
+        known = ", ".join(ENGINE_PRECISIONS[chosen])
+        raise UsageError(
+            f"precision {precision}: the {chosen} engine has {known} only; use --engine {others}"
+        )
     own = {
         "num_threads": num_threads,
         "providers": providers,
@@ -98,7 +105,7 @@ def load(
     if not _lies_in(root, file):
         raise KerasGPTError(_missing_file(root, file, chosen))
     require(module, extra, f"the {chosen} engine")
-    options = {"precision": precision, **given} if chosen == "onnx" else {}
+    options = {} if chosen == "keras" else {"precision": precision, **given}
     model: LanguageModel = resolve(target)(root, **options)
     return model
 

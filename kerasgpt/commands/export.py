@@ -16,7 +16,12 @@ from kerasgpt.extras import require
 @click.argument("source", metavar="MODEL|RUN")
 @click.option("--out", required=True, help="Folder of the bundle; a bundle that is there is replaced.")
 @click.option("--formats", default=",".join(reversed(FORMATS)), show_default=True, help="Comma-separated.")
-@click.option("--precisions", default="fp32", show_default=True, help="Of ONNX: fp32,fp16,int8,int4.")
+@click.option(
+    "--precisions",
+    default="fp32",
+    show_default=True,
+    help="Of ONNX fp32,fp16,int8,int4, of the SavedModel fp32,bf16,int8.",
+)
 @click.option(
     "--calibration-data",
     help="Text like what the model will read, to round int8 and int4 by.  [default: its own writing]",

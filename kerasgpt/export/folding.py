@@ -46,6 +46,42 @@ def without_means(config: GPT2Config, weights: Weights) -> dict[str, NDArray[np.
     return folded
 
 
+def without_gains(config: GPT2Config, weights: Weights) -> dict[str, NDArray[np.float32]]:
+    """Weights of a model whose layers' norms have neither weight nor bias.
+
+    (n g + b) W + c = n (g W) + (b W + c): each goes into the projection that follows. Exact but for rounding.
+    The last norm keeps both, since the head may be the table of the embeddings.
+
+    Args:
+        config: of the model.
+        weights: float32 arrays by their Hugging Face names, with or without the norms' biases; not changed.
+
+    Returns:
+        The same names, without those of the layers' norms.
+    """
+    folded = dict(weights)
+    for layer in range(config.num_layers):
+        prefix = f"transformer.h.{layer}"
+        for norm, reader in (("ln_1", "attn.c_attn"), ("ln_2", "mlp.c_fc")):
+            weight, bias = f"{prefix}.{reader}.weight", f"{prefix}.{reader}.bias"
+            gain, shift = folded.pop(f"{prefix}.{norm}.weight"), folded.pop(f"{prefix}.{norm}.bias", None)
+            if shift is not None:
+                folded[bias] = (weights[bias] + shift.astype(np.float64) @ weights[weight]).astype(np.float32)
+            folded[weight] = gain[:, None] * weights[weight]
+    return folded
+
+
+def with_plain_norms(config: GPT2Config, folded: Weights) -> dict[str, NDArray[np.float32]]:
+    """The weights `without_gains` for a model whose norms have weights and biases: ones and zeros."""
+    ones = np.ones(config.hidden_dim, np.float32)
+    gains = {
+        f"transformer.h.{layer}.{norm}.weight": ones
+        for layer in range(config.num_layers)
+        for norm in ("ln_1", "ln_2")
+    }
+    return {**gains, **with_zero_shifts(config, folded)}
+
+
 def with_zero_shifts(config: GPT2Config, folded: Weights) -> dict[str, NDArray[np.float32]]:
     """The folded weights for a graph whose norms have a bias: one of zeros."""
     zeros = np.zeros(config.hidden_dim, np.float32)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +20,7 @@ from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.export.genai import write_genai
 from kerasgpt.export.price import MAX_PERPLEXITY_INCREASE, check_prices, measured
-from kerasgpt.export.proof import Proof, artifact_path, child_environment, prove
+from kerasgpt.export.proof import Proof, artifact_path, prove
 from kerasgpt.export.reference import record
 from kerasgpt.export.report import versions, write_report
 from kerasgpt.export.requests import DIRECT, TF2ONNX, check_model, check_request
@@ -62,8 +60,9 @@ def export_bundle(
         tokenizer: the one it was trained with.
         folder: where the bundle goes.
         formats: of ``"saved_model"`` and ``"onnx"``.
-        precisions: of the ONNX files, of ``"fp32"``, ``"fp16"``, ``"int8"`` and ``"int4"``; the portable
-            float32 file is always among them, and a SavedModel is float32.
+        precisions: of the exported files: ``"fp32"``, ``"fp16"``, ``"int8"`` and ``"int4"`` of ONNX, where
+            the portable float32 file is always among them; ``"fp32"``, ``"bf16"`` and ``"int8"`` of the
+            SavedModel, the first of which lies at saved_model/1.
         writer: of the ONNX file: ``"direct"``, or for a model of your own ``"tf2onnx"``, which writes the
             forward pass alone: ONNX in float32 without a cache, which scores texts and writes none.
         generation_config: how the bundle generates unless told otherwise; default greedy, 64 tokens.
@@ -159,8 +158,11 @@ def _write_and_prove(
         del logits
         proofs = [_proved(bundle, "keras", full_logits, tell)]
         for name in formats:
+            if name == "saved_model":
+                proofs += _write_saved_models(lm, model, bundle, precisions, full_logits, tell)
+                continue
             tell(f"writing {artifacts.FORMATS[name]}")
-            WRITERS[name](model, tokenizer, settings, bundle)
+            _write_onnx(model, bundle)
             proofs.append(_proved(bundle, name, full_logits, tell))
     if "onnx" in formats:
         proofs += _write_variants(lm, model, bundle, precisions, calibration_text, tell)
@@ -209,37 +211,43 @@ def _write_variants(
     return proofs
 
 
-def _proved(bundle: Path, engine: str, full_logits: Path | None, tell: Tell) -> Proof:
+def _proved(
+    bundle: Path, engine: str, full_logits: Path | None, tell: Tell, precision: str | None = None
+) -> Proof:
     file = artifact_path(bundle, engine).relative_to(bundle)
     tell(f"proving {file} in a fresh process")
-    proof = prove(bundle, engine, full_logits)
+    proof = prove(bundle, engine, full_logits, precision)
     if not proof.parity.holds:
         raise KerasGPTError(f"{file}: differs from the trained model, nothing was exported: {proof.sentence}")
     tell(f"{file}: {proof.sentence}")
     return proof
 
 
-def _write_onnx(model: GPT2CausalLM, tokenizer: Tokenizer, settings: GenerationConfig, bundle: Path) -> None:
+def _write_onnx(model: GPT2CausalLM, bundle: Path) -> None:
     from kerasgpt.export.onnx_graph import write_onnx  # onnx may be missing where it is not asked for
 
     write_onnx(model.config, named_arrays(model), bundle / artifacts.ONNX_MODEL)
 
 
-def _write_saved_model(
-    model: GPT2CausalLM, tokenizer: Tokenizer, settings: GenerationConfig, bundle: Path
-) -> None:
-    if keras.backend.backend() == "tensorflow":
-        from kerasgpt.export.saved_model import write_saved_model  # TensorFlow may be missing likewise
+def _write_saved_models(
+    lm: StepLanguageModel,
+    model: GPT2CausalLM,
+    bundle: Path,
+    precisions: Sequence[str],
+    full_logits: Path,
+    tell: Tell,
+) -> list[Proof]:
+    from kerasgpt.export import saved_model  # TensorFlow may be missing likewise
 
-        write_saved_model(model, tokenizer, settings, bundle / artifacts.SAVED_MODEL)
-        return
-    # Keras has one backend a process: trained on another, the model crosses over by its files.
-    command = [sys.executable, "-m", "kerasgpt.export.saved_model", str(bundle)]
-    child = subprocess.run(command, env=child_environment(), capture_output=True, text=True, check=False)
-    if child.returncode != 0:
-        reason = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
-        raise KerasGPTError(f"{artifacts.SAVED_MODEL}: could not be written: {reason}")
-
-
-WRITERS = {"onnx": _write_onnx, "saved_model": _write_saved_model}
-"""Format -> function(model, tokenizer, settings, bundle) that writes it into a bundle in the making."""
+    proofs = []
+    weights = named_arrays(model)
+    for engine, precision in artifacts.saved_models_of(precisions).items():
+        path = artifact_path(bundle, engine)
+        tell(f"writing {path.relative_to(bundle)} in {precision}")
+        saved_model.write_saved_model(model.config, weights, lm.tokenizer, lm.settings, path, precision)
+        if precision != "fp32":
+            rounded = saved_model.rounded_model(model.config, weights, precision)
+            reference, _ = record(StepLanguageModel(KerasStepModel(rounded), lm.tokenizer, lm.settings))
+            reference.save(bundle / f"parity_{engine}.npz")
+        proofs.append(_proved(bundle, engine, full_logits if precision == "fp32" else None, tell, precision))
+    return proofs

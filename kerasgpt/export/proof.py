@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from kerasgpt import artifacts
-from kerasgpt.engines import load
+from kerasgpt.config import GenerationConfig
+from kerasgpt.engines import load, resolve
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.export.parity import (
     Parity,
@@ -29,7 +30,7 @@ from kerasgpt.export.parity import (
     tolerance_of,
 )
 from kerasgpt.export.reference import Reference
-from kerasgpt.protocols import Logits
+from kerasgpt.protocols import LanguageModel, Logits
 from kerasgpt.runtime.forward import ForwardModel
 from kerasgpt.runtime.language_model import open_file
 
@@ -46,8 +47,24 @@ OWN_FILES = {
     "keras": [*_WORDS, artifacts.WEIGHTS],
     "onnx": [*_WORDS, artifacts.ONNX_MODEL, f"{artifacts.ONNX_MODEL}_data"],
     "saved_model": [*_WORDS, "saved_model"],
+    **{name: [*_WORDS, name] for name in artifacts.SAVED_MODELS},
     **{name: [*_WORDS, file, f"{file}_data"] for name, (file, _) in artifacts.VARIANTS.items()},
 }
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What an artifact takes, as the child process saw it.
+
+    Attributes:
+        load_seconds: from the files to a model that answers.
+        tokens_per_second: of one text, after its first token.
+        resident_bytes: of the process, after it wrote.
+    """
+
+    load_seconds: float
+    tokens_per_second: float
+    resident_bytes: int
 
 
 @dataclass(frozen=True)
@@ -56,21 +73,20 @@ class Proof:
 
     Attributes:
         engine: what loaded the artifact: ``"keras"``, ``"onnx"`` or ``"saved_model"``; or which of the
-            further ONNX files it is, see `kerasgpt.artifacts.VARIANTS`.
+            further files it is, see `kerasgpt.artifacts.VARIANTS` and `SAVED_MODELS`.
         seconds: from the child's start to its end.
         parity: how far the artifact is from the trained model, or from that with its weights rounded.
+        precision: of the artifact's numbers.
         perplexity: on the evaluation data, if there was any.
+        speed: of a SavedModel on this machine.
     """
 
     engine: str
     seconds: float
     parity: Parity
+    precision: str = "fp32"
     perplexity: float | None = None
-
-    @property
-    def precision(self) -> str:
-        """Of the artifact's numbers."""
-        return artifacts.VARIANTS[self.engine][1] if self.engine in artifacts.VARIANTS else "fp32"
+    speed: Speed | None = None
 
     @property
     def sentence(self) -> str:
@@ -84,13 +100,14 @@ class Proof:
         return f"logits within {self.parity.max_logit_error:.1e}, {tokens} greedy tokens equal{exempt}"
 
 
-def prove(folder: Path, engine: str, full_logits: Path | None = None) -> Proof:
+def prove(folder: Path, engine: str, full_logits: Path | None = None, precision: str | None = None) -> Proof:
     """Load an artifact in a fresh process and compare it with the folder's recorded answers.
 
     Args:
         folder: a bundle, finished or in the making.
         engine: which of its artifacts, ``"keras"``, ``"onnx"`` or ``"saved_model"``.
         full_logits: an .npy with the reference's logits at all positions; without it the 16 best count.
+        precision: of a SavedModel, whose name does not tell it.
 
     Raises:
         KerasGPTError: the child could not load or run the artifact.
@@ -104,21 +121,33 @@ def prove(folder: Path, engine: str, full_logits: Path | None = None) -> Proof:
         reason = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
         name = artifact_path(folder, engine).relative_to(folder)
         raise KerasGPTError(f"{name}: does not load and run ({reason})")
-    parity = Parity(**json.loads(child.stdout.splitlines()[-1]))
-    return Proof(engine, time.monotonic() - started, parity)
+    answer = json.loads(child.stdout.splitlines()[-1])
+    parity, speed = Parity(**answer["parity"]), answer["speed"]
+    precision = artifacts.VARIANTS[engine][1] if engine in artifacts.VARIANTS else precision or "fp32"
+    seconds = time.monotonic() - started
+    return Proof(engine, seconds, parity, precision, speed=Speed(**speed) if speed else None)
 
 
 def artifact_path(folder: Path, engine: str) -> Path:
     """The artifact an engine runs."""
     if engine in artifacts.VARIANTS:
         return folder / artifacts.VARIANTS[engine][0]
+    if engine in artifacts.SAVED_MODELS:
+        return folder / artifacts.SAVED_MODELS[engine]
     return folder / artifacts.FORMATS.get(engine, artifacts.WEIGHTS)
 
 
-def answers_file(engine: str) -> str:
-    """What an artifact is compared with: the trained model's answers, or those of its rounded weights."""
+def answers_file(engine: str, folder: Path | None = None) -> str:
+    """What an artifact is compared with: the trained model's answers, or those of its rounded weights.
+
+    Args:
+        engine: see `Proof`.
+        folder: where the files are; of a SavedModel they tell whether it is rounded.
+    """
     is_rounded = engine in artifacts.VARIANTS and artifacts.VARIANTS[engine][1] in ("int8", "int4")
-    return f"parity_{engine}.npz" if is_rounded else artifacts.PARITY
+    own = f"parity_{engine}.npz"
+    is_there = engine.startswith("saved_model") and folder is not None and (folder / own).is_file()
+    return own if is_rounded or is_there else artifacts.PARITY
 
 
 def child_backend() -> str:
@@ -140,7 +169,7 @@ def own_files(folder: Path, engine: str) -> Iterator[Path]:
     """Yield a folder that holds one artifact's own files and the recorded answers, and nothing else."""
     with tempfile.TemporaryDirectory(prefix="kerasgpt-proof-") as name:
         apart = Path(name)
-        for entry in [*OWN_FILES[engine], answers_file(engine)]:
+        for entry in [*OWN_FILES[engine], answers_file(engine, folder)]:
             source = folder / entry
             if source.is_dir():
                 shutil.copytree(source, apart / entry, copy_function=_link_or_copy)
@@ -157,16 +186,51 @@ def _link_or_copy(source: str | os.PathLike[str], target: str | os.PathLike[str]
         shutil.copyfile(source, target)
 
 
-def compare(engine: str, folder: Path, full_logits: Logits | None) -> Parity:
-    """What the child does: open the artifact and compare it."""
-    reference = Reference.load(folder / answers_file(engine))
+def compare(engine: str, folder: Path, full_logits: Logits | None) -> tuple[Parity, Speed | None]:
+    """What the child does: open the artifact and compare it, and see how fast a SavedModel is."""
+    reference = Reference.load(folder / answers_file(engine, folder))
+    if engine.startswith("saved_model"):
+        return _compare_saved_model(artifact_path(folder, engine), folder, reference, full_logits)
+    return _compare(engine, folder, reference, full_logits), None
+
+
+def _compare_saved_model(
+    path: Path, folder: Path, reference: Reference, full_logits: Logits | None
+) -> tuple[Parity, Speed]:
+    started = time.monotonic()
+    lm: Any = resolve("kerasgpt.in_graph.language_model:open_file")(folder, path.relative_to(folder))
+    load_seconds = time.monotonic() - started
+    parity = compare_closed_model(lm, reference, full_logits)
+    return parity, Speed(load_seconds, _tokens_per_second(lm), _resident_bytes())
+
+
+def _tokens_per_second(lm: LanguageModel) -> float:
+    """How fast one text is written after its first token."""
+    room = max(lm.max_sequence_length // 2, 2)
+    seconds = {}
+    for length in (1, min(65, room)):
+        started = time.monotonic()
+        (written,) = lm.generate([[0]], GenerationConfig(max_new_tokens=length))
+        seconds[len(written.token_ids)] = time.monotonic() - started
+    (least, shorter), (most, longer) = min(seconds.items()), max(seconds.items())
+    return (most - least) / max(longer - shorter, 1e-9)
+
+
+def _resident_bytes() -> int:
+    """Of this process; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _compare(engine: str, folder: Path, reference: Reference, full_logits: Logits | None) -> Parity:
     if engine in artifacts.VARIANTS:
         file, precision = artifacts.VARIANTS[engine]
         tolerance = tolerance_of(precision, reference)
         return compare_step_model(open_file(folder, file), reference, full_logits, tolerance)
     lm: Any = load(folder, engine)
-    if engine == "saved_model":
-        return compare_closed_model(lm, reference, full_logits)
     if isinstance(lm.model, ForwardModel):
         return compare_forward(lm.model, reference, full_logits)
     return compare_step_model(lm, reference, full_logits)
@@ -177,11 +241,11 @@ def main(arguments: list[str]) -> int:
     engine, folder, *rest = arguments
     full_logits = np.load(rest[0], mmap_mode="r", allow_pickle=False) if rest else None
     try:
-        parity = compare(engine, Path(folder), full_logits)
+        parity, speed = compare(engine, Path(folder), full_logits)
     except Exception as error:  # whatever it is, the parent tells it in one sentence
         print(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}", file=sys.stderr)
         return 1
-    print(json.dumps(asdict(parity)))
+    print(json.dumps({"parity": asdict(parity), "speed": asdict(speed) if speed else None}))
     return 0
 
 

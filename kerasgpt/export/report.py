@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,9 @@ def _row(folder: Path, proof: Proof) -> dict[str, Any]:
         "num_near_ties": proof.parity.num_near_ties,
         "proof_seconds": round(proof.seconds, 2),
     }
-    return row if proof.perplexity is None else {**row, "perplexity": proof.perplexity}
+    if proof.perplexity is not None:
+        row["perplexity"] = proof.perplexity
+    return row if proof.speed is None else {**row, **asdict(proof.speed)}
 
 
 def _markdown(content: dict[str, Any], rows: list[dict[str, Any]]) -> str:
@@ -91,9 +94,22 @@ def _markdown(content: dict[str, Any], rows: list[dict[str, Any]]) -> str:
             f" | {row['max_logit_error']:.1e} | {'-' if cached is None else f'{cached:.1e}'}"
             f" | {row['num_greedy_tokens_compared']} equal | {row['num_near_ties']} |"
         )
-    lines += _prices(rows)
+    lines += _prices(rows) + _speeds(rows)
     made_by = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
     return "\n".join([*lines, "", f"Made by {made_by}.", ""])
+
+
+def _speeds(rows: list[dict[str, Any]]) -> list[str]:
+    """How fast the SavedModels were in the processes that proved them."""
+    measured = [row for row in rows if "load_seconds" in row]
+    if not measured:
+        return []
+    lines = ["", "| artifact | loaded in | one text | resident then |", "|---|---|---|---|"]
+    return lines + [
+        f"| `{row['artifact']}` | {row['load_seconds']:.1f} s | {row['tokens_per_second']:.0f} tokens/s"
+        f" | {row['resident_bytes'] / 1e6:.0f} MB |"
+        for row in measured
+    ]
 
 
 def _prices(rows: list[dict[str, Any]]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from kerasgpt import artifacts
 from kerasgpt.checkpoints.mapping import variables_by_name
-from kerasgpt.engines import PRECISIONS
+from kerasgpt.engines import ENGINE_PRECISIONS
 from kerasgpt.errors import UsageError, unknown_name
 from kerasgpt.extras import require
 from kerasgpt.models.gpt2 import GPT2CausalLM
@@ -30,11 +30,13 @@ def check_request(formats: Sequence[str], precisions: Sequence[str], target: Pat
     for name in formats:
         if name not in artifacts.FORMATS:
             raise unknown_name("format", name, artifacts.FORMATS)
-    for name in precisions:
-        if name not in PRECISIONS:
-            raise unknown_name("precision", name, PRECISIONS)
     if not formats or not precisions:
         raise UsageError("nothing to export: name at least one format and one precision")
+    for name in precisions:
+        if name not in artifacts.PRECISIONS:
+            raise unknown_name("precision", name, artifacts.PRECISIONS)
+        if not any(name in ENGINE_PRECISIONS[asked] for asked in formats):
+            raise UsageError(f"precision {name}: {' and '.join(formats)} has no such file; see --help")
     if "onnx" in formats:
         require("onnx", "export", "exporting to ONNX")
     if writer == TF2ONNX:

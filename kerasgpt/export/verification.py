@@ -15,6 +15,7 @@ from kerasgpt.export.proof import artifact_path, child_backend, prove
 
 ENGINE_NEEDS = {"keras": "keras", "onnx": "onnxruntime", "saved_model": "tensorflow"}
 ENGINE_NEEDS |= dict.fromkeys(artifacts.VARIANTS, "onnxruntime")
+ENGINE_NEEDS |= dict.fromkeys(artifacts.SAVED_MODELS, "tensorflow")
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def _parity_checks(root: Path, manifest: Manifest) -> list[Check]:
     there = [name for name, path in artifacts.FORMATS.items() if (root / path).exists()]
     weights = ["keras"] if (root / artifacts.WEIGHTS).is_file() else []
     there += [name for name, (path, _) in artifacts.VARIANTS.items() if (root / path).exists()]
+    there += [name for name, path in artifacts.SAVED_MODELS.items() if (root / path).exists()]
     return [_parity_check(root, name) for name in dict.fromkeys([*weights, *manifest.formats, *there])]
 
 

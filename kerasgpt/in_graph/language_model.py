@@ -196,13 +196,33 @@ def _rows(outputs: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [dict(zip(arrays, values, strict=True)) for values in zip(*arrays.values(), strict=True)]
 
 
-def open_bundle(folder: str | os.PathLike[str]) -> SavedModelLanguageModel:
+def open_bundle(folder: str | os.PathLike[str], precision: str | None = None) -> SavedModelLanguageModel:
     """Open a bundle's SavedModel, with the tokenizer and the settings beside it.
 
+    Args:
+        folder: the bundle.
+        precision: of its weights; None means the one at saved_model/1.
+
     Raises:
-        KerasGPTError: the SavedModel is missing, damaged, or not one of this package.
+        KerasGPTError: there is none of that precision, or it is damaged or not one of this package.
     """
-    path = Path(folder) / artifacts.SAVED_MODEL
+    if precision is None:
+        return open_file(folder, artifacts.SAVED_MODEL)
+    for engine, has in artifacts.saved_models_of(artifacts.Manifest.read(folder).precisions).items():
+        if has == precision:
+            return open_file(folder, artifacts.SAVED_MODELS.get(engine, artifacts.SAVED_MODEL))
+    raise KerasGPTError(
+        f"{folder}: has no SavedModel in {precision}: export the model again with --precisions {precision}"
+    )
+
+
+def open_file(folder: str | os.PathLike[str], name: str | os.PathLike[str]) -> SavedModelLanguageModel:
+    """Open one SavedModel of a bundle by its path in it.
+
+    Raises:
+        KerasGPTError: it is missing, damaged, or not one of this package.
+    """
+    path = Path(folder) / name
     try:
         loaded = tf.saved_model.load(str(path))
     except (OSError, ValueError, tf.errors.OpError) as error:

@@ -32,7 +32,7 @@ class Knobs(NamedTuple):
     seed: Any
 
 
-def sample(logits: Any, knobs: Knobs, seen: Any, step: Any) -> Any:
+def sample(logits: Any, knobs: Knobs, seen: Any, steps: Any) -> Any:
     """Choose each row's next token by its own settings, whatever its neighbours ask for.
 
     The drawn numbers are those of the numpy sampler, bit for bit. Sums of probabilities are rounded
@@ -43,7 +43,7 @@ def sample(logits: Any, knobs: Knobs, seen: Any, step: Any) -> Any:
         logits: float32 (B, V), as the model gave them.
         knobs: of the rows.
         seen: bool (B, V), tokens that prompt and continuation hold.
-        step: int32 (), tokens written so far.
+        steps: int64 (B,), tokens of each row written so far.
 
     Returns:
         int64 (B,).
@@ -53,11 +53,11 @@ def sample(logits: Any, knobs: Knobs, seen: Any, step: Any) -> Any:
     logits = tf.where(seen, penalised, logits)
     best = tf.argmax(logits, axis=-1)  # the lowest id among equals
     is_sampled = knobs.temperature > 0
-    drawn = tf.cond(tf.reduce_any(is_sampled), lambda: _draw(logits, knobs, step), lambda: best)
+    drawn = tf.cond(tf.reduce_any(is_sampled), lambda: _draw(logits, knobs, steps), lambda: best)
     return tf.where(is_sampled, drawn, best)
 
 
-def _draw(logits: Any, knobs: Knobs, step: Any) -> Any:
+def _draw(logits: Any, knobs: Knobs, steps: Any) -> Any:
     """Lay the tokens that are kept end to end, and take the one that the row's number falls on."""
     heat = tf.where(knobs.temperature > 0, knobs.temperature, 1.0)[:, None]
     ids = tf.argsort(logits / heat, direction="DESCENDING", stable=True)  # (B, V)
@@ -65,7 +65,7 @@ def _draw(logits: Any, knobs: Knobs, step: Any) -> Any:
     weights = _keep_top_k(tf.exp(ranked - ranked[:, :1]), ranked, knobs.top_k)
     weights = _keep_top_p(weights, knobs.top_p)
     weights = tf.where(weights < knobs.min_p[:, None] * weights[:, :1], 0.0, weights)
-    target = uniform(knobs.seed, step) * tf.reduce_sum(weights, axis=-1)  # (B,)
+    target = uniform(knobs.seed, steps) * tf.reduce_sum(weights, axis=-1)  # (B,)
     passed = tf.reduce_sum(tf.cast(tf.cumsum(weights, axis=-1) <= target[:, None], tf.int32), axis=-1)
     last = tf.reduce_sum(tf.cast(weights > 0, tf.int32), axis=-1) - 1
     return tf.cast(tf.gather(ids, tf.minimum(passed, last), batch_dims=1), tf.int64)
@@ -88,18 +88,18 @@ def _keep_top_p(weights: Any, probability: Any) -> Any:
     return tf.where(is_off | (before < target) | (before == 0), weights, 0.0)
 
 
-def uniform(seeds: Any, step: Any) -> Any:
-    """One number in [0, 1) for each row at a step, as `kerasgpt.generation.samplers.uniform` gives it.
+def uniform(seeds: Any, steps: Any) -> Any:
+    """One number in [0, 1) for each row at its step, as `kerasgpt.generation.samplers.uniform` gives it.
 
     Args:
         seeds: int64 (B,), the 64 bits of the row's seed.
-        step: int32 ().
+        steps: int64 (B,), or one for all ().
 
     Returns:
         float32 (B,).
     """
     low, high = tf.unstack(tf.bitcast(seeds, tf.uint32), axis=-1)
-    left = tf.fill(tf.shape(low), tf.cast(step, tf.uint32))
+    left = tf.broadcast_to(tf.cast(steps, tf.uint32), tf.shape(low))
     word, _ = threefry2x32((low, high), (left, tf.zeros_like(left)))
     return tf.cast(tf.bitwise.right_shift(word, _word(8)), tf.float32) * 2.0**-24
 

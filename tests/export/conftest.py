@@ -33,13 +33,16 @@ def prove_only() -> Callable[..., Callable[..., Proof]]:
     """
 
     def choose(*engines: str) -> Callable[..., Proof]:
-        def chosen(folder: Path, engine: str, full_logits: Path | None = None) -> Proof:
+        def chosen(
+            folder: Path, engine: str, full_logits: Path | None = None, precision: str | None = None
+        ) -> Proof:
             if engine not in engines:
                 return Proof(engine, 0.1, Parity(1e-6, 2e-6, 10, 0, []))
             if engine == "onnx" or engine in VARIANTS:
                 return prove(folder, engine, full_logits)
             with own_files(folder, engine) as apart:
-                return Proof(engine, 0.1, compare(engine, apart, full_logits and np.load(full_logits)))
+                parity, speed = compare(engine, apart, full_logits and np.load(full_logits))
+                return Proof(engine, 0.1, parity, precision or "fp32", speed=speed)
 
         return chosen
 

@@ -11,10 +11,11 @@ import tensorflow as tf
 from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.decode import decode
 from kerasgpt.generation.probabilities import log_softmax
-from kerasgpt.generation.stopping import fit_prompt
 from kerasgpt.generation.texts import pad_right
 from kerasgpt.in_graph import decode as in_graph
-from kerasgpt.in_graph.decode import FittedPrompts, fit_prompts, greedy_request
+from kerasgpt.in_graph.decode import GraphModel, one_step
+from kerasgpt.in_graph.prompts import FittedPrompts
+from kerasgpt.in_graph.requests import greedy_request
 
 VOCABULARY = 11
 END_OF_TEXT = VOCABULARY - 1
@@ -46,11 +47,12 @@ class TableModel:
 
 def graph_prefill(ids: Any, lengths: Any, num_new: Any) -> tuple[Any, Any]:
     last = tf.gather(ids, lengths - 1, batch_dims=1)
-    return tf.constant(0), tf.gather_nd(TABLE, tf.stack([lengths - 1, last], 1))
+    return lengths, tf.gather_nd(TABLE, tf.stack([lengths - 1, last], 1))
 
 
 def graph_step(state: Any, ids: Any, positions: Any) -> tuple[Any, Any]:
-    return state + 1, tf.gather_nd(TABLE, tf.stack([positions, ids], 1))
+    # The state counts what each row has read: rows that are taken apart keep their own.
+    return state + 1, tf.gather_nd(TABLE, tf.stack([tf.cast(positions, tf.int64), ids], 1))
 
 
 def decode_greedily(
@@ -59,7 +61,8 @@ def decode_greedily(
     prompts = FittedPrompts(ids, lengths, tf.zeros_like(lengths))
     request = greedy_request(tf.shape(lengths)[0], max_new_tokens)
     limits = {"end_of_text_id": end_of_text_id, "context": context}
-    return in_graph.decode(prefill, step, prompts, request, tf.strings.as_string, **limits)
+    model = GraphModel(prefill, one_step(step), tf.gather)
+    return in_graph.decode(model, prompts, request, tf.strings.as_string, **limits)
 
 
 def random_prompts(context: int) -> list[list[int]]:
@@ -104,7 +107,7 @@ def test_the_graph_writes_what_the_numpy_loop_writes(context: int, max_new_token
 def test_the_lowest_id_wins_a_tie() -> None:
     logits = tf.constant([[1.0, 5.0, 5.0, 0.0]])
     written = decode_greedily(
-        lambda ids, lengths, num_new: (tf.constant(0), logits),
+        lambda ids, lengths, num_new: (lengths, logits),
         lambda state, ids, positions: (state, logits),
         tf.constant([[0]], tf.int64),
         tf.constant([1], tf.int64),
@@ -124,7 +127,7 @@ def test_the_loop_ends_with_its_last_row() -> None:
         return state, tf.one_hot(ids + 1, 4)
 
     decode_greedily(
-        lambda ids, lengths, num_new: (tf.constant(0), tf.one_hot(lengths * 0, 4)),
+        lambda ids, lengths, num_new: (lengths, tf.one_hot(lengths * 0, 4)),
         counted_step,
         tf.constant([[0], [0]], tf.int64),
         tf.constant([1, 1], tf.int64),
@@ -133,33 +136,3 @@ def test_the_loop_ends_with_its_last_row() -> None:
         context=100,
     )
     assert steps.numpy() == 3  # 0 from the prompt, then 1, 2 and the end of text
-
-
-@pytest.mark.parametrize(("context", "max_new_tokens"), [(10, 4), (10, 9), (10, 30), (1, 5), (7, 3)])
-def test_prompts_are_fitted_as_the_numpy_engines_fit_them(context: int, max_new_tokens: int) -> None:
-    rows = [list(range(length)) for length in (0, 1, 3, 9, 10, 11, 25, 0)]
-    fitted = fit_prompts(
-        tf.ragged.constant(rows, tf.int64, ragged_rank=1),
-        tf.fill([len(rows)], tf.constant(max_new_tokens, tf.int64)),
-        end_of_text_id=99,
-        context=context,
-    )
-    expected = []
-    for row in rows:
-        kept = fit_prompt(len(row), max_new_tokens, context)
-        expected.append(row[len(row) - kept :] if row else [99])
-    actual = [
-        ids[:length].tolist()
-        for ids, length in zip(fitted.token_ids.numpy(), fitted.lengths.numpy(), strict=True)
-    ]
-    assert actual == expected
-    assert fitted.token_ids.shape[1] == max(map(len, expected))
-    dropped = [len(row) - len(kept) if row else 0 for row, kept in zip(rows, expected, strict=True)]
-    assert fitted.num_dropped.numpy().tolist() == dropped
-
-
-def test_no_prompts_at_all() -> None:
-    nothing = tf.RaggedTensor.from_row_splits(tf.zeros([0], tf.int64), tf.zeros([1], tf.int64))
-    fitted = fit_prompts(nothing, tf.zeros([0], tf.int64), end_of_text_id=9, context=8)
-    assert fitted.token_ids.shape == (0, 1)
-    assert fitted.lengths.shape == (0,)

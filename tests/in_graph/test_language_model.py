@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from kerasgpt import artifacts
+from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.config import GenerationConfig, GPT2Config
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.export.saved_model import write_saved_model
@@ -46,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.save_to_preset(root)
     tokenizer.save_to_preset(root)
     artifacts.write_json(root / artifacts.GENERATION_CONFIG, settings.to_huggingface(config))
-    write_saved_model(model, tokenizer, settings, root / artifacts.SAVED_MODEL)
+    write_saved_model(config, named_arrays(model), tokenizer, settings, root / artifacts.SAVED_MODEL)
     return root
 
 
