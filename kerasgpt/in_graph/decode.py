@@ -153,21 +153,23 @@ def go_on(
             )
         return written, present, seen, state
 
-    def run(*carried: Any) -> tuple[Any, ...]:
-        return tuple(_loop(is_busy, advance, carried))
-
-    def run_those_left(written: Continuations, present: Any, seen: Any, state: Any) -> tuple[Any, ...]:
+    def without_the_ended(present: Any, seen: Any, state: Any, is_running: Any) -> tuple[Any, Any, Any]:
         assert model.take is not None
-        left = tf.cast(tf.where(tf.gather(written.running, present))[:, 0], tf.int32)
-        state = model.take(state, left)
-        return run(written, tf.gather(present, left), tf.gather(seen, left), state)
+        left = tf.cast(tf.where(is_running)[:, 0], tf.int32)
+        return tf.gather(present, left), tf.gather(seen, left), model.take(state, left)
 
-    everyone = tf.range(tf.size(rows.lengths))
-    if model.take is None:
-        written, _, _, state = run(written, everyone, seen, state)
-        return written, state
-    carried = run(written, everyone, seen, state)
-    written, _, _, state = _loop(lambda written, *_: tf.reduce_any(written.running), run_those_left, carried)
+    def run(written: Continuations, *present: Any) -> tuple[Any, ...]:
+        if model.take:
+            is_running = tf.gather(written.running, present[0])
+            present = tf.cond(
+                tf.reduce_all(is_running),
+                lambda: present,
+                lambda: without_the_ended(*present, is_running),
+            )
+        return tuple(_loop(is_busy, advance, (written, *present)))
+
+    carried = (written, tf.range(tf.size(rows.lengths)), seen, state)
+    written, _, _, state = _loop(lambda written, *_: tf.reduce_any(written.running), run, carried)
     return written, state
 
 

@@ -63,6 +63,8 @@ class InGraphTokenizer(tf.Module):
         self._merges_repeat = _later_merges_rank_later(merges)
         self._page_starts = tf.constant(page_starts)
         self._kinds = tf.constant(kinds)
+        # One function of the graph, which holds it once however many signatures encode.
+        self._encoder = tf.function(self._encode, [tf.TensorSpec([None], tf.string)])
 
     @classmethod
     def from_tokenizer(cls, tokenizer: Tokenizer) -> Self:
@@ -83,10 +85,8 @@ class InGraphTokenizer(tf.Module):
         Returns:
             Ragged int64 (B, None); an empty text has no ids.
         """
-        words, words_per_text = self._split(tf.convert_to_tensor(texts, tf.string))
-        distinct, place = tf.unique(words)
-        ids = tf.gather(self._encode_words(distinct), place)  # ragged (words, None)
-        return tf.RaggedTensor.from_row_lengths(ids, words_per_text, validate=False).merge_dims(1, 2)
+        ids, row_splits = self._encoder(tf.convert_to_tensor(texts, tf.string))
+        return tf.RaggedTensor.from_row_splits(ids, row_splits, validate=False)
 
     def decode(self, token_ids: Any, lengths: Any) -> Any:
         """Turn ids into texts, leaving out special tokens and ids beyond the vocabulary.
@@ -126,6 +126,14 @@ class InGraphTokenizer(tf.Module):
         """The bytes of each id, string; none for special tokens and ids beyond the vocabulary."""
         known = (token_ids >= 0) & (token_ids < self._num_ids)
         return tf.gather(self._pieces, tf.where(known, token_ids, self._num_ids))
+
+    def _encode(self, texts: Any) -> tuple[Any, Any]:
+        """The ids of all texts one after another, int64 (n,), and where each begins and the last ends."""
+        words, words_per_text = self._split(texts)
+        distinct, place = tf.unique(words)
+        ids = tf.gather(self._encode_words(distinct), place)  # ragged (words, None)
+        rows = tf.RaggedTensor.from_row_lengths(ids, words_per_text, validate=False).merge_dims(1, 2)
+        return rows.flat_values, rows.row_splits
 
     def _split(self, texts: Any) -> tuple[Any, Any]:
         """Cut string (B,) into words: string (words,), and how many each text has, int64 (B,)."""

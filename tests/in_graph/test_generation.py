@@ -51,9 +51,15 @@ def test_a_row_gets_what_keras_gives_it_alone(
     assert outputs["token_ids"].shape == (len(PROMPTS), max(wanted))
 
 
+@pytest.mark.filterwarnings("ignore::kerasgpt.generation.prompts.PromptTruncatedWarning")
 def test_rows_that_have_ended_cost_no_more_steps(
-    transformer: GraphTransformer, words: Words, monkeypatch: pytest.MonkeyPatch
+    transformer: GraphTransformer,
+    words: Words,
+    keras_lm: StepLanguageModel,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    written = keras_lm.generate(PROMPTS, GenerationConfig(max_new_tokens=20))
+    _, longest = max(zip((len(each.token_ids) for each in written), PROMPTS, strict=True))
     read = tf.Variable(0)
     real = GraphTransformer.read_next
 
@@ -62,7 +68,7 @@ def test_rows_that_have_ended_cost_no_more_steps(
         return real(self, ids, positions, cache)
 
     monkeypatch.setattr(GraphTransformer, "read_next", counted)
-    outputs = continued(transformer, words, ["z"] * 8 + ["the end of you'll"], [1] * 8 + [20])
+    outputs = continued(transformer, words, ["z"] * 8 + [longest], [1] * 8 + [20])
     *short, long = outputs["num_tokens"].tolist()
     assert short == [1] * 8
     assert long > 5

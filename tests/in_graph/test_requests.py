@@ -36,7 +36,9 @@ def settings(rows: int = 1, **changes: Any) -> list[Any]:
     ],
 )
 def test_a_row_that_makes_no_sense_says_so_and_asks_for_nothing(name: str, value: Any) -> None:
-    rows = [tf.concat(pair, 0) for pair in zip(settings(), settings(**{name: value}), settings(), strict=True)]
+    rows = [
+        tf.concat(pair, 0) for pair in zip(settings(), settings(**{name: value}), settings(), strict=True)
+    ]
     request, error = request_of(tf.constant(3), rows)
     assert error.numpy().tolist()[::2] == [b"", b""]
     with pytest.raises(UsageError) as refused:

@@ -93,14 +93,18 @@ def test_rows_of_every_kind_together_get_what_each_gets_alone() -> None:
     together = sample(tf.constant(logits), knobs, seen, tf.constant([0], tf.int64)).numpy()
     for row in range(len(each)):
         own = Knobs(*(value[row : row + 1] for value in knobs))
-        alone = sample(tf.constant(logits[row : row + 1]), own, seen[row : row + 1], tf.constant([0], tf.int64))
+        alone = sample(
+            tf.constant(logits[row : row + 1]), own, seen[row : row + 1], tf.constant([0], tf.int64)
+        )
         assert together[row] == int(alone[0])
 
 
 def test_a_top_p_of_nothing_keeps_the_best_token() -> None:
     logits = tf.constant([[0.0, 2.0, 1.0]])
     knobs = knobs_of([GenerationConfig(temperature=1.0)], SEEDS[:1])._replace(top_p=tf.constant([0.0]))
-    assert sample(logits, knobs, tf.zeros_like(logits, tf.bool), tf.constant([0], tf.int64)).numpy().tolist() == [1]
+    assert sample(
+        logits, knobs, tf.zeros_like(logits, tf.bool), tf.constant([0], tf.int64)
+    ).numpy().tolist() == [1]
 
 
 def test_the_frequencies_are_the_probabilities() -> None:

@@ -13,7 +13,15 @@ from kerasgpt.in_graph.generation import Words
 from kerasgpt.in_graph.scoring import score
 from kerasgpt.in_graph.transformer import GraphTransformer
 
-PAIRS = [("hello", " the"), ("", "you"), ("the end", ""), ("naïve", " 🙂"), ("", ""), ("x" * 60, "y" * 9), ("a", "z" * 40)]
+PAIRS = [
+    ("hello", " the"),
+    ("", "you"),
+    ("the end", ""),
+    ("naïve", " 🙂"),
+    ("", ""),
+    ("x" * 60, "y" * 9),
+    ("a", "z" * 40),
+]
 
 
 def encoded(words: Words, texts: list[str]) -> tf.RaggedTensor:

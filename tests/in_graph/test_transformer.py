@@ -16,7 +16,9 @@ from kerasgpt.in_graph.weights import GraphWeights
 from kerasgpt.models.gpt2 import GPT2CausalLM
 
 
-def pair(centred: bool = True, compiled: bool = False, **changes: Any) -> tuple[GPT2CausalLM, GraphTransformer]:
+def pair(
+    centred: bool = True, compiled: bool = False, **changes: Any
+) -> tuple[GPT2CausalLM, GraphTransformer]:
     """A random model whose norms and biases are no ones and zeros, and its graph."""
     keras.utils.set_random_seed(2)
     config = GPT2Config(31, max_sequence_length=16, num_layers=2, num_heads=4, hidden_dim=32, **changes)
