@@ -33,6 +33,7 @@ from kerasgpt.extras import require
     show_default=True,
     help="Of ONNX. tf2onnx, Keras's own route, writes the forward pass alone: it scores and cannot generate.",
 )
+@click.option("--xla", is_flag=True, help="Let XLA compile what the SavedModel generates with.")
 @click.option("--max-perplexity-increase", type=float, default=10.0, show_default=True, help="In percent.")
 def command(
     source: str,
@@ -42,6 +43,7 @@ def command(
     calibration_data: str | None,
     evaluation_data: str | None,
     writer: str,
+    xla: bool,
     max_perplexity_increase: float,
 ) -> None:
     """Write the formats, load each in a fresh process, compare it with the model, then keep it.
@@ -61,6 +63,7 @@ def command(
         _names(precisions),
         tell=lambda line: click.echo(line, err=True),
         writer=writer,
+        xla=xla,
         calibration_text=_text(calibration_data, "calibration") if calibration_data else "",
         evaluation_text=_text(evaluation_data, "evaluation") if evaluation_data else "",
         max_perplexity_increase=max_perplexity_increase,

@@ -42,6 +42,7 @@ def export_bundle(
     precisions: Sequence[str] = ("fp32",),
     *,
     writer: str = DIRECT,
+    xla: bool = False,
     generation_config: GenerationConfig | None = None,
     provenance: dict[str, Any] | None = None,
     calibration_text: str = "",
@@ -65,6 +66,8 @@ def export_bundle(
             SavedModel, the first of which lies at saved_model/1.
         writer: of the ONNX file: ``"direct"``, or for a model of your own ``"tf2onnx"``, which writes the
             forward pass alone: ONNX in float32 without a cache, which scores texts and writes none.
+        xla: whether the SavedModel generates by functions that XLA compiles for a few sizes that requests are
+            padded to: faster, after some seconds for each size when it first comes.
         generation_config: how the bundle generates unless told otherwise; default greedy, 64 tokens.
         provenance: what to remember of the weights' origin.
         calibration_text: what int8 and int4 files are calibrated on, text like that which the model will
@@ -93,7 +96,7 @@ def export_bundle(
         if writer == TF2ONNX:
             proofs = _write_and_prove_forward(model, tokenizer, bundle, tell)
         else:
-            asked = formats, precisions, calibration_text
+            asked = formats, precisions, calibration_text, xla
             proofs = _write_and_prove(model, tokenizer, settings, bundle, *asked, tell)
         if evaluation_text:
             proofs = [measured(bundle, proof, evaluation_text, tell) for proof in proofs]
@@ -146,6 +149,7 @@ def _write_and_prove(
     formats: Sequence[str],
     precisions: Sequence[str],
     calibration_text: str,
+    xla: bool,
     tell: Tell,
 ) -> list[Proof]:
     tell("writing the weights and the tokenizer")
@@ -159,7 +163,7 @@ def _write_and_prove(
         proofs = [_proved(bundle, "keras", full_logits, tell)]
         for name in formats:
             if name == "saved_model":
-                proofs += _write_saved_models(lm, model, bundle, precisions, full_logits, tell)
+                proofs += _write_saved_models(lm, model, bundle, precisions, xla, full_logits, tell)
                 continue
             tell(f"writing {artifacts.FORMATS[name]}")
             _write_onnx(model, bundle)
@@ -234,6 +238,7 @@ def _write_saved_models(
     model: GPT2CausalLM,
     bundle: Path,
     precisions: Sequence[str],
+    xla: bool,
     full_logits: Path,
     tell: Tell,
 ) -> list[Proof]:
@@ -244,7 +249,9 @@ def _write_saved_models(
     for engine, precision in artifacts.saved_models_of(precisions).items():
         path = artifact_path(bundle, engine)
         tell(f"writing {path.relative_to(bundle)} in {precision}")
-        saved_model.write_saved_model(model.config, weights, lm.tokenizer, lm.settings, path, precision)
+        saved_model.write_saved_model(
+            model.config, weights, lm.tokenizer, lm.settings, path, precision, xla=xla
+        )
         if precision != "fp32":
             rounded = saved_model.rounded_model(model.config, weights, precision)
             reference, _ = record(StepLanguageModel(KerasStepModel(rounded), lm.tokenizer, lm.settings))

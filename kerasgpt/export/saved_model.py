@@ -14,6 +14,7 @@ from kerasgpt.config import GenerationConfig, GPT2Config
 from kerasgpt.errors import UsageError
 from kerasgpt.export.folding import with_plain_norms, without_gains, without_means
 from kerasgpt.export.onnx_weights import Weights, checked_weights
+from kerasgpt.in_graph.compiled import compiled_model
 from kerasgpt.in_graph.generation import Words
 from kerasgpt.in_graph.signatures import signatures
 from kerasgpt.in_graph.tokenizer import InGraphTokenizer
@@ -30,6 +31,8 @@ def write_saved_model(
     generation_config: GenerationConfig,
     folder: str | os.PathLike[str],
     precision: str = "fp32",
+    *,
+    xla: bool = False,
 ) -> None:
     """Write a SavedModel (tag ``serve``) that needs nothing but core TensorFlow to run.
 
@@ -42,6 +45,7 @@ def write_saved_model(
         generation_config: its `max_new_tokens` is how much a request gets that does not say.
         folder: such as ``bundle/saved_model/1``; replaced as a whole if it exists.
         precision: in which the weights are stored, see `kerasgpt.in_graph.weights`.
+        xla: whether XLA compiles what generates, see `kerasgpt.in_graph.compiled`; for a server that has it.
 
     Raises:
         KerasGPTError: a weight is missing or has another shape, or the folder cannot be written.
@@ -58,9 +62,12 @@ def write_saved_model(
     module = tf.Module()
     module.weights = GraphWeights(arrays, precision)
     module.tokenizer = InGraphTokenizer.from_tokenizer(tokenizer)
-    transformer = GraphTransformer(config, module.weights, centred=precision == "fp32")
+    centred = precision == "fp32"
+    transformer = GraphTransformer(config, module.weights, centred=centred)
     words = Words(module.tokenizer, tokenizer.end_of_text_id)
-    functions = signatures(transformer, words, generation_config.max_new_tokens)
+    for_xla = GraphTransformer(config, module.weights, centred=centred, compiled=True)
+    model = compiled_model(for_xla) if xla else None
+    functions = signatures(transformer, words, generation_config.max_new_tokens, model)
     for name, function in functions.items():
         setattr(module, name, function)
     with atomic_folder(folder) as temporary:

@@ -22,11 +22,13 @@ class GraphModel(NamedTuple):
         write: reads each row's newest token, and writes the next ones; see `one_step`.
         take: state, rows int64 (R,) -> the state of these rows alone; or None, then rows that have ended
             go on being read, unheeded.
+        largest_batch: rows it takes at a time, if it is not to have more.
     """
 
     prefill: Callable[[Any, Any, Any], tuple[Any, Any]]
     write: Write
     take: Callable[[Any, Any], Any] | None = None
+    largest_batch: int | None = None
 
 
 class Newest(NamedTuple):
@@ -164,7 +166,7 @@ def go_on(
             present = tf.cond(
                 tf.reduce_all(is_running),
                 lambda: present,
-                lambda: without_the_ended(*present, is_running),
+                lambda: without_the_ended(present[0], present[1], present[2], is_running),
             )
         return tuple(_loop(is_busy, advance, (written, *present)))
 

@@ -52,6 +52,7 @@ def generate(
         return _widened(written, most, words.end_of_text_id)
 
     size = rows_per_group(config, tf.shape(prompts.token_ids, tf.int64)[1] + most)
+    size = size if model.largest_batch is None else tf.minimum(size, model.largest_batch)
     written = in_groups(of_group, (prompts, request), size, _nothing(most))
     width = tf.reduce_max(tf.concat([request.max_new_tokens, [0]], 0))
     return {

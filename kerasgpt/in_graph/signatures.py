@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from kerasgpt.in_graph.decode import GraphModel
 from kerasgpt.in_graph.generation import Words, generate, next_step, step_by_step
 from kerasgpt.in_graph.groups import in_groups, refuse_large, rows_per_group
 from kerasgpt.in_graph.prompts import fit_prompts, keep_ends
@@ -39,7 +40,9 @@ Functions = dict[str, Any]
 """Name -> a function of TensorFlow with an input signature, which gives a dict of tensors."""
 
 
-def signatures(transformer: GraphTransformer, words: Words, max_new_tokens: int) -> Functions:
+def signatures(
+    transformer: GraphTransformer, words: Words, max_new_tokens: int, model: GraphModel | None = None
+) -> Functions:
     """Make the signatures over one transformer and one tokenizer; docs/signatures.md says what each is for.
 
     Every input is batch-first. The settings of `SETTINGS` are each a tensor (B,), or (1,) for all rows, and
@@ -49,8 +52,9 @@ def signatures(transformer: GraphTransformer, words: Words, max_new_tokens: int)
         transformer: the model.
         words: its tokenizer and end of text.
         max_new_tokens: of a request that does not say.
+        model: what `generate` and its like write with; None means the transformer, step by step.
     """
-    continue_ids = _shared_generator(transformer, words)
+    continue_ids = _shared_generator(model or step_by_step(transformer), transformer, words)
     return {
         **_generating(continue_ids, words, max_new_tokens, transformer.config.vocabulary_size),
         **_reading(transformer, words),
@@ -59,13 +63,14 @@ def signatures(transformer: GraphTransformer, words: Words, max_new_tokens: int)
     }
 
 
-def _shared_generator(transformer: GraphTransformer, words: Words) -> Callable[..., dict[str, Any]]:
+def _shared_generator(
+    model: GraphModel, transformer: GraphTransformer, words: Words
+) -> Callable[..., dict[str, Any]]:
     """The generator as one function of the graph, which the signatures share."""
-    model = step_by_step(transformer)
     texts, numbers = tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.int64)
     knobs = Knobs(**{name: tf.TensorSpec([None], SETTINGS[name][0]) for name in Knobs._fields})
 
-    @tf.function(input_signature=[numbers, numbers, Request(numbers, knobs, texts), texts])
+    @tf.function(autograph=False, input_signature=[numbers, numbers, Request(numbers, knobs, texts), texts])
     def continue_ids(flat_ids: Any, row_splits: Any, request: Request, error: Any) -> dict[str, Any]:
         ids = tf.RaggedTensor.from_row_splits(flat_ids, row_splits, validate=False)
         return generate(model, transformer, words, ids, request, error)
@@ -79,13 +84,13 @@ def _generating(
     """Prompts in, continuations out."""
     length, temperature, top_k, top_p, min_p, penalty, seed, stop = _defaults(max_new_tokens)
 
-    @tf.function(input_signature=[_PROMPTS])
+    @tf.function(autograph=False, input_signature=[_PROMPTS])
     def serving_default(prompts: Any) -> dict[str, Any]:
         batch = tf.size(prompts)
         ids, request = words.tokenizer.encode(prompts), greedy_request(batch, max_new_tokens)
         return {"text": continue_ids(ids, request, tf.fill([batch], ""))["text"]}
 
-    @tf.function(input_signature=[_PROMPTS, *_SETTINGS])
+    @tf.function(autograph=False, input_signature=[_PROMPTS, *_SETTINGS])
     def generate(
         prompts: Any,
         max_new_tokens: Any = length,
@@ -101,7 +106,7 @@ def _generating(
         request, error = request_of(tf.size(prompts), settings)
         return continue_ids(words.tokenizer.encode(prompts), request, error)
 
-    @tf.function(input_signature=[_IDS, _LENGTHS, *_SETTINGS])
+    @tf.function(autograph=False, input_signature=[_IDS, _LENGTHS, *_SETTINGS])
     def generate_tokens(
         input_ids: Any,
         lengths: Any,
@@ -121,7 +126,7 @@ def _generating(
         ids = tf.RaggedTensor.from_tensor(input_ids, lengths)
         return continue_ids(ids, harmless(request, error), error)
 
-    @tf.function(input_signature=[_OLD_IDS, _OLD_MASK])
+    @tf.function(autograph=False, input_signature=[_OLD_IDS, _OLD_MASK])
     def serving(input_ids: Any, attention_mask: Any) -> dict[str, Any]:
         batch, width = tf.unstack(tf.shape(input_ids))
         kept = tf.RaggedTensor.from_tensor(tf.cast(input_ids, tf.int64))
@@ -144,7 +149,7 @@ def _reading(transformer: GraphTransformer, words: Words) -> Functions:
     config = transformer.config
     context, num_ids = config.max_sequence_length, config.vocabulary_size
 
-    @tf.function(input_signature=[_PROMPTS, _CONTINUATIONS])
+    @tf.function(autograph=False, input_signature=[_PROMPTS, _CONTINUATIONS])
     def score(prompts: Any, continuations: Any) -> dict[str, Any]:
         tf.debugging.assert_equal(
             tf.size(prompts), tf.size(continuations), "give one continuation for each prompt"
@@ -154,7 +159,7 @@ def _reading(transformer: GraphTransformer, words: Words) -> Functions:
         scores = scores_of(transformer, encoded[:number], encoded[number:], words.end_of_text_id)
         return scores._asdict()
 
-    @tf.function(input_signature=[_IDS, _LENGTHS])
+    @tf.function(autograph=False, input_signature=[_IDS, _LENGTHS])
     def logits(input_ids: Any, lengths: Any) -> dict[str, Any]:
         batch, width = tf.unstack(tf.shape(input_ids, tf.int64))
         errors = id_errors(input_ids, lengths, num_ids)
@@ -178,7 +183,7 @@ def _reading(transformer: GraphTransformer, words: Words) -> Functions:
         empty = (tf.zeros(tf.stack([0, tf.cast(width, tf.int32), num_ids])),)
         return {"logits": in_groups(of_group, (ids,), rows_per_group(config, width), empty)[0]}
 
-    @tf.function(input_signature=[_PROMPTS])
+    @tf.function(autograph=False, input_signature=[_PROMPTS])
     def embed(prompts: Any) -> dict[str, Any]:
         encoded = words.tokenizer.encode(prompts)
         kept = tf.minimum(encoded.row_lengths(), context)
@@ -202,12 +207,12 @@ def _reading(transformer: GraphTransformer, words: Words) -> Functions:
 def _tokenizing(words: Words) -> Functions:
     """Texts in, ids out, and back."""
 
-    @tf.function(input_signature=[_PROMPTS])
+    @tf.function(autograph=False, input_signature=[_PROMPTS])
     def tokenize(prompts: Any) -> dict[str, Any]:
         ids = words.tokenizer.encode(prompts)
         return {"input_ids": ids.to_tensor(words.end_of_text_id), "lengths": ids.row_lengths()}
 
-    @tf.function(input_signature=[_IDS, _LENGTHS])
+    @tf.function(autograph=False, input_signature=[_IDS, _LENGTHS])
     def detokenize(input_ids: Any, lengths: Any) -> dict[str, Any]:
         tf.debugging.assert_equal(
             tf.size(lengths), tf.shape(input_ids)[0], "lengths must have one number for each row of input_ids"
@@ -231,7 +236,7 @@ def _resuming(transformer: GraphTransformer, words: Words, max_new_tokens: int) 
         tf.TensorSpec([None], tf.int64, "num_tokens"),
     ]
 
-    @tf.function(input_signature=[_PROMPTS, _SETTINGS[0]])
+    @tf.function(autograph=False, input_signature=[_PROMPTS, _SETTINGS[0]])
     def prefill(prompts: Any, max_new_tokens: Any = length) -> dict[str, Any]:
         batch = tf.size(prompts)
         request, error = request_of(batch, (max_new_tokens, *_defaults(0)[1:]))
@@ -239,7 +244,9 @@ def _resuming(transformer: GraphTransformer, words: Words, max_new_tokens: int) 
         fitted = fit_prompts(words.tokenizer.encode(prompts), request.max_new_tokens, **limits)
         return {**pause(transformer, fitted)._asdict(), "error": error}
 
-    @tf.function(input_signature=[*state, *_SETTINGS, tf.TensorSpec([None], tf.int64, "num_steps")])
+    @tf.function(
+        autograph=False, input_signature=[*state, *_SETTINGS, tf.TensorSpec([None], tf.int64, "num_steps")]
+    )
     def decode(
         keys: Any,
         values: Any,

@@ -64,7 +64,7 @@ class InGraphTokenizer(tf.Module):
         self._page_starts = tf.constant(page_starts)
         self._kinds = tf.constant(kinds)
         # One function of the graph, which holds it once however many signatures encode.
-        self._encoder = tf.function(self._encode, [tf.TensorSpec([None], tf.string)])
+        self._encoder = tf.function(self._encode, [tf.TensorSpec([None], tf.string)], autograph=False)
 
     @classmethod
     def from_tokenizer(cls, tokenizer: Tokenizer) -> Self:

@@ -54,7 +54,9 @@ class GraphTransformer:
         self._write = write_in_copy if compiled else write_in_place
         # One function of the graph, which holds it once however many signatures call it. Not so `read_next`:
         # in a loop the call would cost a few percent.
-        self._prompts = tf.function(self._read_prompts, [tf.TensorSpec([None, None], tf.int64)])
+        self._prompts = tf.function(
+            self._read_prompts, [tf.TensorSpec([None, None], tf.int64)], autograph=False
+        )
 
     def read_prompts(self, ids: Any) -> tuple[Any, list[Any], list[Any]]:
         """Read prompts from their beginning.

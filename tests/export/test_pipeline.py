@@ -2,7 +2,6 @@
 
 import shutil
 
-import keras
 import numpy as np
 import onnx
 import pytest
@@ -11,9 +10,9 @@ from kerasgpt import GenerationConfig, GPT2CausalLM, export_bundle, load
 from kerasgpt.artifacts import FAST_FP32, FORMATS, ONNX_MODEL, Manifest, read_generation_config
 from kerasgpt.checkpoints.mapping import assign_arrays, named_arrays
 from kerasgpt.errors import KerasGPTError, UsageError
-from kerasgpt.export import pipeline
+from kerasgpt.export import pipeline, saved_model
 from kerasgpt.export.onnx_graph import write_onnx
-from kerasgpt.models import gpt2
+from kerasgpt.in_graph import transformer
 
 SETTINGS = GenerationConfig(max_new_tokens=8)
 
@@ -66,7 +65,7 @@ def swap_keys_and_values(arrays):
 def edited(change):
     """A writer of ONNX whose graph is changed afterwards."""
 
-    def write(model, tokenizer, settings, bundle):
+    def write(model, bundle):
         write_onnx(model.config, named_arrays(model), bundle / ONNX_MODEL)
         proto = onnx.load(bundle / ONNX_MODEL)
         change({node.op_type: node for node in proto.graph.node}, proto.graph.node)
@@ -92,12 +91,12 @@ def ignore_positions(_, nodes):
             node.input[1] = "zero"  # a constant of the graph
 
 
-def wrong_epsilon_in_onnx(model, tokenizer, settings, bundle):
+def wrong_epsilon_in_onnx(model, bundle):
     config = model.config.replace(layer_norm_epsilon=1e-3)  # Keras's default, an easy mistake
     write_onnx(config, named_arrays(model), bundle / ONNX_MODEL)
 
 
-def swapped_in_onnx(model, tokenizer, settings, bundle):
+def swapped_in_onnx(model, bundle):
     write_onnx(model.config, swap_keys_and_values(named_arrays(model)), bundle / ONNX_MODEL)
 
 
@@ -110,53 +109,38 @@ ONNX_FAULTS = {
 }
 
 
-def of_model(change, swap=False):
-    """A writer of SavedModel that is given another model."""
+def written_of(change):
+    """Write the SavedModel of another configuration or of other weights."""
 
-    def write(model, tokenizer, settings, bundle):
-        other = GPT2CausalLM(model.config.replace(**change))
-        arrays = named_arrays(model)
-        assign_arrays(other, swap_keys_and_values(arrays) if swap else arrays, "memory")
-        pipeline._write_saved_model(other, tokenizer, settings, bundle)
+    def alter(monkeypatch):
+        right = saved_model.write_saved_model
+        monkeypatch.setattr(
+            saved_model,
+            "write_saved_model",
+            lambda config, weights, *rest: right(*change(config, weights), *rest),
+        )
 
-    return write
-
-
-def with_mask(mask):
-    """A writer of SavedModel that traces the model under another attention mask."""
-
-    def write(model, tokenizer, settings, bundle):
-        other = GPT2CausalLM(model.config)
-        assign_arrays(other, named_arrays(model), "memory")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(gpt2, "attention_mask_of", mask)
-            pipeline._write_saved_model(other, tokenizer, settings, bundle)
-
-    return write
+    return alter
 
 
-def all_visible(attention_mask, num_queries, num_keys, start):
-    return keras.ops.ones((1, 1, num_queries, num_keys), dtype="bool")
-
-
-RIGHT_MASK = gpt2.attention_mask_of
-
-
-def unmasked(attention_mask, num_queries, num_keys, start):
-    return RIGHT_MASK(None, num_queries, num_keys, start)
+def forget_positions(monkeypatch):
+    right = transformer.GraphTransformer._embed
+    monkeypatch.setattr(
+        transformer.GraphTransformer, "_embed", lambda self, ids, positions: right(self, ids, 0 * positions)
+    )
 
 
 SAVED_MODEL_FAULTS = {
-    "epsilon": of_model({"layer_norm_epsilon": 1e-3}),
-    "keys and values swapped": of_model({}, swap=True),
-    "sees the future": with_mask(all_visible),
-    "attention mask ignored": with_mask(unmasked),
+    "epsilon": written_of(lambda config, weights: (config.replace(layer_norm_epsilon=1e-3), weights)),
+    "keys and values swapped": written_of(lambda config, weights: (config, swap_keys_and_values(weights))),
+    "sees the future": lambda monkeypatch: monkeypatch.setattr(transformer, "_MASKED", 0.0),
+    "positions ignored": forget_positions,
 }
 
 
 @pytest.mark.parametrize("fault", ONNX_FAULTS)
 def test_a_wrong_onnx_graph_is_refused(export, tmp_path, monkeypatch, fault):
-    monkeypatch.setitem(pipeline.WRITERS, "onnx", ONNX_FAULTS[fault])
+    monkeypatch.setattr(pipeline, "_write_onnx", ONNX_FAULTS[fault])
     with pytest.raises(KerasGPTError, match="onnx/model.onnx: differs from the trained model, nothing was"):
         export("onnx", proved=["onnx"])
     assert not any(tmp_path.iterdir())
@@ -164,7 +148,7 @@ def test_a_wrong_onnx_graph_is_refused(export, tmp_path, monkeypatch, fault):
 
 @pytest.mark.parametrize("fault", SAVED_MODEL_FAULTS)
 def test_a_wrong_saved_model_is_refused(export, tmp_path, monkeypatch, fault):
-    monkeypatch.setitem(pipeline.WRITERS, "saved_model", SAVED_MODEL_FAULTS[fault])
+    SAVED_MODEL_FAULTS[fault](monkeypatch)
     with pytest.raises(KerasGPTError, match="saved_model/1: differs from the trained model, nothing was"):
         export("saved_model", proved=["saved_model"])
     assert not any(tmp_path.iterdir())
@@ -190,12 +174,12 @@ def test_a_failed_export_keeps_the_bundle_that_was_there(export, tmp_path, monke
     export("onnx")
     before = Manifest.read(tmp_path / "bundle")
 
-    def fail(model, tokenizer, settings, bundle):
+    def fail(model, bundle):
         (bundle / "onnx").mkdir()
         (bundle / ONNX_MODEL).write_bytes(b"half")
         raise failure
 
-    monkeypatch.setitem(pipeline.WRITERS, "onnx", fail)
+    monkeypatch.setattr(pipeline, "_write_onnx", fail)
     with pytest.raises((KeyboardInterrupt, MemoryError, KerasGPTError)):
         export("onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
@@ -216,3 +200,31 @@ def test_wrong_requests_are_refused_before_anything_is_written(export, tmp_path,
     with pytest.raises(UsageError):
         export(*formats)
     assert not any(tmp_path.iterdir())
+
+
+def test_each_precision_of_a_saved_model_is_proved_against_its_rounded_weights(export, tmp_path):
+    engines = ["saved_model", "saved_model_int8", "saved_model_fp32"]
+    proofs = export("saved_model", proved=engines, precisions=["bf16", "int8", "fp32"])
+    assert [(proof.engine, proof.precision) for proof in proofs[1:]] == list(
+        zip(engines, ["bf16", "int8", "fp32"], strict=True)
+    )
+    for proof in proofs[1:]:
+        assert proof.parity.max_logit_error < 1e-4
+        assert proof.speed.tokens_per_second > 0
+        assert proof.speed.load_seconds > 0
+    rounded = np.load(tmp_path / "bundle" / "parity_saved_model_int8.npz")["top_logits"]
+    trained = np.load(tmp_path / "bundle" / "parity.npz")["top_logits"]
+    assert rounded.shape != trained.shape or not np.allclose(rounded, trained, atol=1e-4)
+    texts = [
+        load(tmp_path / "bundle", "saved_model", precision).generate(["hello"])[0].text
+        for precision in (None, "bf16", "int8", "fp32")
+    ]
+    assert texts[0] == texts[1]
+    with pytest.raises(UsageError, match="precision fp16: the saved_model engine has fp32, bf16, int8 only"):
+        load(tmp_path / "bundle", "saved_model", "fp16")
+
+
+@pytest.mark.parametrize(("formats", "precision"), [(["onnx"], "bf16"), (["saved_model"], "int4")])
+def test_a_precision_that_no_format_has_is_refused(export, formats, precision):
+    with pytest.raises(UsageError, match=f"precision {precision}: {formats[0]} has no such file"):
+        export(*formats, precisions=["fp32", precision])

@@ -29,8 +29,8 @@ def test_onnx_files_are_measured_and_nothing_else(bundle):
 def test_more_than_a_tenth_more_is_refused(perplexity, holds):
     proofs = [
         Proof("keras", 1.0, PARITY),
-        Proof("onnx", 1.0, PARITY, 10.0),
-        Proof("fast_int4", 1.0, PARITY, perplexity),
+        Proof("onnx", 1.0, PARITY, perplexity=10.0),
+        Proof("fast_int4", 1.0, PARITY, "int4", perplexity),
     ]
     if holds:
         check_prices(proofs, 10)

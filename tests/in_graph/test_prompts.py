@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from kerasgpt.generation.stopping import fit_prompt
-from kerasgpt.in_graph.prompts import fit_prompts, keep_ends
+from kerasgpt.in_graph.prompts import fit_prompts
 
 
 @pytest.mark.parametrize(("context", "max_new_tokens"), [(10, 4), (10, 9), (10, 30), (1, 5), (7, 3)])

@@ -56,7 +56,7 @@ def test_the_old_form_takes_a_mask_of_either_side(
 
 def test_text_to_ids_and_back(functions: dict[str, Any], small_tokenizer: Tokenizer) -> None:
     found = functions["tokenize"](TEXTS)
-    ids, lengths = padded(small_tokenizer, PROMPTS)
+    _, lengths = padded(small_tokenizer, PROMPTS)
     np.testing.assert_array_equal(found["lengths"], lengths)
     for row, prompt in enumerate(PROMPTS):
         assert found["input_ids"][row, : lengths[row]].numpy().tolist() == small_tokenizer.encode(prompt)
