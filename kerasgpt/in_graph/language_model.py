@@ -32,6 +32,9 @@ KNOBS = {
 }
 """Settings that are inputs of the graph under their own names, and what they are there."""
 
+_PAUSED = ("keys", "values", "token_ids", "num_prompt_tokens", "num_tokens")  # what decode goes on from
+_STREAM_STEPS = 4  # tokens a call, each of which copies the cache
+
 IN_THE_GRAPH = {*KNOBS, "seed", "stop", "skip_special_tokens"}
 """Settings of a request that this engine heeds; it refuses any other that would change the output."""
 
@@ -72,6 +75,19 @@ class SavedModel:
         ids, lengths = pad_right(prompts)
         generate = self._signatures["generate_tokens"]
         return _rows(generate(input_ids=tf.constant(ids), lengths=tf.constant(lengths), **_tensors(settings)))
+
+    def pieces(self, prompt: str, **settings: Any) -> Iterator[str]:
+        """Continue a text piece by piece; the settings are those of `generate`, an array (1,) each."""
+        inputs = _tensors(settings)
+        prefill, decode = self._signatures["prefill"], self._signatures["decode"]
+        text, steps = tf.constant([prompt.encode()]), tf.constant([_STREAM_STEPS], tf.int64)
+        answer = prefill(prompts=text, max_new_tokens=inputs["max_new_tokens"])
+        reason = b""
+        while not reason:
+            answer = decode(**{name: answer[name] for name in _PAUSED}, **inputs, num_steps=steps)
+            piece, reason = answer["text"].numpy()[0].decode(), answer["finish_reason"].numpy()[0]
+            if piece:
+                yield piece
 
 
 class SavedModelLanguageModel:
@@ -127,12 +143,17 @@ class SavedModelLanguageModel:
         return [self._generation(row, own) for row, own in zip(rows, each, strict=True)]
 
     def stream(self, prompt: Prompt, settings: GenerationConfig | None = None) -> Iterator[str]:
-        """Yield the continuation in one piece: the graph gives it out when it is complete.
+        """Yield the continuation of a text a few tokens at a time; that of ids in one piece.
 
         Raises:
             UsageError: as `generate` does.
         """
-        (generation,) = self.generate([prompt], settings)
+        own = self.settings if settings is None else settings
+        self._check(own)
+        if isinstance(prompt, str) and own.skip_special_tokens:
+            self._reader.fitted(prompt, own.max_new_tokens)  # warns where it does not fit
+            return self.model.pieces(prompt, **_inputs([own]))
+        (generation,) = self.generate([prompt], own)
         return iter([generation.text] if generation.text else [])
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[Prompt]) -> list[Score]:
@@ -228,7 +249,7 @@ def open_file(folder: str | os.PathLike[str], name: str | os.PathLike[str]) -> S
     except (OSError, ValueError, tf.errors.OpError) as error:
         reason = str(error).strip().splitlines()[0]
         raise KerasGPTError(f"{path}: cannot load the SavedModel ({reason}); export it again") from error
-    missing = {"generate", "generate_tokens", "logits"} - set(loaded.signatures)
+    missing = {"generate", "generate_tokens", "logits", "prefill", "decode"} - set(loaded.signatures)
     if missing:
         raise KerasGPTError(f"{path}: has no signature {min(missing)}; export it again")
     config = artifacts.read_config(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -259,3 +260,33 @@ def test_what_cannot_be_written_is_refused(model: GPT2CausalLM, tokenizer: Token
     with pytest.raises(UsageError, match="50257 ids and the model"):
         write(model, Tokenizer.from_preset("gpt2"), GenerationConfig(), tmp_path / "1")
     assert not os.listdir(tmp_path)
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "signatures.md"
+SETTINGS_ROW = re.compile(r"^\| (\w+) \| (int64|float32|string) \| ", re.MULTILINE)
+SIGNATURE_ROW = re.compile(r"^\| `(\w+)` \| (.*) \| (.*) \|$", re.MULTILINE)
+TENSOR = re.compile(r"(\w+) (string|int32|int64|float32|bool) \[([^\]]*)\]")
+
+
+def test_the_page_tells_every_input_and_output(folder: Path) -> None:
+    """Name, dtype and number of axes of each tensor, as the SignatureDefs have them."""
+    page = PAGE.read_text("utf-8")
+    settings = {name: (dtype, 1) for name, dtype in SETTINGS_ROW.findall(page)}
+    rows = {name: (inputs, outputs) for name, inputs, outputs in SIGNATURE_ROW.findall(page)}
+    signatures = graph_of(folder).signature_def
+    assert set(rows) == {name for name in signatures if not name.startswith("__")}
+    told: dict[str, Any] = {}
+    for name, (inputs, outputs) in rows.items():
+        told[name] = []
+        for text in (inputs, outputs):
+            tensors = {word: (dtype, len(axes.split(","))) for word, dtype, axes in TENSOR.findall(text)}
+            told[name].append(tensors | (settings if "settings" in text else {}))
+    told["generate_tokens"][1] = told["generate"][1]  # "the same"
+    five = {key: value for key, value in told["prefill"][1].items() if key != "error"}
+    told["decode"] = [{**five, **told["decode"][0]}, {**five, **told["decode"][1]}]
+    for name, (inputs, outputs) in told.items():
+        for tensors, infos in ((inputs, signatures[name].inputs), (outputs, signatures[name].outputs)):
+            found = {
+                key: (tf.as_dtype(info.dtype).name, len(info.tensor_shape.dim)) for key, info in infos.items()
+            }
+            assert tensors == found, name

@@ -116,6 +116,10 @@ def test_special_tokens_are_shown_when_asked_for(
 def test_a_stream_joined_is_the_text(lm: SavedModelLanguageModel) -> None:
     for prompt, generation in zip(PROMPTS, lm.generate(PROMPTS), strict=True):
         assert "".join(lm.stream(prompt)) == generation.text
+    assert any(len(list(lm.stream(prompt))) > 1 for prompt in PROMPTS)
+    sampled = GenerationConfig(max_new_tokens=NEW, temperature=1.0, seed=4, stop=("e",))
+    for prompt in PROMPTS[:4]:
+        assert "".join(lm.stream(prompt, sampled)) == lm.generate([prompt], sampled)[0].text
 
 
 def test_scores_are_keras_scores(lm: SavedModelLanguageModel, keras_lm: StepLanguageModel) -> None:
@@ -210,7 +214,7 @@ def test_a_folder_without_a_saved_model_is_an_error(tmp_path: Path) -> None:
 
 def test_another_saved_model_is_an_error(tmp_path: Path) -> None:
     tf.saved_model.save(tf.Module(), str(tmp_path / artifacts.SAVED_MODEL))
-    with pytest.raises(KerasGPTError, match="has no signature generate"):
+    with pytest.raises(KerasGPTError, match="has no signature decode"):
         open_bundle(tmp_path)
 
 
