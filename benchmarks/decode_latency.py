@@ -26,7 +26,7 @@ import numpy as np
 from machine import machine, versions
 
 import kerasgpt
-from kerasgpt.artifacts import Manifest, read_config, write_json
+from kerasgpt.artifacts import ONNX_FILES, Manifest, read_config, write_json
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "decode_latency.json"
@@ -92,6 +92,7 @@ def engines(bundle: str, peers: str | None, gguf: str) -> dict[str, list[str]]:
     found = {
         f"kerasgpt {precision}": [sys.executable, str(HERE / "engines/ours.py"), bundle, precision]
         for precision in Manifest.read(bundle).precisions
+        if precision in ONNX_FILES
     }
     for name, (script, *rest) in PEERS.items() if peers else ():
         filled = [part.format(bundle=bundle, gguf=gguf) for part in rest]
@@ -193,6 +194,7 @@ def figures_of(row: dict[str, Any], loaded: dict[str, Any]) -> dict[str, Any]:
 
     return {
         "version": loaded["version"],
+        "load_seconds": round(loaded["load_seconds"], 2),
         "prefill_seconds": summary(row["prefill"], 4),
         "batch_1_tokens_per_second": summary(row["batch_1"], 1),
         "batch_8_tokens_per_second": summary(row["batch_8"], 1),
