@@ -3,7 +3,7 @@
 ``python benchmarks/saved_model_speed.py MODEL [--peers PYTHON]``
 
 MODEL is a model folder; its SavedModels are written to a scratch folder, and each runs in a process of its
-own by TensorFlow alone. What is measured is what `decode_latency.py` measures, besides the sizes on disk and the
+own by TensorFlow alone. What is measured is what `decode_latency.py` measures, and the sizes on disk and the
 seconds to load. ``--peers`` names the Python of an environment with keras-hub in it. Writes
 benchmarks/results/saved_model_speed.json.
 """

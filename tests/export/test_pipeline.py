@@ -117,7 +117,7 @@ def written_of(change):
         monkeypatch.setattr(
             saved_model,
             "write_saved_model",
-            lambda config, weights, *rest: right(*change(config, weights), *rest),
+            lambda config, weights, *rest, **options: right(*change(config, weights), *rest, **options),
         )
 
     return alter
