@@ -37,7 +37,7 @@ def before_a_beginning(data: Any, stop: Any) -> Any:
 
     def shortened(row: tuple[Any, Any]) -> Any:
         text, wanted = row
-        longest = tf.minimum(tf.strings.length(wanted) - 1, tf.strings.length(text))
+        longest = tf.minimum(tf.maximum(tf.strings.length(wanted) - 1, 0), tf.strings.length(text))
         lengths = tf.range(1, longest + 1)  # none where there is no stop text
         ends = tf.strings.substr(tf.fill(tf.shape(lengths), text), -lengths, lengths)
         beginnings = tf.strings.substr(tf.fill(tf.shape(lengths), wanted), tf.zeros_like(lengths), lengths)

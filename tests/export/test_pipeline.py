@@ -151,7 +151,8 @@ def test_a_wrong_saved_model_is_refused(export, tmp_path, monkeypatch, fault):
     SAVED_MODEL_FAULTS[fault](monkeypatch)
     with pytest.raises(KerasGPTError, match="saved_model/1: differs from the trained model, nothing was"):
         export("saved_model", proved=["saved_model"])
-    assert not any(tmp_path.iterdir())
+    # TensorFlow keeps the source of a function of its own there until the process ends.
+    assert [path.name for path in tmp_path.iterdir() if "autograph" not in path.name] == []
 
 
 def test_weights_that_were_written_wrong_are_refused(export, tmp_path, monkeypatch):

@@ -38,4 +38,7 @@ def test_what_may_begin_it_is_held_back():
         certain = StopStrings([stop]).push(data)
         found = before_a_beginning(tf.constant([data.encode()]), tf.constant([stop.encode()]))
         assert found.numpy()[0].decode() == certain, (data, stop)
-    assert before_a_beginning(tf.constant(["abc"]), tf.constant([""])).numpy().tolist() == [b"abc"]
+    # A row without a stop text, alone and beside one that has one.
+    texts, stops = tf.constant(["abc", "abc"]), tf.constant(["", "cd"])
+    assert before_a_beginning(texts[:1], stops[:1]).numpy().tolist() == [b"abc"]
+    assert before_a_beginning(texts, stops).numpy().tolist() == [b"abc", b"ab"]
