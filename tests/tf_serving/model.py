@@ -26,6 +26,7 @@ class Model:
         self._session = tf.compat.v1.Session(graph=tf.Graph())
         with self._session.graph.as_default():
             self.meta_graph = tf.compat.v1.saved_model.load(self._session, ["serve"], str(folder))
+        self._callables: dict[tuple[str, ...], Callable] = {}
         self.signatures: Mapping = self.meta_graph.signature_def
 
     def infos_of(self, name: str) -> dict:
@@ -52,9 +53,12 @@ class Model:
 
     def run(self, feeds: Feeds, fetches: list[str]) -> list[np.ndarray]:
         """Session::Run: nothing between the arrays and the graph, such as Python's Session.run puts there."""
-        options = config_pb2.CallableOptions(feed=list(feeds), fetch=fetches)
+        key = (*feeds, "->", *fetches)
+        if key not in self._callables:
+            options = config_pb2.CallableOptions(feed=list(feeds), fetch=fetches)
+            self._callables[key] = self._session._make_callable_from_options(options)
         try:
-            return self._session._make_callable_from_options(options)(*feeds.values())
+            return self._callables[key](*feeds.values())
         except tf.errors.OpError as error:
             raise Refused(CODES.get(error.error_code, "INTERNAL"), error.message) from error
 
