@@ -28,10 +28,11 @@ _LARGEST_EXAMPLE: Final = 10_000  # numbers; what is larger, such as a KV cache,
 
 
 def write_files(bundle: Path, name: str) -> None:
-    """Write ``serving/``, and into the SavedModel's ``assets.extra/`` warm-up requests and tensor names.
+    """Write ``serving/``, and into each SavedModel's ``assets.extra/`` warm-up requests and tensor names.
 
     Args:
-        bundle: in the making, with its SavedModel, tokenizer and settings.
+        bundle: in the making, with its SavedModel, tokenizer and settings; SavedModels in further precisions
+            lie beside it, in ``saved_model_*/1``.
         name: the model's on the server.
 
     Raises:
@@ -39,17 +40,24 @@ def write_files(bundle: Path, name: str) -> None:
     """
     saved_model, folder = bundle / artifacts.SAVED_MODEL, bundle / artifacts.SERVING_FOLDER
     signatures = read_signatures(saved_model)
-    model = tf.saved_model.load(str(saved_model))
+    texts = texts_of(tf.saved_model.load(str(saved_model)))
     settings = artifacts.read_generation_config(bundle)
-    examples = Examples.of(texts_of(model), Tokenizer.from_preset(bundle), settings)
-    asked = warmup_inputs(model, signatures, examples)
-    write_warmup(saved_model, [predict_request(name, *each) for each in asked])
-    write_text(saved_model / TENSORS_FILE, _tensors(signatures))
+    examples = Examples.of(texts, Tokenizer.from_preset(bundle), settings)
+    for each in sorted(bundle.glob("saved_model*/1")):
+        _write_extra_assets(each, name, examples)
     for signature in signatures.values():
         inputs = examples.inputs(signature)
         if inputs is not None and sum(array.size for array in inputs.values()) <= _LARGEST_EXAMPLE:
             _write_examples(folder, name, signature.name, inputs)
     _write_templates(folder, name, signatures)
+
+
+def _write_extra_assets(saved_model: Path, name: str, examples: Examples) -> None:
+    """Write what lies inside a SavedModel."""
+    signatures, model = read_signatures(saved_model), tf.saved_model.load(str(saved_model))
+    asked = warmup_inputs(model, signatures, examples)
+    write_warmup(saved_model, [predict_request(name, *each) for each in asked])
+    write_text(saved_model / TENSORS_FILE, _tensors(signatures))
 
 
 def row_form(inputs: Mapping[str, np.ndarray[Any, Any]]) -> list[Any]:

@@ -79,4 +79,9 @@ def _answer(model: Any, signature: Signature, inputs: Arrays) -> Arrays:
         raise KerasGPTError(
             f"the SavedModel's signature {signature.name} does not answer its example ({reason})"
         ) from error
-    return {name: tensor.numpy() for name, tensor in outputs.items()}
+    answered = {name: tensor.numpy() for name, tensor in outputs.items()}
+    for row_error in filter(None, answered.get("error", ())):
+        raise KerasGPTError(
+            f"the SavedModel's signature {signature.name} does not answer its example ({row_error.decode()})"
+        )
+    return answered

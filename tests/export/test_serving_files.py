@@ -62,7 +62,11 @@ def other(bundle_copy: Path) -> Path:
 
 
 def test_whatever_signatures_there_are(other: Path) -> None:
+    write_fake(other / "saved_model_int8" / "1")
     write_files(other, "other")
+    assert (other / "saved_model_int8/1" / WARMUP_FILE).read_bytes() == (
+        other / SAVED_MODEL / WARMUP_FILE
+    ).read_bytes()
     folder = other / SERVING_FOLDER
     shown = {path.stem for path in (folder / "grpc").iterdir()}
     assert shown == {"serving_default", "generate", "prefill", "with_defaults", "total"}  # no cache by hand

@@ -67,6 +67,13 @@ def test_a_signature_that_refuses_its_example_fails_the_export(tmp_path: Path, t
         warmup_inputs(tf.saved_model.load(str(tmp_path / "1")), read_signatures(tmp_path / "1"), examples)
 
 
+def test_an_error_of_a_row_fails_it_too(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    folder = write_fake(tmp_path / "1")
+    examples = Examples.of([("x" * 2000, "b"), ("cd", "e")], tokenizer, GenerationConfig())
+    with pytest.raises(KerasGPTError, match=r"does not answer its example \(the prompt is too long\)"):
+        warmup_inputs(tf.saved_model.load(str(folder)), read_signatures(folder), examples)
+
+
 def test_a_server_takes_a_thousand(tmp_path: Path) -> None:
     request = predict_request("m", "s", {})
     write_warmup(tmp_path, [request] * MAX_RECORDS)
