@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from importlib import resources
@@ -102,8 +103,8 @@ def _write_examples(folder: Path, model: str, signature: str, inputs: Arrays) ->
 
 def _write_templates(folder: Path, name: str, signatures: Mapping[str, Signature]) -> None:
     rows = [
-        f"| `{signature.name}` | {_listed(signature.inputs)} | {_listed(signature.outputs)} |"
-        for signature in signatures.values()
+        f"| `{each.name}` | {_listed(each.inputs, each.defaults)} | {_listed(each.outputs, {})} |"
+        for each in signatures.values()
     ]
     words = {"name": name, "signatures": "\n".join(rows)}
     templates = resources.files("kerasgpt") / "assets" / "serving"
@@ -112,8 +113,9 @@ def _write_templates(folder: Path, name: str, signatures: Mapping[str, Signature
         write_text(folder / file, Template(text).substitute(words))
 
 
-def _listed(specs: Mapping[str, TensorSpec]) -> str:
-    return "<br>".join(f"`{name}` {spec}" for name, spec in specs.items())
+def _listed(specs: Mapping[str, TensorSpec], defaults: Mapping[str, np.ndarray[Any, Any]]) -> str:
+    said = {name: f" = {json.dumps(plain(array)[0])}" for name, array in defaults.items()}
+    return "<br>".join(f"`{name}` {spec}{said.get(name, '')}" for name, spec in specs.items())
 
 
 def _tensors(signatures: Mapping[str, Signature]) -> str:

@@ -71,6 +71,10 @@ def test_whatever_signatures_there_are(other: Path) -> None:
     shown = {path.stem for path in (folder / "grpc").iterdir()}
     assert shown == {"serving_default", "generate", "prefill", "with_defaults", "total"}  # no cache by hand
     assert "| `decode` | `keys` float32 (?, 1, 2, ?, 1)<br>" in (folder / "README.md").read_text()
+    page = (folder / "README.md").read_text()
+    assert (
+        "`max_new_tokens` int64 (?) = 5<br>`prompts` string (?)<br>`temperature` float32 (?) = 0.5 |" in page
+    )
     rows = json.loads((folder / "rest" / "generate.rows.json").read_text())
     assert rows["signature_name"] == "generate"
     assert rows["instances"][0] | {"prompts": "", "max_new_tokens": 0} == {
