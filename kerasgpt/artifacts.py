@@ -36,6 +36,7 @@ FAST_FP32 = "onnx/fast_fp32.onnx"
 FAST_INT8 = "onnx/fast_int8.onnx"
 FAST_INT4 = "onnx/fast_int4.onnx"
 SAVED_MODEL = "saved_model/1"
+SERVING_FOLDER = "serving"  # what TensorFlow Serving wants beside it
 GENAI_CONFIG = "genai_config.json"
 GENAI_FOLDER = "genai"  # an overlay of it for each precision of the fast graphs
 MANIFEST = "kerasgpt.json"

@@ -28,7 +28,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def test_these_are_all_examples():
-    assert [path.name for path in EXAMPLES] == ["01_fit.py", "02_export.py", "03_few_lines_of_onnx.py"]
+    assert [path.name for path in EXAMPLES] == [
+        "01_fit.py",
+        "02_export.py",
+        "03_few_lines_of_onnx.py",
+        "06_tensorflow_serving.py",
+    ]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
@@ -66,6 +71,18 @@ def test_plain_onnx_runtime_writes_what_the_package_writes(exported):
     text = run("03_few_lines_of_onnx.py", bundle).strip()
     assert len(text) > 30
     assert text in printed.splitlines()
+
+
+@pytest.mark.slow
+def test_a_server_is_asked_by_the_bundles_own_request(exported):
+    bundle, _ = exported
+    greedy, sampled, streamed = run("06_tensorflow_serving.py", bundle).splitlines()[-3:]
+    assert len(greedy) > 30
+    assert sampled not in ("''", greedy)
+    assert (
+        streamed.replace("|", "") == greedy
+        or streamed == "(this SavedModel has no signatures to stream with)"
+    )
 
 
 def test_plain_onnx_runtime_means_nothing_of_ours():

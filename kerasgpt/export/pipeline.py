@@ -24,6 +24,7 @@ from kerasgpt.export.proof import Proof, artifact_path, prove
 from kerasgpt.export.reference import record
 from kerasgpt.export.report import versions, write_report
 from kerasgpt.export.requests import DIRECT, TF2ONNX, check_model, check_request
+from kerasgpt.export.serving_folder import write_serving
 from kerasgpt.export.transformers_js import write_transformers_js
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.models.gpt2 import GPT2CausalLM
@@ -98,6 +99,8 @@ def export_bundle(
         else:
             asked = formats, precisions, calibration_text, xla
             proofs = _write_and_prove(model, tokenizer, settings, bundle, *asked, tell)
+        if "saved_model" in formats:
+            write_serving(bundle, target.resolve().name)
         if evaluation_text:
             proofs = [measured(bundle, proof, evaluation_text, tell) for proof in proofs]
             check_prices(proofs, max_perplexity_increase)

@@ -1,0 +1,155 @@
+"""Streaming from a server that only answers predict calls: some tokens a call, the KV cache to and fro."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from kerasgpt.config import GenerationConfig
+from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.generation.samplers import seeds_of_rows
+
+Arrays: TypeAlias = Mapping[str, np.ndarray[Any, Any]]
+Predict: TypeAlias = Callable[[str, Arrays], Arrays]
+"""Asks a signature by its name: inputs by name -> outputs by name, each an array (B, ...), texts as bytes."""
+
+PREFILL: Final = "prefill"
+DECODE: Final = "decode"
+STATE: Final = {
+    "keys": np.float32,
+    "values": np.float32,
+    "token_ids": np.int64,
+    "num_prompt_tokens": np.int64,
+    "num_tokens": np.int64,
+}
+"""What `prefill` gives and `decode` takes and gives again, and the type of each."""
+
+KNOBS: Final = {
+    "max_new_tokens": np.int64,
+    "temperature": np.float32,
+    "top_k": np.int64,
+    "top_p": np.float32,
+    "min_p": np.float32,
+    "repetition_penalty": np.float32,
+}
+"""Settings that are inputs of `decode` under their own names."""
+_HEEDED: Final = {*KNOBS, "seed", "stop"}
+
+
+class ServerAnswerError(KerasGPTError):
+    """A server refuses a request, or answers what is no answer."""
+
+
+def stream(
+    predict: Predict, prompt: str, settings: GenerationConfig | None = None, *, tokens_per_call: int = 8
+) -> Iterator[str]:
+    """Yield a continuation in pieces, each as soon as a call of the server has written it.
+
+    Nothing is kept on the server between two calls: the cache travels, 2 L D float32 numbers for each token
+    of prompt and continuation. So few tokens a call mean an early first piece, many mean little traffic.
+
+    Args:
+        predict: such as `kerasgpt.serving.rest.rest_predict`'s, or a function of your own.
+        prompt: what is continued; an empty one starts from ``<|endoftext|>``.
+        settings: default greedy, 64 tokens.
+        tokens_per_call: at most so many are written by a call, 1 or more.
+
+    Raises:
+        UsageError: `decode` cannot do what the settings ask.
+        ServerAnswerError: the server refuses, or its answers make no sense; pieces already yielded are good.
+
+    ```python
+    for piece in stream(rest_predict("http://localhost:8501/v1/models/story"), "Once upon a time"):
+        print(piece, end="", flush=True)
+    ```
+    """
+    settings = settings or GenerationConfig()
+    _check(settings, tokens_per_call)
+    return _pieces(predict, prompt, settings, tokens_per_call)
+
+
+def _pieces(predict: Predict, prompt: str, settings: GenerationConfig, tokens_per_call: int) -> Iterator[str]:
+    inputs = _inputs(settings)
+    asked = {"prompts": np.array([prompt.encode()], object), "max_new_tokens": inputs["max_new_tokens"]}
+    state = _state(PREFILL, predict(PREFILL, asked))
+    num_steps, num_left = np.array([tokens_per_call], np.int64), settings.max_new_tokens
+    while True:
+        outputs = predict(DECODE, {**state, **inputs, "num_steps": num_steps})
+        state = _state(DECODE, outputs)
+        piece, num_new = _text(outputs, "text"), int(_only(DECODE, outputs, "num_new_tokens"))
+        if piece:
+            yield piece
+        if _text(outputs, "finish_reason"):
+            return
+        num_left -= num_new
+        if not 0 < num_new <= tokens_per_call or num_left < 0:
+            raise ServerAnswerError(
+                f"{DECODE}: the server wrote {num_new} tokens where 1 to {tokens_per_call} were asked for,"
+                f" and says that the text goes on; is it a SavedModel of kerasgpt?"
+            )
+
+
+def _check(settings: GenerationConfig, tokens_per_call: int) -> None:
+    if tokens_per_call < 1:
+        raise UsageError(f"tokens_per_call is {tokens_per_call}: it must be 1 or more")
+    wanted = {name: value for name, value in settings.changes().items() if name not in _HEEDED}
+    if len(settings.stop) > 1:
+        wanted["stop"] = f"{len(settings.stop)} texts"
+    for name, value in wanted.items():
+        raise UsageError(f"{name} {value}: a served SavedModel cannot do that; leave it out")
+
+
+def _inputs(settings: GenerationConfig) -> dict[str, np.ndarray[Any, Any]]:
+    """Settings as inputs of one row."""
+    inputs: dict[str, np.ndarray[Any, Any]] = {
+        name: np.array([getattr(settings, name)], dtype) for name, dtype in KNOBS.items()
+    }
+    inputs["seed"] = seeds_of_rows([settings.seed]).view(np.int64)
+    inputs["stop"] = np.array([(settings.stop or ("",))[0].encode()], object)
+    return inputs
+
+
+def _state(signature: str, outputs: Arrays) -> dict[str, np.ndarray[Any, Any]]:
+    """What the next call needs, as long as the server reports no error."""
+    if not isinstance(outputs, Mapping):
+        raise ServerAnswerError(f"{signature}: the server answers no named outputs")
+    if error := _text(outputs, "error", signature):
+        raise ServerAnswerError(f"{signature}: the server refuses: {error}")
+    state = {}
+    for name, dtype in STATE.items():
+        array = _row(signature, outputs, name)
+        if array.dtype.kind != np.dtype(dtype).kind:
+            raise ServerAnswerError(
+                f"{signature}: the server's {name} is {array.dtype}, not {np.dtype(dtype)}"
+            )
+        state[name] = array.astype(dtype, copy=False)
+    return state
+
+
+def _row(signature: str, outputs: Arrays, name: str) -> np.ndarray[Any, Any]:
+    """An output of one row."""
+    if name not in outputs:
+        given = ", ".join(sorted(outputs)) or "nothing"
+        raise ServerAnswerError(f"{signature}: the server's answer has no {name}; it has {given}")
+    array = np.asarray(outputs[name])
+    if array.ndim == 0 or len(array) != 1:
+        raise ServerAnswerError(f"{signature}: the server's {name} has shape {array.shape}, not one row")
+    return array
+
+
+def _only(signature: str, outputs: Arrays, name: str) -> Any:
+    """The value of an output that has one a row."""
+    array = _row(signature, outputs, name)
+    if array.shape != (1,):
+        raise ServerAnswerError(f"{signature}: the server's {name} has shape {array.shape}, not (1,)")
+    return array[0]
+
+
+def _text(outputs: Arrays, name: str, signature: str = DECODE) -> str:
+    value = _only(signature, outputs, name)
+    try:
+        return value.decode() if isinstance(value, bytes) else str(value)
+    except UnicodeDecodeError as error:
+        raise ServerAnswerError(f"{signature}: the server's {name} is no UTF-8 ({error})") from error
