@@ -109,8 +109,7 @@ class Answerer:
         return [found[place] for place in range(len(records))]
 
     def _num_tokens(self, record: Record) -> int:
-        encode = self._lm.tokenizer.encode
-        return len(encode(record.prompt)) + len(encode(record.continuation))
+        return sum(len(self._lm.tokenizer.encode(text)) for text in record.strings(self._task).values())
 
     def _answer_all(self, records: Sequence[Record], lengths: Sequence[int]) -> list[Answer | Rejected]:
         """Answer a batch; where it fails twice, its records one by one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.ml.inference.base import RunInference
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from kerasgpt.bulk import progress, storage
 from kerasgpt.bulk.handler import BundleHandler, ShardHandler
@@ -18,12 +16,9 @@ from kerasgpt.bulk.job import Job, begin
 from kerasgpt.bulk.output import Output
 from kerasgpt.bulk.progress import Distribution
 from kerasgpt.bulk.records import Rejected, Task
+from kerasgpt.bulk.runners import DIRECT, cause, new_pipeline
 from kerasgpt.bulk.shards import Shard, ShardEntries, read, survey
-from kerasgpt.errors import KerasGPTError, UsageError
-
-# Beam's own DirectRunner first looks for a program to download; this is the one inside this process.
-EMBEDDED = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
-DIRECT = "DirectRunner"
+from kerasgpt.errors import KerasGPTError
 
 
 @dataclass(frozen=True)
@@ -129,7 +124,7 @@ def run(
         KerasGPTError: the pipeline fails; what it had finished is kept.
     """
     begun = time.perf_counter()
-    pipeline = _pipeline(runner, options)
+    pipeline = new_pipeline(runner, options)
     sources, shards = survey(job.paths(), job.shard_size)
     answers = job.settings.num_return_sequences if job.task == "generate" else 1
     output = Output(job.output, len(shards), answers)
@@ -150,7 +145,7 @@ def run(
     )
     if left:
         build(pipeline, left, handler, job.task, output)
-        result = _finished(pipeline, output, job)
+        result = _finished(pipeline, output)
     seconds = round(time.perf_counter() - begun, 3)
     return Summary(
         job.output,
@@ -162,43 +157,19 @@ def run(
     )
 
 
-def _pipeline(runner: str, options: Sequence[str]) -> Any:
-    chosen = EMBEDDED if runner.lower() in ("direct", DIRECT.lower()) else runner
-    parsed = PipelineOptions([*options], runner=chosen)
-    if chosen == EMBEDDED:
-        own = parsed.get_all_options(drop_default=True)
-        every = parsed.get_all_options(drop_default=True, retain_unknown_options=True)
-        for name in every.keys() - own.keys():
-            raise UsageError(f"--{name}: {DIRECT} has no such option; see Beam's PipelineOptions")
-    try:
-        return beam.Pipeline(options=parsed)
-    except (ValueError, ImportError, AttributeError) as error:
-        raise UsageError(f"runner '{runner}': {error}") from error
-
-
-def _finished(pipeline: Any, output: Output, job: Job) -> Any:
+def _finished(pipeline: Any, output: Output) -> Any:
     """Run a pipeline to its end."""
     try:
         result = pipeline.run()
         result.wait_until_finish()
     except Exception as error:
-        raise _stopped(cause(error), output, job) from error
+        raise _stopped(cause(error), output) from error
     if len(output.written()) < output.num_shards:
-        raise _stopped(f"the pipeline ended as {result.state}", output, job)
+        raise _stopped(f"the pipeline ended as {result.state}", output)
     return result
 
 
-def _stopped(reason: str, output: Output, job: Job) -> KerasGPTError:
-    done = f"{len(output.written())} of {output.num_shards} shards are finished in {job.output}"
-    return KerasGPTError(f"{reason}; {done}: go on with --resume")
-
-
-def cause(error: Exception) -> str:
-    r"""What is wrong, out of all that Beam says about a step that failed: the last line, without its place.
-
-    >>> cause(RuntimeError("Traceback ...\nkerasgpt.errors.UsageError: no such file [while running 'Read']"))
-    'no such file'
-    """
-    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    said = re.sub(r" \[while running '[^']*'\]$", "", lines[-1].strip())
-    return re.sub(r"^kerasgpt\.[\w.]+: ", "", said)
+def _stopped(reason: str, output: Output) -> KerasGPTError:
+    done = len(output.written())
+    kept = f"; {done} of {output.num_shards} shards are finished in {output.folder}: go on with --resume"
+    return KerasGPTError(f"{reason}{kept if done else ''}")

@@ -72,9 +72,7 @@ def exists(path: str) -> bool:
 
 def names(folder: str) -> list[str]:
     """The names of the files in a folder, hidden ones left out; none where there is no folder."""
-    with _sentence_for(folder, "read"):
-        found = FileSystems.match([join(folder, "*")])[0].metadata_list
-    listed = {each.path.rsplit("/", 1)[-1] for each in found}
+    listed = {path.rsplit("/", 1)[-1] for path in _matching(folder, "*")}
     return sorted(name for name in listed if not name.startswith("."))
 
 
@@ -98,17 +96,24 @@ def write(path: str, data: bytes) -> None:
 
 def sweep(folder: str) -> None:
     """Delete what writers that were killed have left beside their places; nobody may be writing."""
-    with _sentence_for(folder, "write"):
-        left = FileSystems.match([join(folder, ".*.tmp-*")])[0].metadata_list
-        if left:
-            FileSystems.delete([each.path for each in left])
+    for path in _matching(folder, ".*.tmp-*"):
+        delete(path)
 
 
 def delete(path: str) -> None:
     """Delete a file if it is there."""
-    if exists(path):
-        with _sentence_for(path, "write"):
+    with _sentence_for(path, "delete"):
+        if not is_address(path):
+            Path(path).unlink(missing_ok=True)
+        elif FileSystems.exists(path):
             FileSystems.delete([path])
+
+
+def _matching(folder: str, pattern: str) -> list[str]:
+    with _sentence_for(folder, "read"):
+        if not is_address(folder):  # a folder's own name may have brackets, which are no pattern
+            return [str(path) for path in Path(folder).glob(pattern) if path.is_file()]
+        return [each.path for each in FileSystems.match([join(folder, pattern)])[0].metadata_list]
 
 
 def _raw(path: str) -> Any:

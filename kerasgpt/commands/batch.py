@@ -103,6 +103,8 @@ def _sentences(summary: Summary) -> Iterator[str]:
     done = summary.counters
     skipped = f", {summary.num_skipped_shards} finished before" if summary.num_skipped_shards else ""
     yield f"{done['shards']} of {summary.num_shards} shards written{skipped}"
+    if not done["shards"]:
+        return
     tokens = done["answered_tokens"]
     yield (
         f"{done['records']:,} records of {done['read_tokens']:,} tokens, answered by {tokens:,} tokens"
