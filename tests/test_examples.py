@@ -28,7 +28,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def test_these_are_all_examples():
-    assert [path.name for path in EXAMPLES] == ["01_fit.py", "02_export.py", "03_few_lines_of_onnx.py"]
+    assert [path.name for path in EXAMPLES] == [
+        "01_fit.py",
+        "02_export.py",
+        "03_few_lines_of_onnx.py",
+        "07_bulk.py",
+    ]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
@@ -66,6 +71,15 @@ def test_plain_onnx_runtime_writes_what_the_package_writes(exported):
     text = run("03_few_lines_of_onnx.py", bundle).strip()
     assert len(text) > 30
     assert text in printed.splitlines()
+
+
+@pytest.mark.slow
+def test_bulk(exported):
+    bundle, _ = exported
+    printed = run("07_bulk.py", bundle)
+    assert printed.startswith("4 of 4 shards written\n1 of 4 shards written\nas before: True\n")
+    nats = dict(re.findall(r"^(\w+): (\S+) nats a text$", printed, re.MULTILINE))
+    assert 2 * float(nats["forwards"]) < float(nats["backwards"])
 
 
 def test_plain_onnx_runtime_means_nothing_of_ours():
