@@ -22,6 +22,7 @@ COMMANDS = {
     "verify": ("kerasgpt.commands.verify:command", "Prove that a bundle is intact and in parity."),
     "generate": ("kerasgpt.commands.generate:command", "Continue prompts."),
     "score": ("kerasgpt.commands.score:command", "Score continuations: JSON lines in and out."),
+    "batch": ("kerasgpt.commands.batch:command", "Continue or score files of texts, in bulk."),
     "evaluate": ("kerasgpt.commands.evaluate:command", "Measure a model on a text."),
     "inspect": ("kerasgpt.commands.inspect:command", "Show what a model, run or bundle holds."),
     "bench": ("kerasgpt.commands.bench:command", "Measure a bundle's speed and memory on this machine."),

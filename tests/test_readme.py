@@ -67,6 +67,7 @@ def test_the_pages_show_commands():
 
 
 def unknown_options(words: list[str], help_text: str) -> set[str]:
+    words = words[: words.index("--")] if "--" in words else words  # what follows is for another program
     return {word for word in words if word.startswith("--")} - set(re.findall(r"--[a-z][a-z-]*", help_text))
 
 

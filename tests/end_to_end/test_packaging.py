@@ -157,6 +157,7 @@ def test_the_base_install_verifies_what_it_can_run(kerasgpt, bundle):
         (["train", "--data", "text.txt", "--out", "run"], "train"),
         (["export", "model", "--out", "bundle"], "export"),
         (["demo"], "export"),
+        (["batch", "bundle", "--input", "prompts.txt", "--output", "answers"], "beam"),
     ],
 )
 def test_the_base_install_asks_for_what_it_lacks(kerasgpt, place, arguments, extra):
