@@ -33,9 +33,6 @@ def ask(bundle: Path, predict: Predict) -> None:
     inputs = {name: array(values) for name, values in request["inputs"].items()}
     for text in predict(request["signature_name"], inputs)["text"]:
         print(repr(text.decode()))
-    if not (bundle / "serving" / "grpc" / "prefill.pbtxt").is_file():
-        print("(this SavedModel has no signatures to stream with)")
-        return
     settings = GenerationConfig(max_new_tokens=request["inputs"]["max_new_tokens"][0])
     pieces = stream(predict, request["inputs"]["prompts"][0], settings, tokens_per_call=4)
     print(repr("|".join(pieces)))
