@@ -7,7 +7,8 @@ import sys
 
 import click
 
-from kerasgpt.data.sources import ErrorHandling, read_documents
+from kerasgpt.data.reading import ErrorHandling
+from kerasgpt.data.sources import read_documents
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer.bpe import Tokenizer
 

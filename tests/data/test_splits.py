@@ -2,7 +2,7 @@
 
 import pytest
 
-from kerasgpt.data.sources import Piece
+from kerasgpt.data.pieces import Piece
 from kerasgpt.data.splits import PARTS, Split, num_bytes, part_of
 from kerasgpt.errors import UsageError
 
