@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -136,14 +136,19 @@ class TokenDataset(keras.utils.PyDataset):
         first, last = self.rows
         ids, labels = np.zeros((2, last - first, self.sequence_length), np.int32)
         weights = np.zeros((last - first, self.sequence_length), np.float32)
-        for row in range(last - first):
-            source, number = self._mixture.locate(step * self.batch_size + first + row)
-            window = self._windows[source].window(number)
+        for row, window in self._rows(step * self.batch_size + first, last - first):
             size = len(window) - 1
             ids[row, :size], labels[row, :size], weights[row, :size] = window[:-1], window[1:], 1.0
         if self.end_of_text_id is None:
             return ids, labels, weights
         return {"token_ids": ids, **segments_and_positions(ids, self.end_of_text_id)}, labels, weights
+
+    def _rows(self, first: int, num_rows: int) -> Iterator[tuple[int, NDArray[np.int32]]]:
+        """Consecutive rows of all batches, those of one source after the other, each with its place."""
+        origins = [self._mixture.locate(row) for row in range(first, first + num_rows)]
+        for source, windows in enumerate(self._windows):
+            places = [place for place, origin in enumerate(origins) if origin[0] == source]
+            yield from zip(places, windows.read([origins[place][1] for place in places]), strict=True)
 
 
 def _mixture_of(sequences: Sequence[AnyIds], weights: Sequence[float]) -> Mixture:

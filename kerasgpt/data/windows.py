@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -57,19 +57,27 @@ class Windows:
         """Windows it takes to have every id but the first as a label, wherever the first one begins."""
         return -(-(num_ids - 1) // length) + (seed is not None)
 
-    def window(self, number: int) -> NDArray[np.int32]:
-        """The number-th window of all epochs, and the id after it.
+    def read(self, numbers: Sequence[int]) -> Iterator[NDArray[np.int32]]:
+        """Windows by their numbers, counted over all epochs, each with the id after it.
 
-        Returns:
+        Yields:
             int32 (size + 1,): size is T, less at the ends of the ids, and 0 in an empty window.
         """
-        epoch, index = divmod(number, self.num_slots)
-        plan = self.plan(epoch)
-        start = int(plan.order(np.array([index]))[0]) * self.length - plan.offset
-        first, last = max(0, start), min(start + self.length, len(self.ids) - 1)
-        if first >= last:
-            return np.zeros(1, np.int32)
-        return np.asarray(self.ids[first : last + 1], np.int32)
+        for start in self._starts(np.asarray(numbers, np.int64)).tolist():
+            first, last = max(0, start), min(start + self.length, len(self.ids) - 1)
+            if first < last:
+                yield np.asarray(self.ids[first : last + 1], np.int32)
+            else:
+                yield np.zeros(1, np.int32)
+
+    def _starts(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where windows begin among the ids, before the first or after the last of them as it may be."""
+        epochs, places = np.divmod(numbers, self.num_slots)
+        starts = np.empty_like(numbers)
+        for epoch in np.unique(epochs).tolist():
+            mine, plan = epochs == epoch, self.plan(epoch)
+            starts[mine] = plan.order(places[mine]) * self.length - plan.offset
+        return starts
 
     def plan(self, epoch: int) -> Plan:
         """The plan of an epoch; the last one asked for is kept."""

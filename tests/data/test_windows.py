@@ -28,7 +28,7 @@ def test_every_id_but_the_first_follows_another_once_an_epoch(order, num_ids, le
     windows = make(num_ids, length, seed, more)
     for epoch in range(3):
         numbers = range(epoch * windows.num_slots, (epoch + 1) * windows.num_slots)
-        rows = [windows.window(number) for number in numbers]
+        rows = list(windows.read(numbers))
         assert all(len(row) <= length + 1 for row in rows)
         followers = np.concatenate([row[1:] for row in rows])
         assert sorted(followers.tolist()) == list(range(1, num_ids))
@@ -38,15 +38,16 @@ def test_epochs_and_sources_have_orders_of_their_own(order):
     def starts(source, epoch):
         windows = make(1000, 16, 0, source=source)
         first = epoch * windows.num_slots
-        return tuple(int(windows.window(first + place)[0]) for place in range(20))
+        return tuple(int(row[0]) for row in windows.read(range(first, first + 20)))
 
     assert len({starts(source, epoch) for source in range(2) for epoch in range(3)}) == 6
 
 
 def test_a_window_does_not_depend_on_what_was_asked_for_before(order):
     windows = make(500, 8, 3)
-    forward = [windows.window(number).tolist() for number in range(200)]
-    assert [windows.window(number).tolist() for number in reversed(range(200))] == forward[::-1]
+    forward = [row.tolist() for row in windows.read(range(200))]
+    alone = [next(windows.read([number])).tolist() for number in reversed(range(200))]
+    assert alone == forward[::-1]
 
 
 def test_a_small_order_is_numpys_as_it_has_always_been():
@@ -59,7 +60,7 @@ def test_a_small_order_is_numpys_as_it_has_always_been():
         for place in (0, 5, windows.num_slots - 1):
             start = int(slots[place]) * 16 - offset
             expected = np.arange(max(0, start), min(start + 16, 999) + 1)
-            found = windows.window(epoch * windows.num_slots + place)
+            (found,) = windows.read([epoch * windows.num_slots + place])
             np.testing.assert_array_equal(found, expected)
 
 
@@ -67,4 +68,4 @@ def test_a_large_order_is_computed_and_never_held():
     ids = np.broadcast_to(np.uint16(1), 1 << 40)  # a terabyte, were it there
     windows = Windows(ids, 1024, 0, Windows.fewest_slots(len(ids), 1024, 0))
     assert isinstance(windows.plan(0).order, Permutation)
-    assert windows.window(123_456_789).tolist() == [1] * 1025
+    assert [row.tolist() for row in windows.read([0, 123_456_789])] == [[1] * 1025] * 2
