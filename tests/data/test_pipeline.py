@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kerasgpt.config import GPT2Config
-from kerasgpt.data.pipeline import TokenDataset, dataset, segments_and_positions
+from kerasgpt.data.pipeline import TokenDataset, dataset
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.tokenizer.bpe import Tokenizer
@@ -140,16 +140,6 @@ def test_the_time_that_batches_take_is_measured():
     for step in range(3):
         data[step]
     assert 0.12 <= data.waited_seconds < 10
-
-
-def test_documents_are_numbered_and_their_positions_begin_anew():
-    ids = np.array([[5, 9, 6, 7, 9, 9, 8], [9, 5, 6, 7, 8, 5, 6], [1, 2, 3, 4, 5, 6, 7]])
-    found = segments_and_positions(ids, 9)
-    for row, segments, positions in zip(ids, found["segment_ids"], found["position_ids"], strict=True):
-        segment, position = 0, -1
-        for place, index in enumerate(row):
-            segment, position = (segment + 1, 0) if index == 9 else (segment, position + 1)
-            assert (segments[place], positions[place]) == (segment, position)
 
 
 def test_with_a_mask_the_inputs_say_which_document_a_token_is_of():
