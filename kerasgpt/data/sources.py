@@ -14,7 +14,7 @@ from kerasgpt.data.parquet import parquet_documents
 from kerasgpt.data.pieces import AnyPiece, Piece
 from kerasgpt.data.reading import ErrorHandling, blocks, cannot_read
 from kerasgpt.data.text_files import text_documents
-from kerasgpt.data.token_files import LLMC_MAGIC, SUFFIX, open_token_file, token_documents
+from kerasgpt.data.token_files import LLMC_MAGIC, SUFFIX, TokenFile, open_token_file, token_documents
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.tokenizer.bpe import Tokenizer
 
@@ -55,10 +55,16 @@ def documents(
         raise unknown_name("error handling", errors, ["strict", "replace"])
     if not paths:
         raise UsageError("no data: name at least one file of text, JSON lines, parquet or ids")
-    is_first = True
+    previous: TokenFile | None = None
     for path in expand(paths):
-        yield from _refuse_empty(path, _documents_of(path, errors, tokenizer, is_first))
-        is_first = False
+        head = next(blocks(path, _HEAD_BYTES), b"")
+        if head.startswith(LLMC_MAGIC) or path.suffix == SUFFIX:
+            file = open_token_file(path, head)
+            yield from _refuse_empty(path, token_documents(file, tokenizer, previous))
+            previous = file
+        else:
+            yield from _refuse_empty(path, _texts_of(path, head, errors))
+            previous = None
 
 
 def read_documents(
@@ -98,15 +104,9 @@ def fingerprint(paths: Sequence[str | os.PathLike[str]]) -> str:
     return total.hexdigest()
 
 
-def _documents_of(
-    path: Path, errors: ErrorHandling, tokenizer: Tokenizer | None, is_first: bool
-) -> Iterator[AnyPiece]:
+def _texts_of(path: Path, head: bytes, errors: ErrorHandling) -> Iterator[Piece]:
     """Read a file by its form: known by its first bytes where these tell, else by the end of its name."""
-    head = next(blocks(path, _HEAD_BYTES), b"")
-    if head.startswith(LLMC_MAGIC) or path.suffix == SUFFIX:
-        file = open_token_file(path, head)
-        yield from token_documents(file, tokenizer, continues=file.may_continue and not is_first)
-    elif head.startswith(PARQUET_MAGIC) or path.suffix == ".parquet":
+    if head.startswith(PARQUET_MAGIC) or path.suffix == ".parquet":
         yield from parquet_documents(path, errors)
     elif path.suffix == ".jsonl":
         yield from json_documents(path, errors)

@@ -39,10 +39,16 @@ class TokenFile:
     start: int
     is_llmc: bool
 
+    def continues(self, previous: TokenFile | None, end_of_text_id: int) -> bool:
+        """Whether its first ids go on with the last document before: llm.c cuts where a shard is full."""
+        return (
+            self.is_llmc and previous is not None and previous.is_llmc and previous.last_id != end_of_text_id
+        )
+
     @property
-    def may_continue(self) -> bool:
-        """Whether it may begin in the midst of a document: llm.c fills its shards to the last id."""
-        return self.is_llmc
+    def last_id(self) -> int:
+        """The id at the end."""
+        return int.from_bytes(next(blocks(self.path, _ID_BYTES, size_of(self.path) - _ID_BYTES)), "little")
 
 
 def open_token_file(path: Path, head: bytes) -> TokenFile:
@@ -77,13 +83,15 @@ def open_token_file(path: Path, head: bytes) -> TokenFile:
     return TokenFile(path, _HEADER_BYTES, is_llmc=True)
 
 
-def token_documents(file: TokenFile, tokenizer: Tokenizer | None, continues: bool) -> Iterator[EncodedPiece]:
+def token_documents(
+    file: TokenFile, tokenizer: Tokenizer | None, previous: TokenFile | None = None
+) -> Iterator[EncodedPiece]:
     """Read documents, which ``<|endoftext|>`` divides, be it at their beginning or at their end.
 
     Args:
         file: of ids.
         tokenizer: the one that made them.
-        continues: whether ids before the first end of text go on with the document before.
+        previous: the file of ids that was read just before, if any.
 
     Raises:
         KerasGPTError: it cannot be read, or does not fit the tokenizer.
@@ -99,7 +107,9 @@ def token_documents(file: TokenFile, tokenizer: Tokenizer | None, continues: boo
             " text, or the tokenizer that made the file"
         )
     sizes = np.array([len(piece) for piece in tokenizer.pieces])
-    for ids, begins in _runs(_checked(file, tokenizer), tokenizer.end_of_text_id, begins=not continues):
+    end_of_text_id = tokenizer.end_of_text_id
+    starts_anew = not file.continues(previous, end_of_text_id)
+    for ids, begins in _runs(_checked(file, tokenizer), end_of_text_id, starts_anew):
         yield EncodedPiece(ids, begins, sizes)
 
 
