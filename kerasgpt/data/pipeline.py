@@ -96,7 +96,8 @@ class TokenDataset(keras.utils.PyDataset):
         self.end_of_text_id = end_of_text_id
         self.rows = rows or (0, batch_size)
         self.waited_seconds = 0.0
-        self._epochs_begun = 0
+        self._epochs_done = 0
+        self._has_begun = self._is_under_way = False
         sequences: list[Any] = list(ids) if isinstance(ids, list | tuple) else [ids]
         self._mixture = _mixture_of(sequences, weights)
         self._windows, self.steps_per_epoch = self._divide(sequences)
@@ -123,14 +124,19 @@ class TokenDataset(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> Batch:
         began = time.perf_counter()
-        epochs_done = max(0, self._epochs_begun - 1) if self.num_steps is None else 0
-        batch = self.batch(self.first_step + index + epochs_done * self.steps_per_epoch)
+        self._is_under_way |= index > 0 or self.num_batches == 1
+        batch = self.batch(self.first_step + index + self._epochs_done * self.steps_per_epoch)
         self.waited_seconds += time.perf_counter() - began
         return batch
 
     def on_epoch_begin(self) -> None:
-        """Called by `fit`: the next epoch has an offset and an order of its own."""
-        self._epochs_begun += 1
+        """Called by `fit`: the next epoch has an offset and an order of its own.
+
+        Before its first epoch it looks at a batch or two, on JAX in an epoch that it then drops.
+        """
+        if self._has_begun and self._is_under_way and self.num_steps is None:
+            self._epochs_done += 1
+        self._has_begun, self._is_under_way = True, False
 
     def batch(self, step: int) -> Batch:
         """The batch of a global step, whatever was asked for before."""

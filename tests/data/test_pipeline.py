@@ -83,6 +83,18 @@ def test_fit_goes_on_to_new_epochs_and_sees_each_token_once_in_each(monkeypatch)
     assert max(last_epoch) >= 2 * len(data)
 
 
+def test_an_epoch_that_fit_only_looks_into_is_none():
+    data = TokenDataset(np.arange(200), 8, 2, seed=0)
+    first = [data.batch(step)[0] for step in range(2 * len(data))]
+    for _ in range(2):  # JAX begins an epoch and drops it; TensorFlow looks at two batches before the first
+        data.on_epoch_begin()
+        np.testing.assert_array_equal(data[0][0], first[0])
+    for epoch in range(2):
+        data.on_epoch_begin()
+        for step in range(len(data)):
+            np.testing.assert_array_equal(data[step][0], first[epoch * len(data) + step])
+
+
 def mixed(**kwargs):
     """Ids below 1000 of one sequence, above of another, a third as long."""
     return TokenDataset([np.arange(1, 900), np.arange(1001, 1300)], 8, 6, 2, weights=(2, 1), **kwargs)
