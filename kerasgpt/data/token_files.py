@@ -17,6 +17,7 @@ from kerasgpt.tokenizer.bpe import Tokenizer
 LLMC_MAGIC = np.array([20240520], "<i4").tobytes()  # how a shard of llm.c begins
 SUFFIX = ".bin"
 
+_CHARACTERS = "meta.pkl"  # nanoGPT's table of characters, beside the ids that were made with it
 _LLMC_VERSION = 1  # ids of 16 bits
 _HEADER_BYTES = 256 * 4
 _ID_BYTES = 2
@@ -67,6 +68,7 @@ def open_token_file(path: Path, head: bytes) -> TokenFile:
             raise KerasGPTError(
                 f"{path}: {num_bytes} bytes are no whole number of 16-bit ids; fetch or make the file again"
             )
+        _refuse_characters(path)
         return TokenFile(path, 0, is_llmc=False)
     header = np.frombuffer(head[: len(head) // 4 * 4], "<i4")
     if len(header) < 3 or header[1] != _LLMC_VERSION:
@@ -81,6 +83,15 @@ def open_token_file(path: Path, head: bytes) -> TokenFile:
             " is cut off or damaged; fetch or make it again"
         )
     return TokenFile(path, _HEADER_BYTES, is_llmc=True)
+
+
+def _refuse_characters(path: Path) -> None:
+    """Refuse ids that nanoGPT gave to characters: they would be read as other text, without a word."""
+    if (meta := path.with_name(_CHARACTERS)).exists():
+        raise KerasGPTError(
+            f"{path}: {meta.name} beside it says that its ids are characters in nanoGPT's own numbering: give"
+            " the text, or move that file away if they are a tokenizer's"
+        )
 
 
 def token_documents(

@@ -76,7 +76,7 @@ def test_results_come_in_order_and_only_so_many_items_ahead():
 
 
 def test_work_is_done_side_by_side():
-    barrier = threading.Barrier(3, timeout=30)
+    barrier = threading.Barrier(3, timeout=300)
     assert list(in_order(lambda _: barrier.wait() >= 0, range(6), num_workers=3)) == [True] * 6
 
 

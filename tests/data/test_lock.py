@@ -50,7 +50,7 @@ def test_another_waits_until_the_first_is_killed(tmp_path, holder, capfd):
     entered = enter(tmp_path / "folder")
     assert not entered.wait(0.3)
     holder.send_signal(signal.SIGKILL)
-    assert entered.wait(30)
+    assert entered.wait(300)
     assert "another process is at work here; waiting for it" in capfd.readouterr().err
 
 
@@ -59,7 +59,7 @@ def test_a_folder_that_was_deleted_meanwhile_is_made_anew(tmp_path, holder):
     assert not entered.wait(0.3)
     shutil.rmtree(tmp_path / "folder")
     holder.kill()
-    assert entered.wait(30)
+    assert entered.wait(300)
     assert (tmp_path / "folder").is_dir()
 
 

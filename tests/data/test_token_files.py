@@ -131,6 +131,17 @@ def test_a_vocabulary_larger_than_16_bits_is_refused(tmp_path, tokenizer, monkey
         read(path, tokenizer)
 
 
+def test_characters_in_nanogpts_own_numbering_are_refused(tmp_path, tokenizer):
+    path = tmp_path / "train.bin"
+    path.write_bytes(np.array([1, 2], "<u2").tobytes())
+    read(path, tokenizer)
+    (tmp_path / "meta.pkl").touch()
+    with pytest.raises(
+        KerasGPTError, match=r"meta\.pkl beside it says that its ids are characters.*: give the"
+    ):
+        read(path, tokenizer)
+
+
 def test_no_vocabulary_can_be_learned_from_ids(tmp_path):
     path = tmp_path / "train.bin"
     path.write_bytes(np.array([1, 2], "<u2").tobytes())
