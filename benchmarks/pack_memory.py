@@ -34,7 +34,7 @@ print(json.dumps({
     "num_tokens": sum(size.num_tokens for size in sizes),
     "num_bytes": sum(size.num_bytes for size in sizes),
     "num_documents": sum(size.num_documents for size in sizes),
-    "token_files_megabytes": round(sum(file.stat().st_size for file in corpus.folder.iterdir()) / 1e6),
+    "token_files_megabytes": round(sum(file.stat().st_size for file in corpus.folder.rglob("*")) / 1e6),
 }))
 """
 

@@ -7,7 +7,8 @@ import sys
 
 import click
 
-from kerasgpt.data.sources import ErrorHandling, read_documents
+from kerasgpt.data.reading import ErrorHandling
+from kerasgpt.data.sources import read_documents
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer.bpe import Tokenizer
 
@@ -19,7 +20,12 @@ def command() -> None:
 
 @command.command("train")
 @click.option(
-    "--data", "paths", multiple=True, required=True, metavar="PATH...", help="Text or .jsonl files."
+    "--data",
+    "paths",
+    multiple=True,
+    required=True,
+    metavar="PATH...",
+    help="Files of text, JSON lines or parquet.",
 )
 @click.argument("more_paths", nargs=-1, metavar="")
 @click.option("--vocabulary-size", type=int, required=True, help="Ids, 256 bytes and <|endoftext|> included.")

@@ -17,7 +17,9 @@ BACKENDS = {"tensorflow": "train", "jax": "jax"}
 
 
 @click.command("train")
-@click.option("--data", "paths", multiple=True, metavar="PATH...", help="Text or .jsonl files.")
+@click.option(
+    "--data", "paths", multiple=True, metavar="PATH...", help="Files of text, JSON lines, parquet or ids."
+)
 @click.argument("more_paths", nargs=-1, metavar="")
 @click.option("--out", required=True, help="Folder of the run.")
 @click.option("--preset", help="Size of a new model, such as gpt-nano or gpt2.  [default: gpt-mini]")

@@ -1,63 +1,88 @@
-"""Token ids on disk: documents encoded once into memory-mapped files, found again by their key."""
+"""Token ids on disk: documents encoded once into memory-mapped shards, found again by their key."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Self, TypeAlias
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kerasgpt.artifacts import write_json
-from kerasgpt.atomic import atomic_folder
+from kerasgpt.atomic import CannotWriteError
 from kerasgpt.config import read_json
+from kerasgpt.data.corpus import Corpus, Survey
+from kerasgpt.data.encoding import Row, encode_pieces
+from kerasgpt.data.lock import locked
 from kerasgpt.data.progress import ByteProgress
-from kerasgpt.data.sources import ErrorHandling, Piece, documents, fingerprint
-from kerasgpt.data.splits import PARTS, Part, Split, TaggedPieces
+from kerasgpt.data.reading import ErrorHandling
+from kerasgpt.data.shards import INDEX, Ids, JoinedIds, PartSize, Shard, write_shard
+from kerasgpt.data.sources import fingerprint
+from kerasgpt.data.splits import PARTS, Part, Split
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer.bpe import Tokenizer
 
-Ids: TypeAlias = NDArray[np.unsignedinteger[Any]]
-
-INDEX = "index.json"
-_FORMAT = 1  # raise it when the layout of the folder changes: old ones are then packed again
-_CHARACTERS_AT_ONCE = 1 << 20  # their ids are Python integers for a while, some 36 bytes each
-
-
-@dataclass(frozen=True)
-class PartSize:
-    """How much one part of the data holds: its UTF-8 bytes, and its ids, document beginnings included."""
-
-    num_bytes: int = 0
-    num_tokens: int = 0
-    num_documents: int = 0
+_FORMAT = 2  # raise it when the layout of the folder changes: old ones are then packed again
 
 
 @dataclass(frozen=True)
 class PackedCorpus:
-    """A folder of token ids: ``train.bin``, ``validation.bin``, ``test.bin`` and ``index.json``.
+    """A folder of token ids: shards, each with the ids of all parts, and ``index.json``.
 
     Attributes:
         folder: where it lies.
         dtype: ``"uint16"``, or ``"uint32"`` for a vocabulary above 65,536.
-        sizes: of each part.
+        num_sources: groups of files that are kept apart.
+        num_duplicates: documents left out since an equal one came before.
+        shards: in the order of the data.
     """
 
     folder: Path
     dtype: str
-    sizes: dict[Part, PartSize]
+    num_sources: int
+    num_duplicates: int
+    shards: tuple[Shard, ...]
 
-    def ids(self, part: Part) -> Ids:
-        """The ids of a part, (num_tokens,), mapped from disk and not read into memory."""
-        if self.sizes[part].num_tokens == 0:
-            return np.empty(0, self.dtype)
-        return np.memmap(self.folder / f"{part}.bin", self.dtype, mode="r")
+    @property
+    def sizes(self) -> dict[Part, PartSize]:
+        """Of each part, over all shards."""
+        return {part: sum((shard.sizes[part] for shard in self.shards), PartSize()) for part in PARTS}
+
+    def ids(self, part: Part, source: int | None = None) -> Ids:
+        """The ids of a part, (num_tokens,), mapped from disk and not read into memory.
+
+        Args:
+            part: which.
+            source: of this source alone; None means all.
+        """
+        shards = [shard for shard in self._shards_with(part) if source in (None, shard.source)]
+        arrays = [shard.ids(part, self.dtype) for shard in shards]
+        if len(arrays) > 1:
+            return JoinedIds(arrays)
+        return arrays[0] if arrays else np.empty(0, self.dtype)
+
+    def ids_by_source(self, part: Part) -> list[Ids]:
+        """The ids of a part, each source apart."""
+        return [self.ids(part, source) for source in range(self.num_sources)]
+
+    def document_starts(self, part: Part) -> NDArray[np.uint64]:
+        """Where documents begin among the ids of a part, (num_documents,)."""
+        shards = list(self._shards_with(part))
+        offsets = np.cumsum([0, *(shard.sizes[part].num_tokens for shard in shards)]).astype(np.uint64)
+        starts = [
+            shard.document_starts(part) + offset for shard, offset in zip(shards, offsets, strict=False)
+        ]
+        return np.concatenate([np.empty(0, np.uint64), *starts])
+
+    def _shards_with(self, part: Part) -> Iterator[Shard]:
+        return (shard for shard in self.shards if shard.sizes[part].num_tokens)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -68,12 +93,12 @@ class PackedCorpus:
         """
         values = read_json(folder / INDEX)
         try:
-            sizes = {part: PartSize(**values["sizes"][part]) for part in PARTS}
-            corpus = cls(folder, values["dtype"], sizes)
-            for part in PARTS:
-                wanted = sizes[part].num_tokens * np.dtype(corpus.dtype).itemsize
-                if (folder / f"{part}.bin").stat().st_size != wanted:
-                    raise ValueError(f"{part}.bin is not {wanted} bytes long")
+            shards = tuple(
+                Shard.read(_shard_folder(folder, number)) for number in range(values["num_shards"])
+            )
+            corpus = cls(folder, values["dtype"], values["num_sources"], values["num_duplicates"], shards)
+            for shard in shards:
+                shard.require_files(corpus.dtype)
         except (KeyError, TypeError, ValueError, OSError) as error:
             raise KerasGPTError(f"{folder}: damaged token files ({error}); delete the folder") from error
         return corpus
@@ -92,91 +117,114 @@ def pack(
     split: Split,
     *,
     errors: ErrorHandling = "strict",
+    deduplicate: bool = False,
+    separate: bool = False,
+    num_workers: int | None = None,
     cache: str | os.PathLike[str] | None = None,
 ) -> PackedCorpus:
     """Encode files into token ids on disk, or find them there from an earlier call.
 
-    Memory stays bounded whatever the size of the files; a bar on stderr shows how far it is.
+    Memory stays bounded whatever the size of the files; a bar on stderr shows how far it is. Killed or
+    interrupted, the next call goes on after the last whole shard; the ids are the same.
 
     Args:
-        paths: text and JSON-lines files, see `kerasgpt.data.sources.documents`.
+        paths: files and patterns, see `kerasgpt.data.sources.documents`.
         tokenizer: encodes them.
         split: divides them.
         errors: what to do about bytes that are not UTF-8.
+        deduplicate: whether to leave out documents that are equal to an earlier one.
+        separate: whether to keep and divide each path apart from the others, to be mixed by weight.
+        num_workers: threads that encode; None means one a core. The ids do not depend on it.
         cache: folder of packed folders; None means `cache_folder`.
 
     Raises:
         KerasGPTError: a file cannot be read, or the cache not be written; nothing half-written is left.
     """
+    corpus = Corpus.of(paths, split, errors, deduplicate, separate)
     root = cache_folder() if cache is None else Path(cache)
-    folder = root / f"tokens-{_key(paths, tokenizer, split, errors)}"
-    if (folder / INDEX).is_file():
+    folder = root / f"tokens-{_key(corpus, tokenizer)}"
+    with locked(folder):
+        if (folder / INDEX).is_file():
+            try:
+                return PackedCorpus.read(folder)
+            except KerasGPTError:
+                _empty(folder)  # damaged since: pack again, in its place
         try:
-            return PackedCorpus.read(folder)
-        except KerasGPTError:
-            pass  # damaged since: pack again, in its place
-    tagged = split.divide(lambda: documents(paths, errors))
-    with atomic_folder(folder) as temporary, ByteProgress("encoding", _total_bytes(paths)) as progress:
-        _write(tagged, tokenizer, temporary, progress)
+            _write(corpus, tokenizer, folder, num_workers or os.cpu_count() or 1)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise CannotWriteError(folder, error.strerror or str(error)) from error
+        except Exception:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
     return PackedCorpus.read(folder)
 
 
-def _key(paths: Sequence[Any], tokenizer: Tokenizer, split: Split, errors: str) -> str:
+def _key(corpus: Corpus, tokenizer: Tokenizer) -> str:
     """A name that changes with anything the ids depend on."""
     vocabulary = sorted(tokenizer.vocabulary.items(), key=lambda item: item[1])
-    parts = [_FORMAT, fingerprint(paths), asdict(split), errors, vocabulary, tokenizer.merges]
+    parts = [
+        _FORMAT,
+        [fingerprint(source) for source in corpus.sources],
+        asdict(corpus.split),
+        corpus.errors,
+        corpus.deduplicate,
+        vocabulary,
+        tokenizer.merges,
+    ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 
-def _total_bytes(paths: Sequence[str | os.PathLike[str]]) -> int:
-    """The size of files on disk, to measure progress by; what cannot be read is refused elsewhere."""
-    return sum(path.stat().st_size for path in map(Path, paths) if path.exists())
+def _write(corpus: Corpus, tokenizer: Tokenizer, folder: Path, num_workers: int) -> None:
+    """Go on from the shards that are there, and write the index last: it says that all are."""
+    dtype = "uint16" if tokenizer.vocabulary_size <= 1 << 16 else "uint32"
+    done = list(_finished_shards(folder, dtype))
+    for stale in folder.glob(".*.tmp-*"):  # of a process that was killed: we hold the lock
+        shutil.rmtree(stale, ignore_errors=True)
+    survey = corpus.survey(folder, tokenizer)
+    num_shards = len(done)
+    with ByteProgress("encoding", sum(path.stat().st_size for path in corpus.files)) as progress:
+        _tell_duplicates(survey, progress)
+        for shard in done:
+            progress.advance(sum(size.num_bytes for size in shard.sizes.values()))
+        for source in range(len(corpus.sources)):
+            num_pieces = sum(shard.num_pieces for shard in done if shard.source == source)
+            tagged = islice(corpus.tagged(source, survey, folder, tokenizer), num_pieces, None)
+            rows = _counted(encode_pieces(tagged, tokenizer, dtype, num_workers), progress)
+            while write_shard(_shard_folder(folder, num_shards), rows, source):
+                num_shards += 1
+    values = {"dtype": dtype, "num_sources": len(corpus.sources), "num_duplicates": survey.num_duplicates}
+    write_json(folder / INDEX, {**values, "num_shards": num_shards})
 
 
-def _write(tagged: TaggedPieces, tokenizer: Tokenizer, folder: Path, progress: ByteProgress) -> None:
-    dtype = np.uint16 if tokenizer.vocabulary_size <= 1 << 16 else np.uint32
-    sizes = dict.fromkeys(PARTS, PartSize())
-    with ExitStack() as stack:
-        files = {part: stack.enter_context((folder / f"{part}.bin").open("wb")) for part in PARTS}
-        for group in _groups(tagged):
-            encodings = tokenizer.encode_batch([piece.text for _, piece in group])
-            for (part, piece), ids in zip(group, encodings, strict=True):
-                row = np.array(_marked(piece, ids, tokenizer.end_of_text_id), dtype)
-                num_bytes = len(piece.text.encode())
-                sizes[part] = _grown(sizes[part], piece, num_bytes, len(row))
-                _append(files[part], row)
-                progress.advance(num_bytes)
-    write_json(
-        folder / INDEX,
-        {"dtype": np.dtype(dtype).name, "sizes": {part: asdict(sizes[part]) for part in PARTS}},
-    )
+def _finished_shards(folder: Path, dtype: str) -> Iterator[Shard]:
+    """Those that an earlier call left, up to the first that is missing or damaged."""
+    number = 0
+    while (place := _shard_folder(folder, number)).is_dir():
+        try:
+            shard = Shard.read(place)
+            shard.require_files(dtype)
+        except (KerasGPTError, OSError, ValueError):
+            return
+        yield shard
+        number += 1
 
 
-def _groups(tagged: TaggedPieces) -> Iterator[list[tuple[Part, Piece]]]:
-    """Gather pieces until they hold `_CHARACTERS_AT_ONCE`; a piece larger than that is a group of its own."""
-    group: list[tuple[Part, Piece]] = []
-    num_characters = 0
-    for part, piece in tagged:
-        group.append((part, piece))
-        num_characters += len(piece.text)
-        if num_characters >= _CHARACTERS_AT_ONCE:
-            yield group
-            group, num_characters = [], 0
-    if group:
-        yield group
+def _shard_folder(folder: Path, number: int) -> Path:
+    return folder / f"shard-{number:05d}"
 
 
-def _marked(piece: Piece, ids: list[int], end_of_text_id: int) -> list[int]:
-    return [end_of_text_id, *ids] if piece.begins_document else ids
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _grown(size: PartSize, piece: Piece, num_bytes: int, num_tokens: int) -> PartSize:
-    return PartSize(
-        size.num_bytes + num_bytes,
-        size.num_tokens + num_tokens,
-        size.num_documents + piece.begins_document,
-    )
+def _counted(rows: Iterator[Row], progress: ByteProgress) -> Iterator[Row]:
+    for row in rows:
+        progress.advance(row.num_bytes)
+        yield row
 
 
-def _append(file: BinaryIO, row: NDArray[Any]) -> None:
-    file.write(row.tobytes())
+def _tell_duplicates(survey: Survey, progress: ByteProgress) -> None:
+    if survey.num_duplicates:
+        progress.note(f"{survey.num_duplicates:,} documents are equal to an earlier one and are left out")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,14 +13,21 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from kerasgpt.data.packing import Ids, pack
-from kerasgpt.data.sources import ErrorHandling
+from kerasgpt.data.mixture import Mixture, require_weights
+from kerasgpt.data.packing import pack
+from kerasgpt.data.reading import ErrorHandling
+from kerasgpt.data.segments import segments_and_positions
+from kerasgpt.data.shards import Ids
 from kerasgpt.data.splits import PARTS, Part, Split
+from kerasgpt.data.windows import Windows
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.tokenizer.bpe import Tokenizer
 
-Batch: TypeAlias = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
-"""ids int32 (B, T), labels int32 (B, T), weights float32 (B, T)."""
+Inputs: TypeAlias = NDArray[np.int32] | dict[str, NDArray[np.int32]]
+Batch: TypeAlias = tuple[Inputs, NDArray[np.int32], NDArray[np.float32]]
+"""ids int32 (B, T), or them with `segments_and_positions`; labels int32 (B, T); weights float32 (B, T)."""
+
+AnyIds: TypeAlias = Ids | NDArray[np.int64]
 
 
 class TokenDataset(keras.utils.PyDataset):
@@ -31,16 +39,28 @@ class TokenDataset(keras.utils.PyDataset):
     weight 0, so that all batches have one shape. The labels of a batch depend only on the ids, the
     seed and the step: a run can go on from any step with the batches it would have had.
 
+    Several sequences of ids are mixed by weight (`Mixture`), each with epochs of its own; an epoch of the
+    whole is then as many windows as all of them have.
+
     Args:
-        ids: (num_tokens,), at least 2.
+        ids: (num_tokens,), at least 2; or a list of such.
         sequence_length: T, tokens of a window.
         batch_size: B, windows of a batch.
         seed: of the offsets and orders; None means consecutive windows from the beginning, every epoch.
         first_step: global step of the first batch.
         num_steps: batches it has; None means one epoch, and `fit` goes on to the next epoch by itself.
+        weights: of the sequences of ids, where there are several.
+        end_of_text_id: with which each document begins: given, each is alone in its window for a model that
+            takes ``segment_ids``, and the inputs are a dict. None means that documents see those before.
+        rows: the first row of each batch that is wanted, and the one after the last: of several processes
+            each reads its own. None means all.
+
+    Attributes:
+        waited_seconds: spent in making batches so far, and so the most that `fit` waited for them: on
+            TensorFlow they are made ahead, in another thread.
 
     Raises:
-        UsageError: a size is below 1.
+        UsageError: a size is below 1, or weights and ids do not fit together.
         KerasGPTError: there is no id to predict.
 
     >>> dataset = TokenDataset(np.arange(7), sequence_length=4, batch_size=2, seed=None)
@@ -51,31 +71,48 @@ class TokenDataset(keras.utils.PyDataset):
 
     def __init__(
         self,
-        ids: Ids | NDArray[np.int64],
+        ids: AnyIds | Sequence[AnyIds],
         sequence_length: int,
         batch_size: int,
         seed: int | None = 0,
         *,
         first_step: int = 0,
         num_steps: int | None = None,
+        weights: Sequence[float] = (),
+        end_of_text_id: int | None = None,
+        rows: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         if sequence_length < 1 or batch_size < 1:
             raise UsageError(
                 f"sequence_length {sequence_length} and batch_size {batch_size}: at least 1 each"
             )
-        if len(ids) < 2:
-            raise KerasGPTError("this part of the data holds no text: give more data or a larger fraction")
         self.ids = ids
         self.sequence_length = sequence_length
         self.batch_size = batch_size
         self.seed = seed
         self.first_step = first_step
         self.num_steps = num_steps
-        most_windows = math.ceil((len(ids) - 1) / sequence_length) + (seed is not None)
-        self.steps_per_epoch = math.ceil(most_windows / batch_size)
-        self._epochs_begun = 0
-        self._plan: tuple[int, int, NDArray[np.int64]] = (-1, 0, np.empty(0, np.int64))
+        self.end_of_text_id = end_of_text_id
+        self.rows = rows or (0, batch_size)
+        self.waited_seconds = 0.0
+        self._epochs_done = 0
+        self._has_begun = self._is_under_way = False
+        sequences: list[Any] = list(ids) if isinstance(ids, list | tuple) else [ids]
+        self._mixture = _mixture_of(sequences, weights)
+        self._windows, self.steps_per_epoch = self._divide(sequences)
+
+    def _divide(self, sequences: Sequence[AnyIds]) -> tuple[list[Windows], int]:
+        """Make windows of each sequence; one that is alone fills its last batch with empty ones."""
+        counts = [Windows.fewest_slots(len(one), self.sequence_length, self.seed) for one in sequences]
+        steps = math.ceil(sum(counts) / self.batch_size)
+        if len(counts) == 1:
+            counts = [steps * self.batch_size]
+        windows = [
+            Windows(one, self.sequence_length, self.seed, count, source)
+            for source, (one, count) in enumerate(zip(sequences, counts, strict=True))
+        ]
+        return windows, steps
 
     @property
     def num_batches(self) -> int:
@@ -86,43 +123,48 @@ class TokenDataset(keras.utils.PyDataset):
         return self.num_batches
 
     def __getitem__(self, index: int) -> Batch:
-        epochs_done = max(0, self._epochs_begun - 1) if self.num_steps is None else 0
-        return self.batch(self.first_step + index + epochs_done * self.steps_per_epoch)
+        began = time.perf_counter()
+        self._is_under_way |= index > 0 or self.num_batches == 1
+        batch = self.batch(self.first_step + index + self._epochs_done * self.steps_per_epoch)
+        self.waited_seconds += time.perf_counter() - began
+        return batch
 
     def on_epoch_begin(self) -> None:
-        """Called by `fit`: the next epoch has an offset and an order of its own."""
-        self._epochs_begun += 1
+        """Called by `fit`: the next epoch has an offset and an order of its own.
+
+        Before its first epoch it looks at a batch or two, on JAX in an epoch that it then drops.
+        """
+        if self._has_begun and self._is_under_way and self.num_steps is None:
+            self._epochs_done += 1
+        self._has_begun, self._is_under_way = True, False
 
     def batch(self, step: int) -> Batch:
         """The batch of a global step, whatever was asked for before."""
-        epoch, index = divmod(step, self.steps_per_epoch)
-        offset, order = self._plan_of(epoch)
-        slots = order[index * self.batch_size : (index + 1) * self.batch_size]
-        rows = [self._window(int(slot) * self.sequence_length - offset) for slot in slots]
-        ids, labels, weights = zip(*rows, strict=True)
-        return np.stack(ids), np.stack(labels), np.stack(weights)
+        first, last = self.rows
+        ids, labels = np.zeros((2, last - first, self.sequence_length), np.int32)
+        weights = np.zeros((last - first, self.sequence_length), np.float32)
+        for row, window in self._rows(step * self.batch_size + first, last - first):
+            size = len(window) - 1
+            ids[row, :size], labels[row, :size], weights[row, :size] = window[:-1], window[1:], 1.0
+        if self.end_of_text_id is None:
+            return ids, labels, weights
+        return {"token_ids": ids, **segments_and_positions(ids, self.end_of_text_id)}, labels, weights
 
-    def _plan_of(self, epoch: int) -> tuple[int, NDArray[np.int64]]:
-        planned, offset, order = self._plan
-        if planned != epoch:
-            num_slots = self.steps_per_epoch * self.batch_size
-            offset, order = 0, np.arange(num_slots)
-            if self.seed is not None:
-                generator = np.random.default_rng([self.seed, epoch])
-                offset = int(generator.integers(self.sequence_length))
-                order = generator.permutation(num_slots)
-            self._plan = (epoch, offset, order)
-        return offset, order
+    def _rows(self, first: int, num_rows: int) -> Iterator[tuple[int, NDArray[np.int32]]]:
+        """Consecutive rows of all batches, those of one source after the other, each with its place."""
+        origins = [self._mixture.locate(row) for row in range(first, first + num_rows)]
+        for source, windows in enumerate(self._windows):
+            places = [place for place, origin in enumerate(origins) if origin[0] == source]
+            yield from zip(places, windows.read([origins[place][1] for place in places]), strict=True)
 
-    def _window(self, start: int) -> Batch:
-        """The window over [start, start + T), which may stick out of the ids at either end."""
-        first, last = max(0, start), min(start + self.sequence_length, len(self.ids) - 1)
-        window = np.asarray(self.ids[first : last + 1], np.int32) if first < last else np.empty(1, np.int32)
-        size = len(window) - 1
-        ids, labels = np.zeros((2, self.sequence_length), np.int32)
-        weights = np.zeros(self.sequence_length, np.float32)
-        ids[:size], labels[:size], weights[:size] = window[:-1], window[1:], 1.0
-        return ids, labels, weights
+
+def _mixture_of(sequences: Sequence[AnyIds], weights: Sequence[float]) -> Mixture:
+    if len(sequences) > 1 and not weights:
+        raise UsageError(f"{len(sequences)} sequences of ids and no weights: give one for each")
+    require_weights(weights, len(sequences))
+    if any(len(one) < 2 for one in sequences):
+        raise KerasGPTError("this part of the data holds no text: give more data or a larger fraction")
+    return Mixture(weights or [1])
 
 
 def dataset(
@@ -137,12 +179,15 @@ def dataset(
     test_fraction: float = 0.0,
     method: str = "tail",
     errors: ErrorHandling = "strict",
+    weights: Sequence[float] = (),
+    deduplicate: bool = False,
+    document_mask: bool = False,
     cache: str | os.PathLike[str] | None = None,
 ) -> TokenDataset:
     """Turn raw text into batches for your own `compile` and `fit`.
 
     Args:
-        paths: a text or JSON-lines file, or several.
+        paths: a file of text, JSON lines, parquet or ids (nanoGPT's and llm.c's), or several.
         tokenizer: encodes them; learn one with `kerasgpt.tokenizer.training.learn`.
         sequence_length: T, tokens of a window.
         batch_size: B, windows of a batch.
@@ -152,6 +197,10 @@ def dataset(
         test_fraction: likewise.
         method: how to divide, ``"tail"`` or ``"document"``.
         errors: what to do about bytes that are not UTF-8, ``"strict"`` or ``"replace"``.
+        weights: one for each path or pattern: in which proportion to train on them; each is then divided
+            by itself. None means as they are, one after the other.
+        deduplicate: whether to leave out documents that are equal to an earlier one.
+        document_mask: whether a document sees none of those before it in its window.
         cache: folder for the encoded text; None means the user's cache.
 
     Returns:
@@ -159,8 +208,8 @@ def dataset(
         ``keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")``.
 
     Raises:
-        UsageError: no such split.
-        KerasGPTError: a file cannot be read, or holds less than one window.
+        UsageError: no such split, or not as many weights as paths.
+        KerasGPTError: a file cannot be read, or holds less than one batch.
 
     ```python
     data = kerasgpt.dataset("story.txt", tokenizer, sequence_length=128, batch_size=8)
@@ -169,23 +218,52 @@ def dataset(
     """
     if split not in PARTS:
         raise unknown_name("split", split, PARTS)
+    require_weights(weights, 1 if isinstance(paths, str | os.PathLike) else len(paths))
     files = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     division = Split(validation_fraction, test_fraction, method)
-    ids = pack(files, tokenizer, division, errors=errors, cache=cache).ids(split)
-    if split == "train":
-        require_window(ids, sequence_length, files)
-    return TokenDataset(ids, sequence_length, batch_size, seed if split == "train" else None)
+    packed = pack(
+        files,
+        tokenizer,
+        division,
+        errors=errors,
+        deduplicate=deduplicate,
+        separate=bool(weights),
+        cache=cache,
+    )
+    is_train = split == "train"
+    if is_train:
+        require_batch(packed.ids(split), sequence_length, batch_size, files)
+    return TokenDataset(
+        packed.ids_by_source(split) if weights and is_train else packed.ids(split),
+        sequence_length,
+        batch_size,
+        seed if is_train else None,
+        weights=weights if is_train else (),
+        end_of_text_id=tokenizer.end_of_text_id if document_mask else None,
+    )
 
 
-def require_window(ids: Ids, sequence_length: int, paths: Sequence[Any]) -> None:
-    """Refuse to train on less than one full window of `sequence_length` tokens and the next.
+def require_batch(ids: AnyIds, sequence_length: int, batch_size: int, paths: Sequence[Any]) -> None:
+    """Refuse to train on less than one batch of full windows and the token after.
+
+    Args:
+        ids: of the part to train on.
+        sequence_length: T, tokens of a window.
+        batch_size: B, windows of a batch.
+        paths: of the files, for the sentence.
 
     Raises:
         KerasGPTError: there are fewer.
     """
+    names = ", ".join(str(Path(path)) for path in paths)
     if len(ids) <= sequence_length:
-        names = ", ".join(str(Path(path)) for path in paths)
         raise KerasGPTError(
             f"{names}: the part to train on has {len(ids)} tokens, and one window takes"
             f" {sequence_length + 1}: give more text or a smaller sequence length"
+        )
+    if len(ids) <= sequence_length * batch_size:
+        raise KerasGPTError(
+            f"{names}: the part to train on has {len(ids)} tokens, and one batch takes"
+            f" {sequence_length * batch_size + 1}, {batch_size} windows of {sequence_length}: give more text,"
+            " a smaller batch size or a smaller sequence length"
         )

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from kerasgpt.data.sources import SMALLEST_PIECE, Piece
+from kerasgpt.data.pieces import AnyPiece
 from kerasgpt.errors import UsageError, unknown_name
 
 Part: TypeAlias = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 METHODS = ("tail", "document")
 
-TaggedPieces: TypeAlias = Iterator[tuple[Part, Piece]]
+TaggedPieces: TypeAlias = Iterator[tuple[Part, AnyPiece]]
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,14 @@ class Split:
         if self.method not in METHODS:
             raise unknown_name("split", self.method, METHODS)
 
-    def divide(self, read: Callable[[], Iterable[Piece]]) -> TaggedPieces:
+    def divide(self, read: Callable[[], Iterable[AnyPiece]], total_bytes: int | None = None) -> TaggedPieces:
         """Say of each piece which part it belongs to; every byte belongs to exactly one.
 
         Args:
-            read: starts reading the pieces anew; a split by tail reads them twice, first to measure.
+            read: starts reading the pieces anew.
+            total_bytes: of all pieces; None lets a split by tail read them twice, first to measure.
 
+        >>> from kerasgpt.data.pieces import Piece
         >>> pieces = [Piece("To be, or not to be", True)]
         >>> split = Split(validation_fraction=0.25, test_fraction=0.25)
         >>> [(part, piece.text) for part, piece in split.divide(lambda: pieces)]
@@ -57,53 +59,47 @@ class Split:
         """
         if self.method == "document":
             return self._by_document(read())
-        return self._by_tail(read(), num_bytes(read()))
+        return self._by_tail(read(), num_bytes(read()) if total_bytes is None else total_bytes)
 
-    def _by_tail(self, pieces: Iterable[Piece], total_bytes: int) -> TaggedPieces:
-        """Cut the joined text at two offsets, each moved back to the nearest end of a character."""
+    def _by_tail(self, pieces: Iterable[AnyPiece], total_bytes: int) -> TaggedPieces:
+        """Cut the joined text at two offsets, each moved back to the nearest end of a character or id."""
         test_start = total_bytes - round(total_bytes * self.test_fraction)
         validation_start = test_start - round(total_bytes * self.validation_fraction)
         ends = {"train": validation_start, "validation": test_start, "test": total_bytes}
         seen: set[Part] = set()
         offset = 0
         for piece in pieces:
-            data = piece.text.encode()
-            begins = piece.begins_document
+            rest: AnyPiece | None = piece
             for part in PARTS:
-                size = _characters_end(data, ends[part] - offset)
-                if size > 0:
-                    yield part, Piece(data[:size].decode(), begins or part not in seen)
+                if rest is None:
+                    break
+                size = rest.num_bytes
+                head, rest = (rest, None) if size <= ends[part] - offset else rest.divide(ends[part] - offset)
+                if head is not None:
+                    yield part, head if part in seen else replace(head, begins_document=True)
                     seen.add(part)
-                    data, offset, begins = data[size:], offset + size, False
+                    offset += size if rest is None else head.num_bytes
 
-    def _by_document(self, pieces: Iterable[Piece]) -> TaggedPieces:
+    def _by_document(self, pieces: Iterable[AnyPiece]) -> TaggedPieces:
         part: Part = "train"
         for piece in pieces:
             if piece.begins_document:
-                part = self._part_of(piece.text[:SMALLEST_PIECE])
+                part = self._part_of(piece.beginning)
             yield part, piece
 
-    def _part_of(self, beginning: str) -> Part:
-        digest = hashlib.blake2b(beginning.encode(), digest_size=8).digest()
+    def _part_of(self, beginning: bytes) -> Part:
+        digest = hashlib.blake2b(beginning, digest_size=8).digest()
         position = int.from_bytes(digest, "big") / 2**64  # uniform in [0, 1)
         if position < self.test_fraction:
             return "test"
         return "validation" if position < self.test_fraction + self.validation_fraction else "train"
 
 
-def num_bytes(pieces: Iterable[Piece]) -> int:
+def num_bytes(pieces: Iterable[AnyPiece]) -> int:
     """The size of texts in UTF-8."""
-    return sum(len(piece.text.encode()) for piece in pieces)
+    return sum(piece.num_bytes for piece in pieces)
 
 
-def part_of(part: Part, tagged: TaggedPieces) -> Iterator[Piece]:
+def part_of(part: Part, tagged: TaggedPieces) -> Iterator[AnyPiece]:
     """The pieces of one part alone."""
     return (piece for owner, piece in tagged if owner == part)
-
-
-def _characters_end(data: bytes, wanted: int) -> int:
-    """The last end of a character at or before byte `wanted`."""
-    end = max(0, min(wanted, len(data)))
-    while 0 < end < len(data) and data[end] & 0xC0 == 0x80:  # a continuation byte is no beginning
-        end -= 1
-    return end

@@ -10,14 +10,22 @@ from keras import ops
 from kerasgpt.layers.cache import Tensor, write_columns
 
 
-def attention_mask_of(padding_mask: Tensor | None, num_queries: Any, num_keys: Any, start: Any) -> Tensor:
-    """Say which columns each query may see: its own and earlier ones that are no padding.
+def attention_mask_of(
+    padding_mask: Tensor | None,
+    num_queries: Any,
+    num_keys: Any,
+    start: Any,
+    segment_ids: Tensor | None = None,
+) -> Tensor:
+    """Say which columns each query may see: its own and earlier ones of its segment that are no padding.
 
     Args:
         padding_mask: (B, S) with 0 at padding, or None for no padding.
         num_queries: T.
         num_keys: S.
         start: column of the first query.
+        segment_ids: int (B, T), the same where positions belong together, with T = S; None means that
+            all do.
 
     Returns:
         bool (B or 1, 1, T, S).
@@ -25,10 +33,13 @@ def attention_mask_of(padding_mask: Tensor | None, num_queries: Any, num_keys: A
     columns = ops.arange(num_keys, dtype="int32")
     queries = start + ops.arange(num_queries, dtype="int32")
     causal = ops.expand_dims(columns, 0) <= ops.expand_dims(queries, 1)  # (T, S)
-    causal = ops.expand_dims(causal, (0, 1))  # (1, 1, T, S)
+    mask = ops.expand_dims(causal, (0, 1))  # (1, 1, T, S)
+    if segment_ids is not None:
+        together = ops.expand_dims(segment_ids, 2) == ops.expand_dims(segment_ids, 1)  # (B, T, S)
+        mask = ops.logical_and(mask, ops.expand_dims(together, 1))
     if padding_mask is None:
-        return causal
-    return ops.logical_and(causal, ops.expand_dims(ops.cast(padding_mask, "bool"), (1, 2)))
+        return mask
+    return ops.logical_and(mask, ops.expand_dims(ops.cast(padding_mask, "bool"), (1, 2)))
 
 
 def scaled_dot_product_weights(query: Tensor, key: Tensor, mask: Tensor, scale: float) -> Tensor:

@@ -85,6 +85,7 @@ class GPT2(keras.Model):
         position_ids: Tensor | None = None,
         cache: KVCache | None = None,
         training: bool | None = None,
+        segment_ids: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, KVCache]:
         """Encode tokens, each in the light of those before it.
 
@@ -95,6 +96,8 @@ class GPT2(keras.Model):
             position_ids: int (B, T); None means T positions from the first free column on.
             cache: what was read before; None means nothing, and no cache is returned.
             training: whether dropout is active.
+            segment_ids: int (B, T), the number of each token's document: tokens see those of their own
+                document alone. Without a cache only; None means that all are of one.
 
         Returns:
             Hidden states (B, T, D) after the final norm, and with a cache also the cache that
@@ -105,7 +108,9 @@ class GPT2(keras.Model):
         num_keys = num_queries if cache is None else cache.capacity
         if position_ids is None:
             position_ids = ops.expand_dims(start + ops.arange(num_queries, dtype="int32"), 0)
-        mask = attention_mask_of(attention_mask, num_queries, num_keys, start)  # (B or 1, 1, T, S)
+        mask = attention_mask_of(
+            attention_mask, num_queries, num_keys, start, segment_ids
+        )  # (B or 1, 1, T, S)
         hidden = self.embedding(token_ids, position_ids, training=training)  # (B, T, D)
         filled = []
         for index, block in enumerate(self.blocks):
@@ -158,18 +163,24 @@ class GPT2CausalLM(keras.Model):
         position_ids: Tensor | None = None,
         cache: KVCache | None = None,
         training: bool | None = None,
+        segment_ids: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, KVCache]:
         """Predict the token after each position; arguments as in `GPT2.call`.
+
+        `fit` hands over several inputs as one: a dict in place of `token_ids` holds arguments by name.
 
         Returns:
             Logits float32 (B, T, V), and with a cache also the new cache.
         """
+        if isinstance(token_ids, Mapping):
+            return self.call(**token_ids, training=training)
         result = self.backbone(
             token_ids,
             attention_mask=attention_mask,
             position_ids=position_ids,
             cache=cache,
             training=training,
+            segment_ids=segment_ids,
         )
         if cache is None:
             return self.head(result)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from kerasgpt.config import PRESETS, GPT2Config
-from kerasgpt.data.sources import ErrorHandling
+from kerasgpt.data.mixture import require_weights
+from kerasgpt.data.reading import ErrorHandling
 from kerasgpt.data.splits import Split
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.training.values import parse_override, typed
@@ -27,7 +28,7 @@ class DataConfig:
     """The text, its division, and how it becomes tokens: ``[data]``.
 
     Args:
-        paths: text and JSON-lines files.
+        paths: files of text, JSON lines, parquet or ids, and patterns such as ``"fineweb/*.bin"``.
         validation_fraction: of the data, to choose the best checkpoint on; 0 keeps the last one instead.
         test_fraction: of the data, scored once, after training.
         split: ``"tail"`` or ``"document"``, see `kerasgpt.data.splits.Split`.
@@ -35,6 +36,10 @@ class DataConfig:
         tokenizer: ``"learn"`` from the part to train on, ``"gpt2"``, or a folder; ``"auto"`` means the one
             of the model to start from, GPT-2's own for its presets, else ``"learn"``.
         vocabulary_size: of a learned tokenizer.
+        weights: one for each path, in which proportion to train on them; each is then divided by itself.
+            None means one after the other, as they are.
+        deduplicate: whether to leave out documents that are equal to an earlier one.
+        document_mask: whether a document sees none of those before it in its window.
     """
 
     paths: tuple[str, ...] = ()
@@ -44,10 +49,14 @@ class DataConfig:
     errors: ErrorHandling = "strict"
     tokenizer: str = "auto"
     vocabulary_size: int = 1024
+    weights: tuple[float, ...] = ()
+    deduplicate: bool = False
+    document_mask: bool = False
 
     def __post_init__(self) -> None:
         if self.errors not in typing.get_args(ErrorHandling):
             raise unknown_name("data.errors", self.errors, typing.get_args(ErrorHandling))
+        require_weights(self.weights, len(self.paths))
         self.division()
 
     def division(self) -> Split:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from kerasgpt.data.packing import PackedCorpus
-from kerasgpt.data.sources import documents
-from kerasgpt.data.splits import part_of
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.models.language_model import open_model
 from kerasgpt.tasks import language_modeling
-from kerasgpt.training.config import DataConfig, Recipe
+from kerasgpt.tokenizer.bpe import Tokenizer
+from kerasgpt.training.config import Recipe
 from kerasgpt.training.losses import bits_per_byte, perplexity
 from kerasgpt.training.resume import RunState
 
@@ -65,7 +64,9 @@ def sum_up(
         summary["tokens_seen"] += refit["tokens_seen"]
         summary["seconds"] = round(summary["seconds"] + refit["seconds"], 2)
     elif corpus.sizes["test"].num_tokens:
-        summary |= _score_test(model, recipe.data)
+        summary |= _score_test(model, corpus)
+    if recipe.data.deduplicate:
+        summary["duplicate_documents"] = corpus.num_duplicates
     for part, size in corpus.sizes.items():
         summary |= {f"{part}_bytes": size.num_bytes, f"{part}_tokens": size.num_tokens}
     return summary
@@ -75,9 +76,8 @@ def _prefixed(prefix: str, names: tuple[str, ...]) -> list[str]:
     return [f"{prefix}_{name}" for name in names]
 
 
-def _score_test(model: Path, data: DataConfig) -> dict[str, float]:
-    tagged = data.division().divide(lambda: documents(data.paths, data.errors))
-    text = "".join(piece.text for piece in part_of("test", tagged))
+def _score_test(model: Path, corpus: PackedCorpus) -> dict[str, float]:
+    text = Tokenizer.from_preset(model).decode(corpus.ids("test").tolist())
     if not text:
         raise KerasGPTError("the test part holds no text")
     metrics = language_modeling.evaluate(open_model(model), text)

@@ -16,10 +16,9 @@ from kerasgpt.artifacts import write_json
 from kerasgpt.atomic import atomic_folder, write_text
 from kerasgpt.checkpoints.formats import open_tokenizer
 from kerasgpt.config import GenerationConfig, read_json
+from kerasgpt.data.corpus import Corpus
 from kerasgpt.data.packing import PackedCorpus, pack
-from kerasgpt.data.pipeline import TokenDataset, require_window
-from kerasgpt.data.sources import documents
-from kerasgpt.data.splits import part_of
+from kerasgpt.data.pipeline import TokenDataset, require_batch
 from kerasgpt.errors import UsageError
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.models.language_model import KerasStepModel
@@ -97,13 +96,21 @@ def train(
         return Run.read(run)
 
     tokenizer = _tokenizer_of(recipe.data, run)
-    corpus = pack(recipe.data.paths, tokenizer, recipe.data.division(), errors=recipe.data.errors)
-    require_window(corpus.ids("train"), recipe.train.sequence_length, recipe.data.paths)
+    corpus = pack(
+        recipe.data.paths,
+        tokenizer,
+        recipe.data.division(),
+        errors=recipe.data.errors,
+        deduplicate=recipe.data.deduplicate,
+        separate=bool(recipe.data.weights),
+    )
+    train_ids, sizes = corpus.ids("train"), recipe.train
+    require_batch(train_ids, sizes.sequence_length, sizes.batch_size, recipe.data.paths)
     learner = make_learner(recipe, tokenizer)
     state = restore_checkpoint(run / artifacts.RUN_CHECKPOINTS, learner)
     _begin(run, recipe, tokenizer)
     if not state.is_over:
-        _fit(recipe.train, run, learner, tokenizer, corpus, state, quiet)
+        _fit(recipe, run, learner, tokenizer, corpus, state, quiet)
     if state.best_loss is None:  # without a validation part, the last model is the best there is
         _save_model(learner.model, run / artifacts.RUN_MODEL, tokenizer)
     refit = _refit(recipe, run, quiet) if recipe.train.refit_steps else None
@@ -139,8 +146,8 @@ def _tokenizer_of(data: DataConfig, run: Path) -> Tokenizer:
         return open_tokenizer(data.tokenizer)
     if (run / artifacts.RUN_MODEL / artifacts.TOKENIZER).is_file():
         return Tokenizer.from_preset(run)
-    tagged = data.division().divide(lambda: documents(data.paths, data.errors))
-    return Tokenizer.learn((piece.text for piece in part_of("train", tagged)), data.vocabulary_size)
+    corpus = Corpus.of(data.paths, data.division(), data.errors, data.deduplicate, bool(data.weights))
+    return Tokenizer.learn(corpus.training_texts(), data.vocabulary_size)
 
 
 def _begin(run: Path, recipe: Recipe, tokenizer: Tokenizer) -> None:
@@ -151,7 +158,7 @@ def _begin(run: Path, recipe: Recipe, tokenizer: Tokenizer) -> None:
 
 
 def _fit(
-    settings: TrainConfig,
+    recipe: Recipe,
     run: Path,
     learner: Learner,
     tokenizer: Tokenizer,
@@ -159,15 +166,19 @@ def _fit(
     state: RunState,
     quiet: bool,
 ) -> None:
+    settings, weights = recipe.train, recipe.data.weights
+    end_of_text_id = tokenizer.end_of_text_id if recipe.data.document_mask else None
     journal = Journal(run / artifacts.RUN_METRICS, state.step)
     batches = settings.accumulation_steps
     data = TokenDataset(
-        corpus.ids("train"),
+        corpus.ids_by_source("train") if weights else corpus.ids("train"),
         settings.sequence_length,
         settings.batch_size,
         settings.seed,
         first_step=state.step * batches,
         num_steps=(settings.steps - state.step) * batches,
+        weights=weights,
+        end_of_text_id=end_of_text_id,
     )
     save = partial(_save_model, folder=run / artifacts.RUN_MODEL, tokenizer=tokenizer)
     with (
@@ -180,7 +191,11 @@ def _fit(
         ]
         if corpus.sizes["validation"].num_tokens > 1:
             validation = TokenDataset(
-                corpus.ids("validation"), settings.sequence_length, settings.batch_size, seed=None
+                corpus.ids("validation"),
+                settings.sequence_length,
+                settings.batch_size,
+                seed=None,
+                end_of_text_id=end_of_text_id,
             )
             sample = partial(_write_sample, tokenizer=tokenizer, settings=settings)
             measure = partial(_bits_per_byte, corpus=corpus, part="validation")

@@ -47,13 +47,15 @@ def typed(name: str, value: Any, wanted: Any) -> Any:
         if option is float and type(value) is int:
             return float(value)
         if typing.get_origin(option) is tuple:
-            items = [value] if isinstance(value, str) else value
-            if isinstance(items, list | tuple) and all(isinstance(item, str) for item in items):
-                return tuple(items)
+            kind = typing.get_args(option)[0]
+            items = value if isinstance(value, list | tuple) else [value]
+            if all(isinstance(item, str) == (kind is str) for item in items):
+                return tuple(typed(name, item, kind) for item in items)
         elif typing.get_origin(option) is typing.Literal:
             if isinstance(value, str):
                 return value
         elif type(value) is option:
             return value
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-    raise UsageError(f"{name} is {value!r}: it must be {words.get(options[0], 'a list of texts')}")
+    words: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    words |= {tuple[float, ...]: "a list of numbers", tuple[str, ...]: "a list of texts"}
+    raise UsageError(f"{name} is {value!r}: it must be {words.get(options[0], 'a text')}")

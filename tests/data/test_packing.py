@@ -1,11 +1,17 @@
 """Encoded documents on disk."""
 
+import itertools
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 
-from kerasgpt.data import packing
+from kerasgpt.data import packing, shards
 from kerasgpt.data.packing import PackedCorpus, cache_folder, pack
 from kerasgpt.data.splits import PARTS, Split
 from kerasgpt.errors import KerasGPTError
@@ -62,7 +68,7 @@ def test_another_text_split_or_vocabulary_is_packed_anew(tmp_path, corpus_file, 
 def test_a_damaged_folder_is_packed_again(tmp_path, corpus_file, tokenizer):
     first = pack([corpus_file], tokenizer, Split(), cache=tmp_path / "cache")
     expected = first.ids("train").tolist()
-    (first.folder / "train.bin").write_bytes(b"\x00")
+    (first.folder / "shard-00000" / "train.bin").write_bytes(b"\x00")
     with pytest.raises(KerasGPTError, match="damaged token files"):
         PackedCorpus.read(first.folder)
     assert pack([corpus_file], tokenizer, Split(), cache=tmp_path / "cache").ids("train").tolist() == expected
@@ -92,25 +98,205 @@ def test_the_cache_lies_where_the_environment_says(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "mine"
 
 
-def test_pieces_are_encoded_in_bounded_groups(tmp_path, tokenizer, monkeypatch):
-    path = tmp_path / "many.jsonl"
-    path.write_text("".join(json.dumps({"text": line}) + "\n" for line in LINES))
-    sizes = []
-    encode_batch = Tokenizer.encode_batch
-
-    def counted(self, texts):
-        sizes.append(sum(map(len, texts)))
-        return encode_batch(self, texts)
-
-    monkeypatch.setattr(Tokenizer, "encode_batch", counted)
-    monkeypatch.setattr(packing, "_CHARACTERS_AT_ONCE", 500)
-    pack([path], tokenizer, Split(), cache=tmp_path / "cache")
-    assert sum(sizes) == sum(map(len, LINES))
-    assert max(sizes) < 500 + max(map(len, LINES))
-
-
 def test_progress_counts_every_byte_once(tmp_path, corpus_file, tokenizer, monkeypatch):
     counted = []
     monkeypatch.setattr(packing.ByteProgress, "advance", lambda self, num_bytes: counted.append(num_bytes))
     pack([corpus_file], tokenizer, Split(0.1), cache=tmp_path / "cache")
     assert sum(counted) == len("".join(LINES).encode())
+
+
+def contents(corpus):
+    """Every file of a packed folder, as bytes."""
+    files = sorted(path for path in corpus.folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(corpus.folder)): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def stories(tmp_path):
+    """400 documents of several lengths."""
+    path = tmp_path / "stories.jsonl"
+    lines = [json.dumps({"text": line * (number % 9 + 1)}) for number, line in enumerate(LINES)]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_files_do_not_depend_on_the_number_of_workers(tmp_path, stories, tokenizer, monkeypatch):
+    monkeypatch.setattr(shards, "TOKENS_PER_SHARD", 3000)
+    found = []
+    for num_workers in (1, 2, 5):
+        place = tmp_path / f"cache{num_workers}"
+        corpus = pack([stories], tokenizer, Split(0.1, 0.1), num_workers=num_workers, cache=place)
+        found.append(contents(corpus))
+    assert len(corpus.shards) > 5
+    assert found[0] == found[1] == found[2]
+
+
+def test_shards_are_one_to_whoever_reads_them(tmp_path, stories, tokenizer, monkeypatch):
+    split = Split(0.1, 0.1, "document")
+    whole = pack([stories], tokenizer, split, cache=tmp_path / "whole")
+    monkeypatch.setattr(shards, "TOKENS_PER_SHARD", 1000)
+    parts = pack([stories], tokenizer, split, cache=tmp_path / "parts")
+    assert len(whole.shards) == 1 < len(parts.shards)
+    assert parts.sizes == whole.sizes
+    for part in PARTS:
+        assert parts.ids(part).tolist() == whole.ids(part).tolist()
+        starts = parts.document_starts(part).tolist()
+        assert starts == whole.document_starts(part).tolist()
+        ends = np.flatnonzero(np.array(parts.ids(part).tolist()) == tokenizer.end_of_text_id)
+        assert starts == ends.tolist()
+
+
+PACK = """
+import sys, time
+from kerasgpt.data import shards
+from kerasgpt.data.packing import pack
+from kerasgpt.data.splits import Split
+from kerasgpt.tokenizer.bpe import Tokenizer
+shards.TOKENS_PER_SHARD = 3000
+def slow(tagged):
+    for piece in tagged:
+        time.sleep(0.001)
+        yield piece
+divide = Split.divide
+Split.divide = lambda *arguments: slow(divide(*arguments))
+pack([sys.argv[1]], Tokenizer.from_preset(sys.argv[2]), Split(0.1), deduplicate=True, cache=sys.argv[3])
+"""
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_very_same_files(tmp_path, stories, tokenizer, monkeypatch):
+    tokenizer.save_to_preset(tmp_path / "tokenizer")
+    stories.write_text(stories.read_text() + "\n" + stories.read_text()[:2000].rpartition("\n")[0])
+    cache = tmp_path / "cache"
+    command = [sys.executable, "-c", PACK, stories, tmp_path / "tokenizer", cache]
+    for shard in (0, 1, 4):
+        child = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
+        while not list(cache.glob(f"*/shard-{shard:05d}")):
+            assert child.poll() is None
+            time.sleep(0.005)
+        child.send_signal(signal.SIGKILL)
+        assert child.wait() == -signal.SIGKILL
+    (folder,) = cache.iterdir()
+    done = len(list(folder.glob("shard-*")))
+    assert done >= 5
+    assert not (folder / "index.json").exists()
+    (folder / ".shard-00099.tmp-left").mkdir()  # as one leaves that is killed while it writes
+
+    monkeypatch.setattr(shards, "TOKENS_PER_SHARD", 3000)
+    encoded = []
+    encode_batch = Tokenizer.encode_batch
+    monkeypatch.setattr(
+        Tokenizer, "encode_batch", lambda self, texts: encoded.extend(texts) or encode_batch(self, texts)
+    )
+    resumed = pack([stories], tokenizer, Split(0.1), deduplicate=True, cache=cache)
+    assert resumed.folder == folder
+    assert len(encoded) < 400 - 3 * done
+    whole = pack([stories], tokenizer, Split(0.1), deduplicate=True, num_workers=1, cache=tmp_path / "whole")
+    assert contents(resumed) == contents(whole)
+    assert whole.num_duplicates > 0
+
+
+def test_interrupted_by_the_keyboard_it_goes_on_too(tmp_path, stories, tokenizer, monkeypatch):
+    monkeypatch.setattr(shards, "TOKENS_PER_SHARD", 3000)
+    advance = packing.ByteProgress.advance
+    calls = []
+
+    def interrupt(self, num_bytes):
+        calls.append(num_bytes)
+        if len(calls) == 200:
+            raise KeyboardInterrupt
+        advance(self, num_bytes)
+
+    monkeypatch.setattr(packing.ByteProgress, "advance", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        pack([stories], tokenizer, Split(0.1), cache=tmp_path / "cache")
+    left = list((tmp_path / "cache").glob("*/shard-*"))
+    assert left
+    before = {path: path.stat().st_mtime_ns for path in left}
+    resumed = pack([stories], tokenizer, Split(0.1), cache=tmp_path / "cache")
+    assert {path: path.stat().st_mtime_ns for path in left} == before
+    whole = pack([stories], tokenizer, Split(0.1), cache=tmp_path / "whole")
+    assert contents(resumed) == contents(whole)
+
+
+def test_a_damaged_shard_of_a_killed_process_is_made_again(tmp_path, stories, tokenizer, monkeypatch):
+    monkeypatch.setattr(shards, "TOKENS_PER_SHARD", 3000)
+    whole = pack([stories], tokenizer, Split(0.1), cache=tmp_path / "cache")
+    expected = contents(whole)
+    (whole.folder / "index.json").unlink()
+    os.truncate(whole.folder / "shard-00002" / "train.bin", 10)
+    again = pack([stories], tokenizer, Split(0.1), cache=tmp_path / "cache")
+    assert contents(again) == expected
+
+
+def documents_of(corpus, tokenizer):
+    """Text -> the part it is in, of each document."""
+    owner = {}
+    for part in PARTS:
+        ids = corpus.ids(part).tolist()
+        starts = [*corpus.document_starts(part).tolist(), len(ids)]
+        for start, end in itertools.pairwise(starts):
+            assert owner.setdefault(tokenizer.decode(ids[start:end]), part) == part
+    return owner
+
+
+def test_added_files_and_documents_leave_the_old_ones_where_they_are(tmp_path, stories, tokenizer):
+    more = tmp_path / "more.txt"
+    more.write_text("\n<|endoftext|>\n".join(f"Another {number} story." for number in range(300)))
+    split = Split(0.2, 0.2, "document")
+    before = documents_of(pack([stories], tokenizer, split, cache=tmp_path / "c"), tokenizer)
+    for paths in ([stories, more], [more, stories]):
+        after = documents_of(pack(paths, tokenizer, split, cache=tmp_path / "c"), tokenizer)
+        assert len(after) == len(before) + 300
+        assert {text: after[text] for text in before} == before
+    assert set(before.values()) == set(PARTS)
+
+
+def test_equal_documents_are_packed_once_and_counted(tmp_path, stories, tokenizer):
+    again = tmp_path / "again.jsonl"
+    again.write_text("\n".join(stories.read_text().splitlines()[:50]))
+    once = pack([stories], tokenizer, Split(0.1), deduplicate=True, cache=tmp_path / "c")
+    twice = pack([stories, again], tokenizer, Split(0.1), deduplicate=True, cache=tmp_path / "c")
+    assert (once.num_duplicates, twice.num_duplicates) == (0, 50)
+    assert twice.sizes == once.sizes
+    assert twice.ids("train").tolist() == once.ids("train").tolist()
+    all_of_them = pack([stories, again], tokenizer, Split(0.1), cache=tmp_path / "c")
+    num_documents = sum(size.num_documents for size in all_of_them.sizes.values())
+    assert num_documents in (450, 451)  # the tail's cut may divide one
+    assert all_of_them.num_duplicates == 0
+
+
+def test_separate_sources_keep_their_ids_apart(tmp_path, stories, corpus_file, tokenizer):
+    packed = pack([stories, corpus_file], tokenizer, Split(0.1), separate=True, cache=tmp_path / "c")
+    assert packed.num_sources == 2
+    for source, path in enumerate([stories, corpus_file]):
+        alone = pack([path], tokenizer, Split(0.1), cache=tmp_path / "c")
+        for part in PARTS:
+            assert packed.ids(part, source).tolist() == alone.ids(part).tolist()
+    assert [len(ids) for ids in packed.ids_by_source("train")] == [
+        len(packed.ids("train", source)) for source in range(2)
+    ]
+    assert len(packed.ids("train")) == sum(map(len, packed.ids_by_source("train")))
+
+
+def test_ids_of_other_programs_are_the_ids_of_their_text(tmp_path, stories, tokenizer):
+    texts = [json.loads(line)["text"] for line in stories.read_text().splitlines()]
+    rows = tokenizer.encode_batch(texts)
+    ids = [index for row in rows for index in [*row, tokenizer.end_of_text_id]]
+    (tmp_path / "train.bin").write_bytes(np.array(ids, np.uint16).tobytes())
+    expected = pack([stories], tokenizer, Split(0.0, 0.0), cache=tmp_path / "c")
+    found = pack([tmp_path / "train.bin"], tokenizer, Split(0.0, 0.0), cache=tmp_path / "c")
+    assert found.ids("train").tolist() == expected.ids("train").tolist()
+    assert found.sizes == expected.sizes
+    for method in ("tail", "document"):
+        split = Split(0.2, 0.1, method)
+        packed = pack([tmp_path / "train.bin"], tokenizer, split, cache=tmp_path / "c")
+        assert sum(size.num_bytes for size in packed.sizes.values()) == sum(len(t.encode()) for t in texts)
+        for part, fraction in {"validation": 0.2, "test": 0.1}.items():
+            share = packed.sizes[part].num_bytes / expected.sizes["train"].num_bytes
+            assert share == pytest.approx(fraction, abs=0.05)
+
+
+def test_a_disk_that_is_full_is_named_and_nothing_is_left(tmp_path, stories, tokenizer, full_disk):
+    with full_disk(1000), pytest.raises(KerasGPTError, match="cannot write .*free some space"):
+        pack([stories], tokenizer, Split(0.1), deduplicate=True, cache=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []

@@ -1,33 +1,17 @@
-"""Documents from files, piece by piece."""
+"""Documents from files of any form, each known by what it is."""
 
 import json
 import os
 
+import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 
-from kerasgpt.data import sources
-from kerasgpt.data.sources import Piece, documents, fingerprint, read_documents
+from kerasgpt.data.pieces import Piece
+from kerasgpt.data.sources import documents, expand, fingerprint, read_documents
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.tokenizer.bpe import Tokenizer
-
-WORDS = (
-    "The king said:\n\n  “Né pour régner!”\r\n\n\tI'm  here; you're not.  \n 🙂 12,345 \u00a0 x\u2003\ny\n"
-)
-
-
-def _whole(pieces):
-    joined = []
-    for piece in pieces:
-        if piece.begins_document:
-            joined.append("")
-        joined[-1] += piece.text
-    return joined
-
-
-def test_a_text_file_is_one_document(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_bytes(WORDS.encode())
-    assert list(documents([path])) == [Piece(WORDS, True)]
 
 
 def test_documents_come_in_the_order_of_the_files(tmp_path):
@@ -36,97 +20,75 @@ def test_documents_come_in_the_order_of_the_files(tmp_path):
     assert list(read_documents([tmp_path / "b", tmp_path / "a"])) == ["b", "a"]
 
 
-@pytest.mark.parametrize("block_bytes", [1, 7, 50, 1 << 18])
-def test_separator_lines_divide_documents_wherever_blocks_end(tmp_path, monkeypatch, block_bytes):
-    monkeypatch.setattr(sources, "_BLOCK_BYTES", block_bytes)
-    path = tmp_path / "stories.txt"
-    text = (
-        "<|endoftext|>\nOne.\nMore.\n<|endoftext|>\r\n<|endoftext|>\nTwo <|endoftext|> is text.\n"
-        "<|endoftext|> too\n<|endoftext|>"
-    )
-    path.write_bytes(text.encode())
-    assert _whole(documents([path])) == ["One.\nMore.", "Two <|endoftext|> is text.\n<|endoftext|> too"]
-
-
-@pytest.mark.parametrize("block_bytes", [100, 4099, 1 << 18])
-def test_pieces_join_to_the_text_and_to_its_tokens(tmp_path, monkeypatch, block_bytes):
-    monkeypatch.setattr(sources, "_BLOCK_BYTES", block_bytes)
-    path = tmp_path / "long.txt"
-    text = WORDS * 1000
-    path.write_bytes(text.encode())
-    pieces = list(documents([path]))
-    assert len(pieces) > 1
-    assert _whole(pieces) == [text]
-    assert all(len(piece.text) >= sources.SMALLEST_PIECE for piece in pieces[:-1])
-    tokenizer = Tokenizer.from_preset("gpt2")
-    ids = [index for piece in pieces for index in tokenizer.encode(piece.text)]
-    assert ids == tokenizer.encode(text)
-
-
-def test_a_text_without_white_space_still_comes_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "_LONGEST_WORD", 10_000)
-    path = tmp_path / "word.txt"
-    path.write_text("a" * 600_000)
-    pieces = list(documents([path]))
-    assert max(len(piece.text) for piece in pieces) <= 10_000 + (1 << 18)
-    assert _whole(pieces) == ["a" * 600_000]
-
-
-def test_json_lines_are_documents(tmp_path):
-    path = tmp_path / "a.jsonl"
-    lines = [json.dumps({"text": "né\n", "id": 1}, ensure_ascii=False), "", '{"text": ""}', '{"text": "two"}']
-    path.write_text("\n".join(lines), encoding="utf-8")
-    assert list(documents([path])) == [Piece("né\n", True), Piece("two", True)]
-
-
 @pytest.mark.parametrize(
-    ("content", "sentence"),
+    ("name", "content"),
     [
-        (b'{"text": "a"}\n{"txt": "b"}\n', 'line 2: has no "text" string'),
-        (b'{"text": "a"}\n["b"]\n', 'line 2: has no "text" string'),
-        (b'{"text": 3}', 'line 1: has no "text" string'),
-        (b'{"text": "a"}\n{"text', "line 2: not valid JSON"),
-        (b'{"text": "a"}\n{"text": "\xff"}', "not UTF-8 at byte 24"),
-        (b'{"text": "\\ud800"}', "half a surrogate"),
-        (b"", "holds no text"),
-        (b'{"text": ""}\n', "holds no text"),
+        ("a.txt", ""),
+        ("a.txt", "<|endoftext|>\n"),
+        ("a.jsonl", ""),
+        ("a.jsonl", '{"text": ""}\n'),
+        ("a.bin", ""),
     ],
 )
-def test_bad_json_lines_are_named(tmp_path, content, sentence):
-    path = tmp_path / "bad.jsonl"
-    path.write_bytes(content)
-    with pytest.raises(KerasGPTError, match=sentence) as error:
-        list(documents([path]))
-    assert str(path) in str(error.value)
+def test_a_file_without_text_is_named(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(KerasGPTError, match=f"{name}: holds no text"):
+        list(documents([tmp_path / name], tokenizer=Tokenizer.from_preset("gpt2")))
 
 
-@pytest.mark.parametrize("offset", [0, 3, (1 << 18) - 1, 1 << 18, 300_000])
-def test_the_offset_of_a_bad_byte_is_told(tmp_path, offset):
-    path = tmp_path / "bad.txt"
-    path.write_bytes(b"a " * (offset // 2) + b"a" * (offset % 2) + b"\xe9 rest")
-    with pytest.raises(KerasGPTError, match=f"not UTF-8 at byte {offset};"):
-        list(documents([path]))
-    assert _whole(documents([path], errors="replace"))[0].endswith("\ufffd rest")
-
-
-def test_a_character_cut_off_at_the_end_is_not_utf8(tmp_path):
-    path = tmp_path / "bad.txt"
-    path.write_bytes(b"abc\xc3")
-    with pytest.raises(KerasGPTError, match="at byte 3"):
-        list(documents([path]))
-
-
-def test_replace_reads_half_a_surrogate_pair(tmp_path):
-    path = tmp_path / "bad.jsonl"
-    path.write_text('{"text": "a\\ud800b"}')
-    assert list(documents([path], errors="replace")) == [Piece("a\ufffdb", True)]
-
-
-def test_missing_unreadable_and_empty_files_are_named(tmp_path):
-    (tmp_path / "empty.txt").write_text("")
-    for name, sentence in {"none.txt": "No such file", "empty.txt": "holds no text", "": "directory"}.items():
+def test_missing_and_unreadable_files_are_named(tmp_path):
+    for name, sentence in {"none.txt": "No such file", "none.bin": "No such file", "": "directory"}.items():
         with pytest.raises(KerasGPTError, match=sentence):
             list(documents([tmp_path / name]))
+
+
+def test_each_form_is_known_by_its_content_or_its_name(tmp_path):
+    tokenizer = Tokenizer.from_preset("gpt2")
+    ids = np.array([tokenizer.end_of_text_id, *tokenizer.encode("one two")], np.uint16)
+    header = np.zeros(256, np.int32)
+    header[:3] = 20240520, 1, len(ids)
+    (tmp_path / "nanogpt.bin").write_bytes(ids.tobytes())
+    (tmp_path / "llmc.whatever").write_bytes(header.tobytes() + ids.tobytes())
+    (tmp_path / "lines.jsonl").write_text(json.dumps({"text": "one two"}))
+    (tmp_path / "plain").write_text("one two")
+    table = pyarrow.table({"text": ["one two"]})
+    for name in ("rows.parquet", "rows"):
+        pyarrow.parquet.write_table(table, tmp_path / name)
+    for path in tmp_path.iterdir():
+        (piece,) = documents([path], tokenizer=tokenizer)
+        text = piece.text if isinstance(piece, Piece) else tokenizer.decode(piece.ids.tolist())
+        assert (text, piece.begins_document, piece.num_bytes) == ("one two", True, 7), path
+
+
+def test_a_shard_goes_on_with_the_document_of_the_one_before(tmp_path):
+    tokenizer = Tokenizer.from_preset("gpt2")
+    end, one, two = tokenizer.end_of_text_id, tokenizer.encode("one")[0], tokenizer.encode("two")[0]
+    for number, ids in enumerate([[end, one], [two, end, two]]):
+        header = np.zeros(256, np.int32)
+        header[:3] = 20240520, 1, len(ids)
+        path = tmp_path / f"shard_{number}.bin"
+        path.write_bytes(header.tobytes() + np.array(ids, np.uint16).tobytes())
+    pieces = list(documents([tmp_path / "shard_*.bin"], tokenizer=tokenizer))
+    assert [(piece.ids.tolist(), piece.begins_document) for piece in pieces] == [
+        ([one], True),
+        ([two], False),
+        ([two], True),
+    ]
+    alone = documents([tmp_path / "shard_1.bin"], tokenizer=tokenizer)
+    assert [piece.begins_document for piece in alone] == [True, True]
+
+
+def test_patterns_name_files_in_order_and_must_match(tmp_path):
+    for name in ("b.txt", "a.txt", "c[1].txt"):
+        (tmp_path / name).write_text(name)
+    assert [path.name for path in expand([tmp_path / "c[1].txt", tmp_path / "*.txt"])] == [
+        "c[1].txt",
+        "a.txt",
+        "b.txt",
+        "c[1].txt",
+    ]
+    with pytest.raises(KerasGPTError, match=r"\*\.json: no file matches"):
+        expand([tmp_path / "*.json"])
 
 
 def test_no_file_and_unknown_error_handling_are_refused(tmp_path):

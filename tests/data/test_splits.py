@@ -1,8 +1,11 @@
 """Every byte belongs to exactly one part."""
 
+import hashlib
+
+import numpy as np
 import pytest
 
-from kerasgpt.data.sources import Piece
+from kerasgpt.data.pieces import EncodedPiece, Piece
 from kerasgpt.data.splits import PARTS, Split, num_bytes, part_of
 from kerasgpt.errors import UsageError
 
@@ -48,6 +51,25 @@ def test_a_document_split_keeps_documents_whole_and_equal_ones_together():
         assert owner.setdefault(piece.text, part) == part
     counts = [sum(part == name for part in owner.values()) / 500 for name in PARTS]
     assert counts == pytest.approx([0.5, 0.2, 0.3], abs=0.07)
+
+
+def test_a_document_has_its_place_by_a_hash_that_is_the_same_in_every_process():
+    pieces = [Piece(f"document {number}", True) for number in range(200)]
+    for part, piece in Split(0.2, 0.3, "document").divide(lambda: pieces):
+        digest = hashlib.blake2b(piece.text.encode(), digest_size=8).hexdigest()
+        position = int(digest, 16) / 16**16
+        assert part == ("test" if position < 0.3 else "validation" if position < 0.5 else "train")
+
+
+def test_ids_are_divided_like_text():
+    sizes = np.array([1, 2, 3, 4])
+    pieces = [EncodedPiece(np.array([3, 2, 1, 0] * 5, np.uint16), True, sizes) for _ in range(4)]
+    tagged = list(Split(0.2, 0.1).divide(lambda: pieces))
+    joined = np.concatenate([piece.ids for part in PARTS for piece in part_of(part, iter(tagged))])
+    np.testing.assert_array_equal(joined, np.concatenate([piece.ids for piece in pieces]))
+    assert {part: num_bytes(part_of(part, iter(tagged))) for part in PARTS} == pytest.approx(
+        {"train": 140, "validation": 40, "test": 20}, abs=4
+    )
 
 
 def test_bytes_are_counted_as_utf8():

@@ -48,6 +48,10 @@ def train(place, data, *more):
         ("short.txt", b"To be.", "short.txt"),
         ("bad.jsonl", b'{"text": "a"}\n{"txt": "b"}\n', 'line 2: has no "text" string'),
         ("bad.jsonl", b'{"text": "a"}\nb\n', "line 2: not valid JSON"),
+        ("few.txt", b"To be, or not to be, that is", "tokens, and one batch takes 33, 2 windows of 16"),
+        ("cut.parquet", b"PAR1\x15\x04", "cannot read this parquet file"),
+        ("cut.bin", b"\x88\xd8\x34\x01\x01\x00\x00\x00\x02\x00\x00\x00", "its header says 2 ids, 1028 bytes"),
+        ("ids.bin", b"\x01\x02", "holds ids and no text to learn a vocabulary from"),
     ],
 )
 def test_bad_data_is_named(refuses, place, name, content, sentence):

@@ -37,6 +37,15 @@ def test_the_mask_is_causal_and_hides_padding():
     assert mask.tolist() == [[[[False, True, False, False], [False, True, True, False]]]]
 
 
+def test_the_mask_keeps_segments_apart():
+    segments = np.array([[0, 0, 1, 1], [5, 5, 5, 5]])
+    mask = np.asarray(attention_mask_of(np.array([[1, 1, 1, 0], [0, 1, 1, 1]]), 4, 4, 0, segments))
+    for row, query, key in np.ndindex(2, 4, 4):
+        is_padding = (row, key) in ((0, 3), (1, 0))
+        expected = key <= query and segments[row, key] == segments[row, query] and not is_padding
+        assert mask[row, 0, query, key] == expected
+
+
 def test_a_row_that_may_see_nothing_stays_finite():
     layer = MultiHeadAttention(num_heads=2)
     mask = attention_mask_of(np.zeros((1, 3)), 3, 3, 0)

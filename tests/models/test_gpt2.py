@@ -97,6 +97,36 @@ def test_the_future_does_not_leak():
     assert (difference[7:] > 0).all()
 
 
+def test_no_document_leaks_into_another_of_its_window():
+    model, ids = tiny_model(), np.arange(12)[None]
+    segments = np.array([[0] * 4 + [1] * 5 + [2] * 3])
+    expected = np.asarray(model(ids, segment_ids=segments))
+    for place in range(12):
+        changed = ids.copy()
+        changed[0, place] += 20
+        logits = np.asarray(model(changed, segment_ids=segments))
+        affected = (logits != expected).any(axis=-1)[0]
+        same = segments[0] == segments[0, place]
+        np.testing.assert_array_equal(affected, same & (np.arange(12) >= place))
+
+
+def test_documents_in_one_window_are_as_each_alone():
+    model, ids = tiny_model(), np.arange(12)[None]
+    segments = np.array([[0] * 4 + [1] * 5 + [2] * 3])
+    positions = np.array([[*range(4), *range(5), *range(3)]])
+    logits = model(ids, segment_ids=segments, position_ids=positions)
+    alone = np.concatenate([model(part) for part in (ids[:, :4], ids[:, 4:9], ids[:, 9:])], axis=1)
+    assert np.allclose(logits, alone, atol=1e-5)
+
+
+def test_arguments_may_come_as_one_dict():
+    model, ids = tiny_model(), np.arange(8).reshape(2, 4)
+    mask, segments = np.array([[0, 1, 1, 1]] * 2), np.array([[0, 0, 1, 1]] * 2)
+    inputs = {"token_ids": ids, "attention_mask": mask, "segment_ids": segments}
+    expected = model(ids, attention_mask=mask, segment_ids=segments)
+    np.testing.assert_array_equal(model(inputs), expected)
+
+
 @pytest.mark.parametrize(
     ("preset", "parameters"),
     [

@@ -86,6 +86,7 @@ def test_the_first_difference_is_named(toml):
         ("data.paths=[1]", "it must be a list of texts"),
         ("data.errors=ignore", "unknown data.errors 'ignore'"),
         ("data.split=tial", "did you mean 'tail'"),
+        ("data.weights=[1, 2]", "0 paths and 2 weights: give one weight for each path"),
         ("data.test_fraction=1.5", "in \\[0, 1\\)"),
         ("model.preset=gtp2", "did you mean 'gpt2'"),
         ("train.precision=float16", "unknown precision 'float16'"),

@@ -45,6 +45,8 @@ def test_an_unknown_section_is_named_with_the_nearest():
         (3, float, 3.0),
         ("a", tuple[str, ...], ("a",)),
         (["a", "b"], tuple[str, ...], ("a", "b")),
+        ([1, 0.5], tuple[float, ...], (1.0, 0.5)),
+        (2, tuple[float, ...], (2.0,)),
         (False, bool | str, False),
         ("auto", bool | str, "auto"),
         (None, int | None, None),
@@ -65,6 +67,8 @@ def test_a_value_of_the_right_type_is_taken(value, wanted, result):
         (1, bool, "true or false"),
         (1, str, "a text"),
         ([1], tuple[str, ...], "a list of texts"),
+        (["a"], tuple[float, ...], "a list of numbers"),
+        ("a", tuple[float, ...], "a list of numbers"),
     ],
 )
 def test_a_value_of_another_type_is_refused_in_words(value, wanted, words):

@@ -1,0 +1,65 @@
+"""Bytes of files, and the sentences about what cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from kerasgpt.errors import KerasGPTError
+
+ErrorHandling: TypeAlias = Literal["strict", "replace"]
+
+
+def blocks(path: Path, num_bytes: int, start: int = 0) -> Iterator[bytes]:
+    """Read a file block by block, from a byte on.
+
+    Raises:
+        KerasGPTError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            while block := file.read(num_bytes):
+                yield block
+    except OSError as error:
+        raise cannot_read(path, error) from error
+
+
+def lines(path: Path) -> Iterator[bytes]:
+    """Read a file line by line.
+
+    Raises:
+        KerasGPTError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            yield from file
+    except OSError as error:
+        raise cannot_read(path, error) from error
+
+
+def size_of(path: Path) -> int:
+    """The bytes of a file.
+
+    Raises:
+        KerasGPTError: there is none.
+    """
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise cannot_read(path, error) from error
+
+
+def cannot_read(path: Path, error: OSError) -> KerasGPTError:
+    """The sentence about a file that the operating system does not give."""
+    return KerasGPTError(
+        f"{path}: cannot read ({error.strerror or error}); check the path and its permissions"
+    )
+
+
+def not_utf8(path: Path, offset: int) -> KerasGPTError:
+    """The sentence about a byte that is no text."""
+    return KerasGPTError(
+        f"{path}: not UTF-8 at byte {offset}; convert the file, or go on with '--errors replace'"
+    )

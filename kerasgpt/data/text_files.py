@@ -1,0 +1,81 @@
+"""Documents from a text file, read as a stream of pieces."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from kerasgpt.data.pieces import SMALLEST_PIECE, Piece
+from kerasgpt.data.reading import ErrorHandling, blocks, not_utf8
+
+_BLOCK_BYTES = 1 << 18
+_LONGEST_WORD = 1 << 20  # characters without white space, after which a piece is cut all the same
+
+_SEPARATOR = re.compile(r"(?:\r?\n)?^<\|endoftext\|>\r?\n", re.MULTILINE)
+_LAST_SEPARATOR = re.compile(r"(?:\r?\n)?^<\|endoftext\|>(?:\r?\n|\Z)", re.MULTILINE)
+
+
+def text_documents(path: Path, errors: ErrorHandling) -> Iterator[Piece]:
+    """Read a text file: one document, or several between lines that are exactly ``<|endoftext|>``.
+
+    Args:
+        path: the file, UTF-8.
+        errors: what to do about bytes that are not UTF-8.
+
+    Raises:
+        KerasGPTError: the file cannot be read, or is not UTF-8.
+    """
+    begins, pending = True, ""
+    for block in _decoded_blocks(path, errors):
+        *ended, pending = _SEPARATOR.split(pending + block)
+        for rest in ended:
+            yield from _piece(rest, begins)
+            begins = True
+        cut = _safe_cut(pending)
+        if cut:
+            yield Piece(pending[:cut], begins)
+            begins, pending = False, pending[cut:]
+    for rest in _LAST_SEPARATOR.split(pending):
+        yield from _piece(rest, begins)
+        begins = True
+
+
+def _piece(text: str, begins: bool) -> Iterator[Piece]:
+    if text:
+        yield Piece(text, begins)
+
+
+def _safe_cut(text: str) -> int:
+    """Where to cut a text whose end is not known yet; 0 for nowhere.
+
+    GPT-2's pre-tokenizer keeps all but the last space of a run together, so a text cut just before that
+    last one, a blank or a line's end that no white space follows, has the same tokens as the whole.
+    """
+    if len(text) < 2 * SMALLEST_PIECE:
+        return 0
+    end = len(text) - 1  # what follows the last character is not known
+    while (cut := max(text.rfind(" ", SMALLEST_PIECE, end), text.rfind("\n", SMALLEST_PIECE, end))) > 0:
+        if not text[cut + 1].isspace():
+            return cut
+        end = cut
+    return len(text) if len(text) > _LONGEST_WORD else 0
+
+
+def _decoded_blocks(path: Path, errors: ErrorHandling) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder("utf-8")(errors)
+    offset = 0  # of the first byte the decoder has not yet turned into text
+    for block in _ended(blocks(path, _BLOCK_BYTES)):
+        undecoded = len(decoder.getstate()[0])
+        try:
+            yield decoder.decode(block, final=not block)
+        except UnicodeDecodeError as error:
+            raise not_utf8(path, offset - undecoded + error.start) from error
+        offset += len(block)
+
+
+def _ended(stream: Iterator[bytes]) -> Iterator[bytes]:
+    """The blocks of a stream, then an empty one."""
+    yield from stream
+    yield b""

@@ -1,0 +1,156 @@
+"""Documents from files of token ids: nanoGPT's ``train.bin`` and the shards of llm.c."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kerasgpt.data.pieces import SMALLEST_PIECE, EncodedPiece
+from kerasgpt.data.reading import blocks, size_of
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.tokenizer.bpe import Tokenizer
+
+LLMC_MAGIC = np.array([20240520], "<i4").tobytes()  # how a shard of llm.c begins
+SUFFIX = ".bin"
+
+_CHARACTERS = "meta.pkl"  # nanoGPT's table of characters, beside the ids that were made with it
+_LLMC_VERSION = 1  # ids of 16 bits
+_HEADER_BYTES = 256 * 4
+_ID_BYTES = 2
+_BLOCK_BYTES = 1 << 20
+
+Ids16 = NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class TokenFile:
+    """Where the ids lie in a file.
+
+    Attributes:
+        path: of the file.
+        start: byte of the first id; what follows are ids of 16 bits, little end first.
+        is_llmc: whether it has the header of llm.c; nanoGPT's files have none.
+    """
+
+    path: Path
+    start: int
+    is_llmc: bool
+
+    def continues(self, previous: TokenFile | None, end_of_text_id: int) -> bool:
+        """Whether its first ids go on with the last document before: llm.c cuts where a shard is full."""
+        return (
+            self.is_llmc and previous is not None and previous.is_llmc and previous.last_id != end_of_text_id
+        )
+
+    @property
+    def last_id(self) -> int:
+        """The id at the end."""
+        return int.from_bytes(next(blocks(self.path, _ID_BYTES, size_of(self.path) - _ID_BYTES)), "little")
+
+
+def open_token_file(path: Path, head: bytes) -> TokenFile:
+    """Look at the beginning of a file of ids.
+
+    Args:
+        path: the file.
+        head: its first bytes, the first `_HEADER_BYTES` at least.
+
+    Raises:
+        KerasGPTError: it was cut off, or is of another version of llm.c.
+    """
+    num_bytes = size_of(path)
+    if not head.startswith(LLMC_MAGIC):
+        if num_bytes % _ID_BYTES:
+            raise KerasGPTError(
+                f"{path}: {num_bytes} bytes are no whole number of 16-bit ids; fetch or make the file again"
+            )
+        _refuse_characters(path)
+        return TokenFile(path, 0, is_llmc=False)
+    header = np.frombuffer(head[: len(head) // 4 * 4], "<i4")
+    if len(header) < 3 or header[1] != _LLMC_VERSION:
+        version = header[1] if len(header) > 1 else "none"
+        raise KerasGPTError(
+            f"{path}: a shard of llm.c of version {version}; version {_LLMC_VERSION}, ids of 16 bits, is read"
+        )
+    wanted = _HEADER_BYTES + _ID_BYTES * int(header[2])
+    if num_bytes != wanted:
+        raise KerasGPTError(
+            f"{path}: {num_bytes} bytes long, and its header says {header[2]} ids, {wanted} bytes: the shard"
+            " is cut off or damaged; fetch or make it again"
+        )
+    return TokenFile(path, _HEADER_BYTES, is_llmc=True)
+
+
+def _refuse_characters(path: Path) -> None:
+    """Refuse ids that nanoGPT gave to characters: they would be read as other text, without a word."""
+    if (meta := path.with_name(_CHARACTERS)).exists():
+        raise KerasGPTError(
+            f"{path}: {meta.name} beside it says that its ids are characters in nanoGPT's own numbering: give"
+            " the text, or move that file away if they are a tokenizer's"
+        )
+
+
+def token_documents(
+    file: TokenFile, tokenizer: Tokenizer | None, previous: TokenFile | None = None
+) -> Iterator[EncodedPiece]:
+    """Read documents, which ``<|endoftext|>`` divides, be it at their beginning or at their end.
+
+    Args:
+        file: of ids.
+        tokenizer: the one that made them.
+        previous: the file of ids that was read just before, if any.
+
+    Raises:
+        KerasGPTError: it cannot be read, or does not fit the tokenizer.
+    """
+    if tokenizer is None:
+        raise KerasGPTError(
+            f"{file.path}: holds ids and no text to learn a vocabulary from: name the tokenizer that"
+            " made them"
+        )
+    if tokenizer.vocabulary_size > 1 << (8 * _ID_BYTES):
+        raise KerasGPTError(
+            f"{file.path}: ids of 16 bits cannot spell a vocabulary of {tokenizer.vocabulary_size}: give"
+            " text, or the tokenizer that made the file"
+        )
+    sizes = np.array([len(piece) for piece in tokenizer.pieces])
+    end_of_text_id = tokenizer.end_of_text_id
+    starts_anew = not file.continues(previous, end_of_text_id)
+    for ids, begins in _runs(_checked(file, tokenizer), end_of_text_id, starts_anew):
+        yield EncodedPiece(ids, begins, sizes)
+
+
+def _checked(file: TokenFile, tokenizer: Tokenizer) -> Iterator[Ids16]:
+    """The ids of a file in blocks, all of them in the vocabulary."""
+    position = 0
+    for block in blocks(file.path, _BLOCK_BYTES, file.start):
+        ids = np.frombuffer(block, "<u2").astype(np.uint16, copy=False)
+        beyond = np.flatnonzero(ids >= tokenizer.vocabulary_size)
+        if len(beyond):
+            raise KerasGPTError(
+                f"{file.path}: id {ids[beyond[0]]} at position {position + beyond[0]} is not in the"
+                f" vocabulary of {tokenizer.vocabulary_size}: give the tokenizer that made the file"
+            )
+        yield ids
+        position += len(ids)
+
+
+def _runs(stream: Iterator[Ids16], end_of_text_id: int, begins: bool) -> Iterator[tuple[Ids16, bool]]:
+    """Divide a stream at ends of text; a document's first run is never cut short by the end of a block."""
+    pending: Ids16 = np.empty(0, np.uint16)
+    for block in stream:
+        joined, start = np.concatenate([pending, block]), 0
+        for end in np.flatnonzero(joined == end_of_text_id).tolist():
+            if end > start:
+                yield joined[start:end], begins
+            begins, start = True, end + 1
+        pending = joined[start:]
+        if len(pending) >= SMALLEST_PIECE:
+            yield pending, begins
+            begins, pending = False, pending[:0]
+    if len(pending):
+        yield pending, begins

@@ -1,0 +1,83 @@
+"""Documents from text files, piece by piece."""
+
+import pytest
+
+from kerasgpt.data import text_files
+from kerasgpt.data.pieces import SMALLEST_PIECE, Piece
+from kerasgpt.data.text_files import text_documents
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.tokenizer.bpe import Tokenizer
+
+WORDS = (
+    "The king said:\n\n  “Né pour régner!”\r\n\n\tI'm  here; you're not.  \n 🙂 12,345 \u00a0 x\u2003\ny\n"
+)
+
+
+def _whole(pieces):
+    joined = []
+    for piece in pieces:
+        if piece.begins_document:
+            joined.append("")
+        joined[-1] += piece.text
+    return joined
+
+
+def test_a_text_file_is_one_document(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(WORDS.encode())
+    assert list(text_documents(path, "strict")) == [Piece(WORDS, True)]
+
+
+@pytest.mark.parametrize("block_bytes", [1, 7, 50, 1 << 18])
+def test_separator_lines_divide_documents_wherever_blocks_end(tmp_path, monkeypatch, block_bytes):
+    monkeypatch.setattr(text_files, "_BLOCK_BYTES", block_bytes)
+    path = tmp_path / "stories.txt"
+    text = (
+        "<|endoftext|>\nOne.\nMore.\n<|endoftext|>\r\n<|endoftext|>\nTwo <|endoftext|> is text.\n"
+        "<|endoftext|> too\n<|endoftext|>"
+    )
+    path.write_bytes(text.encode())
+    assert _whole(text_documents(path, "strict")) == [
+        "One.\nMore.",
+        "Two <|endoftext|> is text.\n<|endoftext|> too",
+    ]
+
+
+@pytest.mark.parametrize("block_bytes", [100, 4099, 1 << 18])
+def test_pieces_join_to_the_text_and_to_its_tokens(tmp_path, monkeypatch, block_bytes):
+    monkeypatch.setattr(text_files, "_BLOCK_BYTES", block_bytes)
+    path = tmp_path / "long.txt"
+    text = WORDS * 1000
+    path.write_bytes(text.encode())
+    pieces = list(text_documents(path, "strict"))
+    assert len(pieces) > 1
+    assert _whole(pieces) == [text]
+    assert all(len(piece.text) >= SMALLEST_PIECE for piece in pieces[:-1])
+    tokenizer = Tokenizer.from_preset("gpt2")
+    ids = [index for piece in pieces for index in tokenizer.encode(piece.text)]
+    assert ids == tokenizer.encode(text)
+
+
+def test_a_text_without_white_space_still_comes_in_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_files, "_LONGEST_WORD", 10_000)
+    path = tmp_path / "word.txt"
+    path.write_text("a" * 600_000)
+    pieces = list(text_documents(path, "strict"))
+    assert max(len(piece.text) for piece in pieces) <= 10_000 + (1 << 18)
+    assert _whole(pieces) == ["a" * 600_000]
+
+
+@pytest.mark.parametrize("offset", [0, 3, (1 << 18) - 1, 1 << 18, 300_000])
+def test_the_offset_of_a_bad_byte_is_told(tmp_path, offset):
+    path = tmp_path / "bad.txt"
+    path.write_bytes(b"a " * (offset // 2) + b"a" * (offset % 2) + b"\xe9 rest")
+    with pytest.raises(KerasGPTError, match=f"not UTF-8 at byte {offset};"):
+        list(text_documents(path, "strict"))
+    assert _whole(text_documents(path, "replace"))[0].endswith("\ufffd rest")
+
+
+def test_a_character_cut_off_at_the_end_is_not_utf8(tmp_path):
+    path = tmp_path / "bad.txt"
+    path.write_bytes(b"abc\xc3")
+    with pytest.raises(KerasGPTError, match="at byte 3"):
+        list(text_documents(path, "strict"))
