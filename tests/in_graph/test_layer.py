@@ -126,11 +126,11 @@ def classifier_of(tokenizer, sequence_length):
 
 def fitted(model, **options):
     """Learn which texts hold a question, from a data pipeline of strings."""
-    texts = [f"{word} {mark}" for word in ("to be", "or not", "the question", "北京", "") for mark in "?."]
+    texts = [f"{word} {mark}" for word in ("to be", "or not", "to", "北京", "") for mark in "?."]
     labels = [float("?" in text) for text in texts]
     model.compile(keras.optimizers.Adam(0.02), "binary_crossentropy", metrics=["accuracy"], **options)
     data = tf.data.Dataset.from_tensor_slices((texts, labels)).batch(5)
-    return model.fit(data, epochs=25, verbose=0).history["accuracy"][-1]
+    return model.fit(data, epochs=40, verbose=0).history["accuracy"][-1]
 
 
 CLASSIFY_WITH_TENSORFLOW_ALONE = """
@@ -161,7 +161,7 @@ def test_a_classifier_learns_is_saved_and_exported_and_answers_alike_everywhere(
 def test_padding_changes_nothing(tokenizer):
     short, long = (classifier_of(tokenizer, length) for length in (8, 30))
     long.set_weights(short.get_weights())
-    texts = tf.constant(["To be", "", "a question?"])
+    texts = tf.constant(["To be", "", "a 北"])
     np.testing.assert_allclose(short(texts), long(texts), rtol=1e-5)
 
 
