@@ -28,12 +28,14 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def test_these_are_all_examples():
-    assert [path.name for path in EXAMPLES] == [
-        "01_fit.py",
-        "02_export.py",
-        "03_few_lines_of_onnx.py",
-        "06_tensorflow_serving.py",
-        "07_bulk.py",
+    assert [path.stem for path in EXAMPLES] == [
+        "01_fit",
+        "02_export",
+        "03_few_lines_of_onnx",
+        "04_tf_data",
+        "05_text_classifier",
+        "06_tensorflow_serving",
+        "07_bulk",
     ]
 
 
@@ -96,3 +98,22 @@ def test_plain_onnx_runtime_means_nothing_of_ours():
     lines = (ROOT / "examples" / "03_few_lines_of_onnx.py").read_text().splitlines()
     imported = {line.split()[1].split(".")[0] for line in lines if re.match(r"(import|from) ", line)}
     assert imported - sys.stdlib_module_names == {"numpy", "onnxruntime", "tokenizers"}
+
+
+@pytest.mark.slow
+def test_tf_data(tmp_path):
+    printed = run("04_tf_data.py", tmp_path / "new")
+    assert re.findall(r"written: (\d+) files", printed) == ["4", "0"]
+    forwards, backwards = (
+        float(re.search(rf"^{name}: (\S+)", printed, re.M)[1]) for name in ("forwards", "backwards")
+    )
+    assert forwards > backwards + 2
+    assert len(list((tmp_path / "new" / "scores").iterdir())) == 4
+
+
+@pytest.mark.slow
+def test_text_classifier(tmp_path):
+    printed = run("05_text_classifier.py", tmp_path)
+    assert float(re.search(r"^accuracy: (\S+)", printed, re.M)[1]) > 0.85
+    assert "plain TensorFlow: equal" in printed
+    assert (tmp_path / "classifier" / "saved_model.pb").is_file()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,10 +63,10 @@ def read_folder(source: str | os.PathLike[str], weights: bool = True) -> tuple[G
 
 
 def read_model(model: Any) -> tuple[GPT2Config, Arrays]:
-    """Read a KerasHub ``GPT2CausalLM`` or ``GPT2Backbone``.
+    """Read a KerasHub ``GPT2CausalLM`` or ``GPT2Backbone``; what LoRA has learned is added to the weights.
 
     Raises:
-        UsageError: it is another thing.
+        UsageError: it is another thing, or quantised.
     """
     backbone = getattr(model, "backbone", model)
     if type(backbone).__name__ != "GPT2Backbone":
@@ -99,8 +100,18 @@ def _variable(backbone: Any, name: str) -> StoredArray:
     }.get(layer) or backbone.transformer_layers[int(layer.rpartition("_")[2])]
     for attribute in path:
         target = getattr(target, attribute)
+    if mode := getattr(target, "quantization_mode", None):
+        raise UsageError(f"{target.path}: is quantised to {mode}; give the model before `quantize`")
     variable = target.weights[int(number)]
+    if number == "0" and getattr(target, "lora_enabled", False):
+        return StoredArray(variable.path, tuple(variable.shape), lambda: _with_lora(target))
     return StoredArray(variable.path, tuple(variable.shape), lambda: np.asarray(variable.numpy()))
+
+
+def _with_lora(layer: Any) -> NDArray[Any]:
+    """A layer's matrix as it computes: the stored one, and what LoRA has learned beside it."""
+    matrix = layer.kernel if hasattr(layer, "kernel") else layer.embeddings
+    return np.asarray(keras.ops.convert_to_numpy(matrix))
 
 
 def _canonical(stored: Mapping[str, StoredArray], config: GPT2Config) -> Arrays:

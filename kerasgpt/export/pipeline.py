@@ -19,6 +19,7 @@ from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.export.genai import write_genai
+from kerasgpt.export.keras_hub import ours
 from kerasgpt.export.price import MAX_PERPLEXITY_INCREASE, check_prices, measured
 from kerasgpt.export.proof import Proof, artifact_path, prove
 from kerasgpt.export.reference import record
@@ -37,7 +38,7 @@ Tell = Callable[[str], None]
 
 def export_bundle(
     model: GPT2CausalLM | keras.Model,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None,
     folder: str | os.PathLike[str],
     formats: Sequence[str] = ("saved_model", "onnx"),
     precisions: Sequence[str] = ("fp32",),
@@ -58,8 +59,9 @@ def export_bundle(
 
     Args:
         model: with its trained weights. For the writer ``"tf2onnx"`` any Keras model whose call maps ids
-            (B, T) to logits (B, T, V), with a GPT2Config as ``config``, which says its sizes.
-        tokenizer: the one it was trained with.
+            (B, T) to logits (B, T, V), with a GPT2Config as ``config``, which says its sizes. Or a KerasHub
+            ``GPT2CausalLM``, which is exported in float32 with the context of its backbone.
+        tokenizer: the one it was trained with, KerasHub's too; None means that of KerasHub's preprocessor.
         folder: where the bundle goes.
         formats: of ``"saved_model"`` and ``"onnx"``.
         precisions: of the exported files: ``"fp32"``, ``"fp16"``, ``"int8"`` and ``"int4"`` of ONNX, where
@@ -81,8 +83,8 @@ def export_bundle(
         The proofs, the weights' first.
 
     Raises:
-        UsageError: an unknown format, precision or writer, a model that the writer does not know, or `folder`
-            holds something that is no bundle.
+        UsageError: an unknown format, precision or writer, a model that the writer does not know, no
+            tokenizer, or `folder` holds something that is no bundle.
         KerasGPTError: an artifact differs from the model, or cannot be written.
 
     ```python
@@ -91,6 +93,7 @@ def export_bundle(
     """
     target = Path(folder)
     check_request(formats, precisions, target, writer)
+    model, tokenizer = ours(model, tokenizer)
     check_model(model, formats, precisions, writer)
     settings = generation_config or GenerationConfig()
     with atomic_folder(target) as bundle:

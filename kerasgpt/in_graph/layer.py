@@ -26,8 +26,11 @@ class TokenizerLayer(keras.layers.Layer):
 
     >>> import tensorflow as tf
     >>> layer = TokenizerLayer(Tokenizer.from_preset("gpt2"), sequence_length=3)
-    >>> layer(tf.constant(["Hello world", "Hello"])).numpy().tolist()
+    >>> ids = layer(tf.constant(["Hello world", "Hello"]))
+    >>> ids.numpy().tolist()
     [[15496, 995, 50256], [15496, 50256, 50256]]
+    >>> layer.padding_mask(ids).numpy().tolist()
+    [[True, True, True], [True, True, False]]
     """
 
     def __init__(self, tokenizer: Tokenizer, sequence_length: int | None = None, **kwargs: Any) -> None:
@@ -56,6 +59,21 @@ class TokenizerLayer(keras.layers.Layer):
         if self.sequence_length is None:
             return ids
         return ids.to_tensor(self.tokenizer.end_of_text_id, shape=[None, self.sequence_length])
+
+    def padding_mask(self, ids: Any) -> Any:
+        """Tell which of the layer's ids are to be read: those of the text, and the end of text after it.
+
+        Ids of a text never are ``<|endoftext|>``, so that the first of them is where the padding begins. It
+        is read too, and so an empty text has something to take a mean over.
+
+        Args:
+            ids: int (B, T), as the layer gives them; a Keras tensor in a model that is being put together.
+
+        Returns:
+            bool (B, T), such as a GPT2's `attention_mask`, and the `mask` of a pooling layer.
+        """
+        inside = keras.ops.not_equal(ids[:, :-1], self.tokenizer.end_of_text_id)
+        return keras.ops.concatenate([keras.ops.ones_like(ids[:, :1], "bool"), inside], axis=1)
 
     def compute_output_spec(self, texts: Any) -> Any:
         """Tell the shape of the ids without running anything."""

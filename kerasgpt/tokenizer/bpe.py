@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
@@ -22,6 +22,7 @@ from kerasgpt.tokenizer.encoders import (
     library_encode_batch,
     tiktoken_encoder,
 )
+from kerasgpt.tokenizer.keras_hub import read_object
 from kerasgpt.tokenizer.raw_bytes import encode_bytes
 from kerasgpt.tokenizer.training import learn_merges
 from kerasgpt.tokenizer.vocabulary import (
@@ -199,16 +200,19 @@ class Tokenizer:
         return b"".join([table[index] for index in ids])
 
     @classmethod
-    def from_preset(cls, source: str | os.PathLike[str]) -> Self:
+    def from_preset(cls, source: str | os.PathLike[str] | Any) -> Self:
         """Load the packaged GPT-2 vocabulary by a preset's name, or any folder in Hugging Face form.
 
         Args:
             source: ``"gpt2"`` or another GPT-2 preset; or a folder (model, run or bundle) with
-                tokenizer.json, or with vocab.json and merges.txt.
+                tokenizer.json, or with vocab.json and merges.txt; or a KerasHub ``GPT2Tokenizer``.
 
         Raises:
             KerasGPTError: nothing there can be read as a byte-level BPE.
         """
+        if not isinstance(source, str | os.PathLike):
+            found = read_object(source)
+            return cls(found.vocabulary, found.merges, found.special_tokens)
         folder = Path(source)
         if str(source) in PRESETS and not folder.exists():
             folder = Path(str(resources.files("kerasgpt") / "assets" / "gpt2"))
