@@ -25,12 +25,16 @@ BACKENDS = {"tensorflow": "train", "jax": "jax"}
 @click.option("--config", help="A recipe in TOML.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Such as train.steps=500.")
 @click.option("--errors", type=click.Choice(["strict", "replace"]), help="On bad UTF-8.  [default: strict]")
+@click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
 @click.option("--resume", is_flag=True, help="Go on with the run in --out; start it if there is none.")
+@click.option("--force", is_flag=True, help="Resume with another recipe, or with data that has changed.")
 def command(
     out: str,
     config: str | None,
     settings: tuple[str, ...],
+    device: str,
     resume: bool,
+    force: bool,
     paths: tuple[str, ...],
     more_paths: tuple[str, ...],
     **given: Any,
@@ -38,7 +42,8 @@ def command(
     """Learn a vocabulary and a model from text; keep the best model in the run's folder model/.
 
     Settings come from the recipe (--config), then the options, then --set. With --resume and no recipe
-    they are those the run was begun with. Interrupted by Ctrl-C, a run saves itself first.
+    they are those the run was begun with. Interrupted by Ctrl-C, a run saves itself first; killed, it
+    goes on from its last checkpoint, to the very same numbers.
     """
     if more_paths and not paths:
         raise UsageError(f"'{more_paths[0]}' belongs to no option: name files to train on by --data")
@@ -51,7 +56,7 @@ def command(
     if config is None and resume and begun.is_file():
         config = str(begun)
     recipe = Recipe.from_toml(config, overrides) if config else Recipe.from_dict({}, overrides)
-    run = train(recipe, out, resume=resume)
+    run = train(recipe, out, resume=resume, force=force, device=device)
     click.echo(json.dumps(run.summary, indent=2))
 
 

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from kerasgpt.config import GPT2Config
 from kerasgpt.models.gpt2 import GPT2CausalLM
-from kerasgpt.training.config import TrainConfig
 from kerasgpt.training.losses import token_loss
-from kerasgpt.training.optimizer import learning_rate_schedule, make_optimizer, undecayed_variables
+from kerasgpt.training.optimizer import averaged, make_optimizer, undecayed_variables
+from kerasgpt.training.settings import TrainConfig
 
 IDS = np.array([[1, 1, 2, 1], [3, 1, 1, 1]], "int32")
 LABELS = np.array([[1, 2, 1, 1], [1, 1, 1, 2]], "int32")
@@ -94,24 +94,52 @@ def test_accumulated_batches_make_the_step_of_one_large_batch():
         np.testing.assert_allclose(left.numpy(), right.numpy(), atol=1e-4)
 
 
-@pytest.mark.parametrize("accumulation_steps", [1, 4])
-def test_the_rate_rises_linearly_then_falls_as_a_cosine_whatever_is_accumulated(accumulation_steps):
+@pytest.mark.parametrize("accumulation_steps", [1, 2])
+def test_averages_follow_the_weights_after_each_update(accumulation_steps):
+    model = _model()
     settings = TrainConfig(
-        steps=110,
-        warmup_steps=10,
-        learning_rate=1.0,
-        final_learning_rate=0.1,
-        accumulation_steps=accumulation_steps,
+        steps=50, learning_rate=0.01, warmup_steps=0, ema_decay=0.3, accumulation_steps=accumulation_steps
     )
-    schedule = learning_rate_schedule(settings)
-    rates = [float(schedule(step * accumulation_steps)) for step in range(111)]
-    assert rates[0] == pytest.approx(1 / 11)
-    np.testing.assert_allclose(np.diff(rates[:11]), 1 / 11, rtol=1e-4)
-    assert rates[10] == pytest.approx(1.0)
-    assert rates[60] == pytest.approx(0.55)
-    assert rates[110] == pytest.approx(0.1)
+    optimizer = _compiled(model, settings)
+    optimizer.build(model.trainable_variables)
+    expected = [variable.numpy() for variable in model.trainable_variables]
+    for update in range(1, 4):
+        for _ in range(accumulation_steps):
+            model.train_on_batch(IDS, LABELS, WEIGHTS)
+        decay = min(0.3, (1 + update) / (10 + update))
+        weights = [variable.numpy() for variable in model.trainable_variables]
+        expected = [decay * old + (1 - decay) * new for old, new in zip(expected, weights, strict=True)]
+        for average, wanted in zip(optimizer.averages, expected, strict=True):
+            np.testing.assert_allclose(average.numpy(), wanted, atol=1e-6)
+    with averaged(optimizer, model):
+        np.testing.assert_array_equal(model.trainable_variables[0].numpy(), optimizer.averages[0].numpy())
+    np.testing.assert_array_equal(model.trainable_variables[0].numpy(), weights[0])
 
 
-def test_a_schedule_without_warm_up_begins_at_the_top():
-    assert float(learning_rate_schedule(TrainConfig(steps=5, warmup_steps=0))(0)) == pytest.approx(1e-3)
-    assert float(learning_rate_schedule(TrainConfig(steps=1))(0)) == pytest.approx(1e-3)
+def test_a_skipped_spike_leaves_weights_moments_and_what_is_usual_as_they_were():
+    model = _model()
+    settings = TrainConfig(
+        steps=100, learning_rate=0.001, warmup_steps=0, spike_policy="skip", spike_factor=4
+    )
+    optimizer = _compiled(model, settings)
+    for _ in range(21):
+        model.train_on_batch(IDS, LABELS, WEIGHTS)
+    kept = [*model.trainable_variables, *optimizer._moments, optimizer._usual_norm]
+    before = [variable.numpy() for variable in kept]
+    assert len(optimizer._moments) == 2 * len(model.trainable_variables)
+    for factor in (1e3, float("nan")):
+        optimizer.apply([gradient * factor for gradient in _gradients(model)], model.trainable_variables)
+    for variable, value in zip(kept, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
+    assert float(optimizer.num_spikes) == 2
+    optimizer.apply(_gradients(model), model.trainable_variables)
+    assert (model.trainable_variables[0].numpy() != before[0]).any()
+
+
+def test_the_first_updates_are_no_spikes():
+    model = _model()
+    settings = TrainConfig(steps=100, learning_rate=1e-5, warmup_steps=0, spike_policy="skip", spike_factor=4)
+    optimizer = _compiled(model, settings)
+    for factor in (1, 1e3, 1):
+        optimizer.apply([gradient * factor for gradient in _gradients(model)], model.trainable_variables)
+    assert float(optimizer.num_spikes) == 0
