@@ -46,6 +46,7 @@ REPORT_MARKDOWN = "export_report.md"
 # A run folder
 RUN_MODEL = "model"
 RUN_REFIT = "refit"
+RUN_ADAPTER = "adapter"
 RUN_CHECKPOINTS = "checkpoints"
 RUN_CONFIG = "config.toml"
 RUN_METRICS = "metrics.jsonl"

@@ -14,7 +14,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.training.interruption import Interruption
 from kerasgpt.training.journal import Journal
@@ -94,32 +93,6 @@ class CountSteps(StepCallback):
         self.state.step = step
         self.state.seconds = self._seconds_before + time.perf_counter() - self._began
         self.state.is_over = step == self.settings.steps
-
-
-class WatchSpikes(StepCallback):
-    """Ends `fit` at a spike of the gradient, so that the run goes back behind it; comes second.
-
-    Args:
-        settings: of the training.
-        state: of the run.
-        learner: whose optimizer counts the spikes.
-    """
-
-    def __init__(self, settings: TrainConfig, state: RunState, learner: Learner) -> None:
-        super().__init__(settings, state, every=1)
-        self.optimizer = learner.optimizer
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Called by Keras."""
-        super().on_train_begin(logs)
-        self._before = float(self.optimizer.num_spikes.numpy())
-
-    def on_step(self, step: int, logs: dict[str, Any]) -> None:
-        """Look."""
-        model = self.model  # on JAX this brings the variables up to date
-        if float(self.optimizer.num_spikes.numpy()) > self._before:
-            self.state.rolls_back = True
-            model.stop_training = True
 
 
 class LogLosses(StepCallback):
@@ -236,29 +209,6 @@ class EvaluateAndKeepBest(StepCallback):
             self.progress.note(f"no better evaluation since step {self.state.best_step}: stopping")
         self.progress.evaluation(step, sample, validation_loss=loss, bits_per_byte=bits)
         self.state.evaluation_seconds += time.perf_counter() - began
-
-
-class WriteHistograms(StepCallback):
-    """Writes how the weights are distributed, for TensorBoard.
-
-    Args:
-        settings: of the training.
-        state: of the run.
-        write: (step, name -> array).
-    """
-
-    def __init__(
-        self,
-        settings: TrainConfig,
-        state: RunState,
-        write: Callable[[int, dict[str, Any]], None],
-    ) -> None:
-        super().__init__(settings, state, settings.evaluate_every)
-        self.write = write
-
-    def on_step(self, step: int, logs: dict[str, Any]) -> None:
-        """Write."""
-        self.write(step, dict(named_arrays(self.model)))
 
 
 class SaveAndStop(StepCallback):

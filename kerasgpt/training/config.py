@@ -16,7 +16,7 @@ from kerasgpt.config import PRESETS, GPT2Config
 from kerasgpt.data.sources import ErrorHandling
 from kerasgpt.data.splits import Split
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
-from kerasgpt.training.settings import TrainConfig
+from kerasgpt.training.settings import LoraConfig, TrainConfig
 from kerasgpt.training.values import parse_override, typed
 
 DEFAULT_PRESET = "gpt-mini"
@@ -84,7 +84,12 @@ class ModelConfig:
         return {**rates, **self.fields}
 
 
-_SECTIONS: dict[str, type] = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig}
+_SECTIONS: dict[str, type] = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "train": TrainConfig,
+    "lora": LoraConfig,
+}
 
 
 @dataclass(frozen=True)
@@ -102,12 +107,21 @@ class Recipe:
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = field(default_factory=TrainConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
 
     def __post_init__(self) -> None:
         if self.train.refit_steps and not self.data.validation_fraction:
             raise UsageError(
                 f"train.refit_steps is {self.train.refit_steps} and data.validation_fraction 0: a refit adds"
                 " the validation part, so give it a fraction"
+            )
+        if self.lora.rank and not self.model.init:
+            raise UsageError(
+                f"lora.rank is {self.lora.rank}: adapters need a model to adapt; name one by model.init"
+            )
+        if self.lora.rank and self.train.refit_steps:
+            raise UsageError(
+                "train.refit_steps and lora.rank: adapters are trained once; set one of them to 0"
             )
 
     @classmethod
@@ -150,6 +164,7 @@ class Recipe:
             "data": {**dataclasses.asdict(self.data), "paths": list(self.data.paths)},
             "model": {key: value for key, value in model.items() if value not in ("", None)},
             "train": dataclasses.asdict(self.train),
+            "lora": dataclasses.asdict(self.lora),
         }
 
     def to_toml(self) -> str:

@@ -23,19 +23,20 @@ from kerasgpt.training.callbacks import (
     EvaluateAndKeepBest,
     LogLosses,
     SaveAndStop,
-    WatchSpikes,
-    WriteHistograms,
 )
+from kerasgpt.training.config import Recipe
 from kerasgpt.training.devices import Device, memory_bytes
 from kerasgpt.training.interruption import InterruptedRunError, Interruption, interruptible
 from kerasgpt.training.journal import Journal
 from kerasgpt.training.learner import Learner
 from kerasgpt.training.lengths import ShorterWindows, stage_of
+from kerasgpt.training.lora import save_adapters
 from kerasgpt.training.losses import bits_per_byte
 from kerasgpt.training.progress import Progress
 from kerasgpt.training.resume import RunState, checkpoints, restore_checkpoint, save_checkpoint
 from kerasgpt.training.settings import TrainConfig
-from kerasgpt.training.tensorboard import EventFile
+from kerasgpt.training.spikes import WatchSpikes
+from kerasgpt.training.tensorboard import EventFile, WriteHistograms
 from kerasgpt.training.throughput import Speedometer, flops_per_token, peak_teraflops
 
 MOST_ROLLBACKS = 10
@@ -46,7 +47,7 @@ class Sitting:
     """What one sitting of a run works on.
 
     Attributes:
-        settings: of the training.
+        recipe: of the run.
         run: its folder.
         learner: what learns.
         tokenizer: of the text.
@@ -56,7 +57,7 @@ class Sitting:
         quiet: show nothing.
     """
 
-    settings: TrainConfig
+    recipe: Recipe
     run: Path
     learner: Learner
     tokenizer: Tokenizer
@@ -64,6 +65,11 @@ class Sitting:
     state: RunState
     device: Device
     quiet: bool = False
+
+    @property
+    def settings(self) -> TrainConfig:
+        """Of the training."""
+        return self.recipe.train
 
     @property
     def checkpoints(self) -> Path:
@@ -144,11 +150,20 @@ class Sitting:
                 self.corpus.ids("validation"), settings.sequence_length, settings.batch_size, seed=None
             ),
             lambda loss: bits_per_byte(loss, size.num_tokens - 1, size.num_bytes),
-            partial(save_model, folder=self.run / artifacts.RUN_MODEL, tokenizer=self.tokenizer),
+            self.save_model,
             partial(_write_sample, tokenizer=self.tokenizer, settings=settings),
             journal,
             progress,
         )
+
+    def save_model(self, model: keras.Model) -> None:
+        """Write a model, its tokenizer, and its adapters if it has any, in place of those that were there."""
+        if self.recipe.lora.rank:
+            folder = self.run / artifacts.RUN_ADAPTER
+            save_adapters(model, self.recipe.lora, folder, base=self.recipe.model.init)
+        with atomic_folder(self.run / artifacts.RUN_MODEL) as temporary:
+            model.save_to_preset(temporary)
+            self.tokenizer.save_to_preset(temporary, max_sequence_length=model.config.max_sequence_length)
 
     def _roll_back(self, journal: Journal, progress: Progress) -> None:
         """Go back to the last checkpoint, and on from there with the data after the spike."""
@@ -192,13 +207,6 @@ def _is_out_of_memory(error: Exception) -> bool:
     words = (type(error).__name__ + str(error)[:2000]).lower().replace("_", " ")
     signs = ("resource exhausted", "resourceexhausted", "out of memory")
     return isinstance(error, MemoryError) or any(sign in words for sign in signs)
-
-
-def save_model(model: keras.Model, folder: Path, tokenizer: Tokenizer) -> None:
-    """Write a model and its tokenizer in place of those that were there."""
-    with atomic_folder(folder) as temporary:
-        model.save_to_preset(temporary)
-        tokenizer.save_to_preset(temporary, max_sequence_length=model.config.max_sequence_length)
 
 
 def _write_sample(model: keras.Model, tokenizer: Tokenizer, settings: TrainConfig) -> str:

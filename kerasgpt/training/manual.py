@@ -11,7 +11,7 @@ from typing import Any
 
 from kerasgpt.config import GPT2Config
 from kerasgpt.training.config import DataConfig, ModelConfig
-from kerasgpt.training.settings import TrainConfig
+from kerasgpt.training.settings import LoraConfig, TrainConfig
 
 HEAD = """# Recipes: every setting
 
@@ -27,7 +27,12 @@ This page is written by `python -m kerasgpt.training.manual`; a test holds it to
 def manual() -> str:
     """The page in Markdown: a table for each section of a recipe."""
     model = [row for row in _rows(ModelConfig) if row[0] != "fields"] + list(_rows(GPT2Config))
-    sections = {"data": _rows(DataConfig), "model": model, "train": _rows(TrainConfig)}
+    sections = {
+        "data": _rows(DataConfig),
+        "model": model,
+        "train": _rows(TrainConfig),
+        "lora": _rows(LoraConfig),
+    }
     parts = [HEAD]
     for name, rows in sections.items():
         table = ["| key | default | meaning |", "|---|---|---|"]

@@ -1,4 +1,4 @@
-"""TrainConfig: how to train, each setting with its meaning, its default and its limits."""
+"""TrainConfig and LoraConfig: how to train, each setting with its meaning, its default and its limits."""
 
 from __future__ import annotations
 
@@ -127,6 +127,34 @@ class TrainConfig:
     def tokens_per_step(self) -> int:
         """Tokens behind one update."""
         return self.batch_size * self.sequence_length * self.accumulation_steps
+
+
+LORA_TARGETS = ("c_attn", "attn.c_proj", "c_fc", "mlp.c_proj", "c_proj")
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """Low-rank adapters: ``[lora]``.
+
+    Args:
+        rank: r, columns of A and rows of B; 0 means no adapters: all weights are trained.
+        alpha: the product A B is added to its matrix times alpha / r.
+        targets: matrices that get adapters: ``c_attn``, ``attn.c_proj``, ``c_fc``, ``mlp.c_proj``, or
+            ``c_proj`` for both of these.
+    """
+
+    rank: int = 0
+    alpha: float = 16.0
+    targets: tuple[str, ...] = ("c_attn",)
+
+    def __post_init__(self) -> None:
+        if self.rank < 0:
+            raise UsageError(f"lora.rank is {self.rank}: it must be 0 or more")
+        if self.rank and not self.targets:
+            raise UsageError("lora.targets is empty: name at least one, such as c_attn")
+        for target in self.targets:
+            if target not in LORA_TARGETS:
+                raise unknown_name("target in lora.targets", target, LORA_TARGETS)
 
 
 Limit = tuple[Callable[[Any], bool], str]

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.extras import require
+from kerasgpt.training.callbacks import StepCallback
+from kerasgpt.training.resume import RunState
+from kerasgpt.training.settings import TrainConfig
 
 _BINS = 30
 
@@ -91,3 +95,26 @@ class EventFile:
     def close(self) -> None:
         """Close the file."""
         self._records.close()
+
+
+class WriteHistograms(StepCallback):
+    """Writes how the weights are distributed, for TensorBoard.
+
+    Args:
+        settings: of the training.
+        state: of the run.
+        write: (step, name -> array).
+    """
+
+    def __init__(
+        self,
+        settings: TrainConfig,
+        state: RunState,
+        write: Callable[[int, dict[str, Any]], None],
+    ) -> None:
+        super().__init__(settings, state, settings.evaluate_every)
+        self.write = write
+
+    def on_step(self, step: int, logs: dict[str, Any]) -> None:
+        """Write."""
+        self.write(step, dict(named_arrays(self.model)))

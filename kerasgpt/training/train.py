@@ -25,7 +25,7 @@ from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.config import DataConfig, Recipe
 from kerasgpt.training.devices import Device, choose_device
 from kerasgpt.training.environment import DATA, changes, environment
-from kerasgpt.training.fitting import Sitting, save_model
+from kerasgpt.training.fitting import Sitting
 from kerasgpt.training.interruption import InterruptedRunError
 from kerasgpt.training.journal import draw_losses, read_journal
 from kerasgpt.training.learner import make_learner
@@ -125,12 +125,13 @@ def _run(
     if not state.is_over:  # what it came to before, with fewer steps, is no result of this recipe
         (run / artifacts.RUN_SUMMARY).unlink(missing_ok=True)
     _begin(run, recipe, tokenizer)
+    sitting = Sitting(recipe, run, learner, tokenizer, corpus, state, device, quiet)
     if not state.is_over:
         say(f"training on {device}, by {keras.backend.backend()}")
-        Sitting(recipe.train, run, learner, tokenizer, corpus, state, device, quiet).fit()
+        sitting.fit()
     if state.best_loss is None:  # without a validation part, the last model is the best there is
         with averaged(learner.optimizer, learner.model):
-            save_model(learner.model, run / artifacts.RUN_MODEL, tokenizer)
+            sitting.save_model(learner.model)
     refit = _refit(recipe, run, device, force=force, quiet=quiet) if recipe.train.refit_steps else None
     records = read_journal(run / artifacts.RUN_METRICS)
     if refit:  # drawn after the steps before it
