@@ -12,6 +12,16 @@ from kerasgpt.artifacts import RUN_CONFIG
 from kerasgpt.errors import MissingExtraError, UsageError
 from kerasgpt.extras import require
 
+RECIPES = (
+    "finetune-lora",
+    "gpt2-124m-owt",
+    "shakespeare-bpe",
+    "shakespeare-char",
+    "tinystories-10m",
+    "wikitext-124m",
+)
+"""Those that come with the package; written out, so that --help is quick."""
+
 BACKENDS = {"tensorflow": "train", "jax": "jax"}
 """What Keras runs on, and the extra that brings it."""
 
@@ -22,7 +32,7 @@ BACKENDS = {"tensorflow": "train", "jax": "jax"}
 @click.option("--out", required=True, help="Folder of the run.")
 @click.option("--preset", help="Size of a new model, such as gpt-nano or gpt2.  [default: gpt-mini]")
 @click.option("--init", help="Model folder whose weights to start from.")
-@click.option("--config", help="A recipe in TOML.")
+@click.option("--config", help=f"A recipe in TOML, or one of {', '.join(RECIPES)}.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Such as train.steps=500.")
 @click.option("--errors", type=click.Choice(["strict", "replace"]), help="On bad UTF-8.  [default: strict]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
@@ -49,13 +59,14 @@ def command(
         raise UsageError(f"'{more_paths[0]}' belongs to no option: name files to train on by --data")
     _require_keras()
     from kerasgpt.training.config import Recipe
+    from kerasgpt.training.recipes import recipe_file
     from kerasgpt.training.train import train
 
     overrides = [*_as_settings((*paths, *more_paths), **given), *settings]
     begun = Path(out) / RUN_CONFIG
     if config is None and resume and begun.is_file():
         config = str(begun)
-    recipe = Recipe.from_toml(config, overrides) if config else Recipe.from_dict({}, overrides)
+    recipe = Recipe.from_toml(recipe_file(config), overrides) if config else Recipe.from_dict({}, overrides)
     run = train(recipe, out, resume=resume, force=force, device=device)
     click.echo(json.dumps(run.summary, indent=2))
 

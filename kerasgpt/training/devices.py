@@ -53,8 +53,8 @@ def choose_device(wanted: str = "auto") -> Device:
     names = _GPUS[backend](wanted != "cpu")
     if wanted == "gpu" and not names:
         raise KerasGPTError(
-            f"--device gpu: {backend} sees no GPU here; install its driver and pip install"
-            f" 'kerasgpt[{_EXTRAS[backend]}]', or train with --device cpu"
+            f"--device gpu: {backend} sees no GPU here; install its driver and {_REMEDIES[backend]},"
+            " or train with --device cpu"
         )
     if wanted == "cpu" or not names:
         return Device("cpu", cpu_name())
@@ -111,7 +111,11 @@ _GPUS: dict[str, Callable[[bool], list[str]]] = {
     "jax": _jax_gpus,
     "torch": _torch_gpus,
 }
-_EXTRAS = {"tensorflow": "cuda", "jax": "cuda", "torch": "train"}
+_REMEDIES = {
+    "tensorflow": "pip install 'kerasgpt[cuda]'",
+    "jax": "pip install 'jax[cuda12]'",
+    "torch": "a torch for that GPU",
+}
 
 
 def memory_bytes(device: Device) -> int:

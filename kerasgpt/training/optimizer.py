@@ -75,6 +75,7 @@ class RecordingAdamW(keras.optimizers.AdamW):
         if not self.built:
             self.build(list(trainable_variables or []))
         window = self.gradient_accumulation_steps or 1
+        grads = self._summed_over_replicas(grads)
         # Keras's `iterations` counts updates, `_iterations` batches.
         updates = ops.equal((self._iterations + 1) % window, 0)  # or only accumulates this batch
         norm = self._norm(grads, window)
@@ -87,6 +88,19 @@ class RecordingAdamW(keras.optimizers.AdamW):
         for variable, value in zip(kept, before, strict=True):
             variable.assign(ops.where(is_spike, value, variable.value))
         self._follow(updates, window)
+
+    def _summed_over_replicas(self, grads: Sequence[Any]) -> list[Any]:
+        """The gradients of all replicas of a strategy of TensorFlow's, so that they are clipped as one.
+
+        Keras sums them after it has clipped each replica's. On JAX a gradient is of all devices already.
+        """
+        if not hasattr(super(), "_all_reduce_sum_gradients"):
+            return list(grads)
+        return [grad for grad, _ in super()._all_reduce_sum_gradients([(grad, None) for grad in grads])]
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+        """Called by Keras once it has clipped: they are summed already."""
+        return grads_and_vars
 
     def _norm(self, grads: Sequence[Any], window: int) -> Any:
         before = self._accumulators or [0.0] * len(grads)

@@ -34,7 +34,8 @@ pre + p, p + pre { margin-top: 2px; } p.step { color: var(--soft); margin: 0; fo
 table { border-collapse: collapse; width: 100%; font-size: 13.5px; }
 td { border-bottom: 1px solid var(--line); padding: 3px 8px 3px 0; vertical-align: top; }
 td + td { font-family: ui-monospace, monospace; word-break: break-word; }
-.tables { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 26px; }
+.tables { align-items: start;
+          display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 26px; }
 """
 
 
@@ -183,8 +184,7 @@ def _samples(records: Sequence[Record]) -> list[str]:
 
 def _table(title: str, values: Mapping[str, Any]) -> str:
     rows = "".join(
-        f"<tr><td>{_text(name.replace('_', ' '))}</td><td>{_text(_shown(value))}</td></tr>"
-        for name, value in values.items()
+        f"<tr><td>{_text(name)}</td><td>{_text(_shown(value))}</td></tr>" for name, value in values.items()
     )
     return f"<table><tr><td colspan=2><b>{_text(title)}</b></td></tr>{rows}</table>"
 

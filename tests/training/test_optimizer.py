@@ -1,5 +1,10 @@
 """AdamW against numpy, on a GPT-2 whose batch repeats its ids."""
 
+import json
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -143,3 +148,51 @@ def test_the_first_updates_are_no_spikes():
     for factor in (1, 1e3, 1):
         optimizer.apply([gradient * factor for gradient in _gradients(model)], model.trainable_variables)
     assert float(optimizer.num_spikes) == 0
+
+
+DEVICES = """
+import contextlib, json, sys
+import keras, numpy as np
+from kerasgpt.config import GPT2Config
+from kerasgpt.models.gpt2 import GPT2CausalLM
+from kerasgpt.training.losses import token_loss
+from kerasgpt.training.optimizer import make_optimizer
+from kerasgpt.training.settings import TrainConfig
+
+count, scope = int(sys.argv[1]), contextlib.nullcontext()
+if keras.backend.backend() == "jax" and count > 1:
+    devices = keras.distribution.list_devices()
+    assert len(devices) == count
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
+elif count > 1:
+    import tensorflow as tf
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    scope = tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(count)]).scope()
+keras.utils.set_random_seed(1)
+with scope:
+    rates = {"dropout": 0, "embedding_dropout": 0, "attention_dropout": 0}
+    model = GPT2CausalLM(GPT2Config(50, 16, 1, 2, 16, **rates))
+    model.build()
+    settings = TrainConfig(steps=50, learning_rate=0.01, warmup_steps=0, clip_norm=0.05, ema_decay=0.9)
+    optimizer = make_optimizer(settings, model)
+    model.compile(optimizer, token_loss(), jit_compile=keras.backend.backend() == "jax")
+ids = np.random.default_rng(0).integers(0, 50, (32, 16)).astype("int32")
+losses = model.fit(ids, np.roll(ids, -1, 1), batch_size=8, epochs=2, verbose=0, shuffle=False).history["loss"]
+print(json.dumps([*losses, float(optimizer.gradient_norm.numpy())]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("backend", "count"), [("tensorflow", 2), ("jax", 4)])
+def test_several_devices_clip_as_one(backend, count):
+    results = []
+    for devices in (1, count):
+        flags = f"--xla_force_host_platform_device_count={devices}"
+        paths = os.pathsep.join(sys.path)
+        environment = {**os.environ, "KERAS_BACKEND": backend, "XLA_FLAGS": flags, "PYTHONPATH": paths}
+        command = [sys.executable, "-c", DEVICES, str(devices)]
+        child = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert child.returncode == 0, child.stderr
+        results.append(json.loads(child.stdout.splitlines()[-1]))
+    assert results[1] == pytest.approx(results[0], rel=1e-5)

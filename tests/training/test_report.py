@@ -64,7 +64,7 @@ def test_it_holds_curves_settings_throughput_samples_and_data(page):
     for title in ("Loss (nats per token)", "Learning rate", "Norm of the gradient", "Tokens per second"):
         assert title in page
     assert page.count("<svg") == 5
-    for text in ("1.2500", "1.803", "1,234", "a&amp;b.txt", "900,000", "learning rate", "cpu: &lt;X&gt;"):
+    for text in ("1.2500", "1.803", "1,234", "a&amp;b.txt", "900,000", "learning_rate", "cpu: &lt;X&gt;"):
         assert text in page
     assert [int(step) for step in re.findall(r"after (\d+) steps", page)] == [5, 15, 30, 40]
     assert "&lt;b&gt;text&lt;/b&gt; &amp; more at 40" in page
