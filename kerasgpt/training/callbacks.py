@@ -241,6 +241,7 @@ class SaveAndStop(StepCallback):
         is_best = self.settings.keep_best_checkpoint and self.state.best_step == step
         if stops or is_best or step % self.settings.checkpoint_every == 0:
             model = self.model  # on JAX this brings the variables up to date
+            self.state.num_rollbacks = 0  # past the spikes so far
             save_checkpoint(self.root, self.learner, self.state, self.settings)
             model.stop_training = stops
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,14 +75,18 @@ def cpu_name() -> str:
 def _tensorflow_gpus(are_used: bool) -> list[str]:
     tensorflow: Any = require("tensorflow", "train", "training")
     gpus = tensorflow.config.list_physical_devices("GPU")
-    try:
-        if not are_used:
+    if not are_used:
+        try:
             tensorflow.config.set_visible_devices([], "GPU")
-            return []
+        except RuntimeError as error:
+            raise KerasGPTError(
+                "--device cpu: TensorFlow computes on a GPU in this process already; start with"
+                " CUDA_VISIBLE_DEVICES=-1 instead"
+            ) from error
+        return []
+    with suppress(RuntimeError):  # it has begun computing, in a process of the user's own: so it stays
         for gpu in gpus:
             tensorflow.config.experimental.set_memory_growth(gpu, True)
-    except RuntimeError:
-        pass  # TensorFlow has begun computing, in a process of the user's own: it stays as it is
     details = [tensorflow.config.experimental.get_device_details(gpu) for gpu in gpus]
     return [str(detail.get("device_name", "GPU")) for detail in details]
 

@@ -27,15 +27,14 @@ p.about { color: var(--soft); margin: 2px 0 22px; }
 .facts div { border: 1px solid var(--line); border-radius: 8px; padding: 10px 14px; }
 .facts b { display: block; font-size: 20px; font-variant-numeric: tabular-nums; }
 .facts span { color: var(--soft); font-size: 13px; }
-.curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 14px; }
+.curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(440px, 100%), 1fr)); gap: 14px; }
 figure { margin: 0; } figure svg { width: 100%; height: auto; }
 pre { white-space: pre-wrap; border-left: 3px solid var(--line); padding: 2px 14px; margin: 6px 0 16px; }
 pre + p, p + pre { margin-top: 2px; } p.step { color: var(--soft); margin: 0; font-size: 13px; }
 table { border-collapse: collapse; width: 100%; font-size: 13.5px; }
 td { border-bottom: 1px solid var(--line); padding: 3px 8px 3px 0; vertical-align: top; }
 td + td { font-family: ui-monospace, monospace; word-break: break-word; }
-.tables { align-items: start;
-          display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 26px; }
+.tables { columns: 300px 3; column-gap: 28px; } .tables table { margin-bottom: 18px; }
 """
 
 
@@ -194,4 +193,6 @@ def _shown(value: Any) -> str:
         return repr(value) if "\n" in value or not value else value
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -37,7 +37,7 @@ class RunState:
     Attributes:
         step: updates done.
         data_offset: updates whose data was passed over, by going back behind a spike and on after it.
-        num_rollbacks: how often.
+        num_rollbacks: how often it went back to the last checkpoint.
         rolls_back: whether the step just done is a spike to go back behind.
         seconds: spent training and evaluating, in all sittings.
         evaluation_seconds: of these, spent evaluating.
@@ -179,8 +179,9 @@ def _step_of(folder: Path) -> int:
 
 def _read_checkpoint(folder: Path) -> tuple[Arrays, RunState]:
     try:
-        for name, expected in read_json(folder / HASHES).items():
-            if sha256_of(folder / name) != expected:
+        hashes = read_json(folder / HASHES)
+        for name in (ARRAYS, STATE):
+            if sha256_of(folder / name) != hashes.get(name):
                 raise KerasGPTError(f"{name} is not as it was written")
         arrays: Arrays = load_file(folder / ARRAYS)
         return arrays, RunState(**read_json(folder / STATE))

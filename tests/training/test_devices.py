@@ -30,7 +30,9 @@ def test_a_cpu_is_taken_where_there_is_no_gpu_and_named():
 
 
 def test_a_gpu_that_is_not_there_is_refused_with_the_remedy():
-    with pytest.raises(KerasGPTError, match=r"--device gpu: tensorflow sees no GPU here.*kerasgpt\[cuda\]"):
+    with pytest.raises(
+        KerasGPTError, match=r"--device gpu: tensorflow sees no GPU here.*pip install .kerasgpt\[cuda\]"
+    ):
         choose_device("gpu")
 
 
@@ -68,6 +70,16 @@ def test_tensorflow_keeps_off_a_gpu_when_told_to(pretend):
     pretend("tensorflow", SimpleNamespace(config=config))
     assert choose_device("cpu").kind == "cpu"
     assert hidden == [([], "GPU")]
+
+
+def test_a_gpu_in_use_already_cannot_be_left(pretend):
+    def refuse(*_):
+        raise RuntimeError("Visible devices cannot be modified after being initialized")
+
+    config = SimpleNamespace(list_physical_devices=lambda kind: ["GPU:0"], set_visible_devices=refuse)
+    pretend("tensorflow", SimpleNamespace(config=config))
+    with pytest.raises(KerasGPTError, match="already; start with CUDA_VISIBLE_DEVICES=-1"):
+        choose_device("cpu")
 
 
 def test_jax_takes_what_is_no_cpu(pretend, monkeypatch):

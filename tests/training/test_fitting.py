@@ -92,8 +92,8 @@ def _die(recipe, run, event, number, backend):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-def test_killed_again_and_again_a_run_comes_to_the_very_same_numbers(recipe, tmp_path, backend):
+@pytest.mark.parametrize(("backend", "num_deaths"), [("tensorflow", 4), ("jax", 2)])
+def test_killed_again_and_again_a_run_comes_to_the_very_same_numbers(recipe, tmp_path, backend, num_deaths):
     jit = "true" if backend == "jax" else "false"
     path = tmp_path / "recipe.toml"
     path.write_text(recipe(*EVERYTHING, f"train.jit_compile={jit}").to_toml())
@@ -101,7 +101,7 @@ def test_killed_again_and_again_a_run_comes_to_the_very_same_numbers(recipe, tmp
     run = tmp_path / "parts"
     dice = random.Random(7)
     deaths = [("step", dice.randint(5, 12)), ("write", 2), ("step", dice.randint(1, 6)), ("hash", 3)]
-    for event, number in deaths:
+    for event, number in deaths[:num_deaths]:
         assert not _die(path, run, event, number, backend)
     left = [file.name for file in run.rglob("*.tmp-*")]
     assert left, "no death left anything half done: this test then shows less than it should"
@@ -259,7 +259,12 @@ def test_behind_a_spike_the_run_goes_back_and_on_with_the_data_after_it(recipe, 
     assert losses == list(range(1, 31))
     assert read[-10:] == list(range(25, 35))
     state = json.loads((run.folder / "checkpoints/step-00000030/state.json").read_text())
-    assert (state["data_offset"], state["num_rollbacks"]) == (5, 1)
+    assert (state["data_offset"], state["num_rollbacks"]) == (5, 0)
+    between = json.loads((run.folder / "checkpoints/step-00000020/state.json").read_text())
+    assert (between["data_offset"], between["num_rollbacks"]) == (
+        5,
+        1,
+    )  # as it was killed just after going back
 
 
 def test_a_spike_that_always_comes_back_ends_the_run(recipe, tmp_path, spike_at, monkeypatch):

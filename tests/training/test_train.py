@@ -115,7 +115,10 @@ def test_data_that_changed_is_refused_and_a_device_that_did_is_named(recipe, tmp
     old = json.loads(state.read_text())
     old["environment"]["device"] = "gpu: NVIDIA H200"
     state.write_text(json.dumps(old))
-    (state.parent / "hashes.json").write_text("{}")
+    hashes = {
+        name: artifacts.sha256_of(state.parent / name) for name in ("variables.safetensors", "state.json")
+    }
+    (state.parent / "hashes.json").write_text(json.dumps(hashes))
     train(recipe("train.steps=3"), tmp_path / "run", resume=True, force=True)
     assert "device: gpu: NVIDIA H200 -> cpu: " in capsys.readouterr().err
     corpus.write_text(corpus.read_text().replace("be", "bee"))
