@@ -47,11 +47,14 @@ REPORT_MARKDOWN = "export_report.md"
 # A run folder
 RUN_MODEL = "model"
 RUN_REFIT = "refit"
+RUN_ADAPTER = "adapter"
 RUN_CHECKPOINTS = "checkpoints"
 RUN_CONFIG = "config.toml"
 RUN_METRICS = "metrics.jsonl"
 RUN_SUMMARY = "summary.json"
 RUN_PLOT = "loss.png"
+RUN_REPORT = "report.html"
+RUN_TENSORBOARD = "tensorboard"
 
 FORMATS = {"onnx": ONNX_MODEL, "saved_model": SAVED_MODEL}
 """Export formats, and where each lies in a bundle."""

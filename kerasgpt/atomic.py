@@ -47,6 +47,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         _apply_umask(temporary, 0o666)
         _flush_to_disk(temporary)
         temporary.replace(target)
+        _flush_folder_to_disk(target.parent)
     except OSError as error:
         raise _cannot_write(target, error) from error
     finally:
@@ -74,6 +75,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             if file.is_file():
                 _flush_to_disk(file)
         _swap(temporary, target)
+        _flush_folder_to_disk(target.parent)
     except CannotWriteError as error:  # of a file inside: name what the user asked for, not our temporary
         raise CannotWriteError(target, error.reason) from error
     except OSError as error:
@@ -108,6 +110,16 @@ def _swap(new: Path, target: Path) -> None:
 def _flush_to_disk(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def _flush_folder_to_disk(path: Path) -> None:
+    # A rename is safe from a power cut once the folder that lists it is; Windows cannot open one.
+    if os.name == "posix":
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _apply_umask(path: Path, mode: int) -> None:

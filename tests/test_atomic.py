@@ -2,6 +2,7 @@
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +82,19 @@ def test_a_full_disk_inside_a_folder_names_the_folder_that_was_asked_for(tmp_pat
         write_text(temporary / "big.txt", "x" * 1000)
     assert str(caught.value).startswith(f"{target}: cannot write (File too large)")
     assert not any(tmp_path.iterdir())
+
+
+def test_a_rename_is_on_disk_before_the_write_is_done(tmp_path, monkeypatch):
+    flushed = []
+    original = os.fsync
+
+    def fsync(handle):
+        flushed.append(Path(f"/proc/self/fd/{handle}").resolve())
+        original(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(tmp_path / "file", "text")
+    assert flushed[-1] == tmp_path
+    with atomic_folder(tmp_path / "folder") as temporary:
+        (temporary / "inside").write_text("text")
+    assert flushed[-1] == tmp_path

@@ -159,8 +159,16 @@ def _norm(name: str, layer: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _dense(name: str, layer: Any) -> Iterator[tuple[str, Any]]:
-    yield f"{name}.weight", layer.kernel
+    yield f"{name}.weight", _kernel(layer)
     yield f"{name}.bias", layer.bias
+
+
+def _kernel(layer: Any) -> Any:
+    """The matrix of a layer; with LoRA the sum in float32, which Keras's `kernel` rounds to its policy."""
+    if not layer.lora_enabled:
+        return layer.kernel
+    update = keras.ops.matmul(layer.lora_kernel_a, layer.lora_kernel_b)
+    return layer._kernel + layer.lora_alpha / layer.lora_rank * update
 
 
 def named_arrays(model: GPT2CausalLM) -> dict[str, NDArray[np.float32]]:

@@ -12,6 +12,16 @@ from kerasgpt.artifacts import RUN_CONFIG
 from kerasgpt.errors import MissingExtraError, UsageError
 from kerasgpt.extras import require
 
+RECIPES = (
+    "finetune-lora",
+    "gpt2-124m-owt",
+    "shakespeare-bpe",
+    "shakespeare-char",
+    "tinystories-10m",
+    "wikitext-124m",
+)
+"""Those that come with the package; written out, so that --help is quick."""
+
 BACKENDS = {"tensorflow": "train", "jax": "jax"}
 """What Keras runs on, and the extra that brings it."""
 
@@ -24,15 +34,19 @@ BACKENDS = {"tensorflow": "train", "jax": "jax"}
 @click.option("--out", required=True, help="Folder of the run.")
 @click.option("--preset", help="Size of a new model, such as gpt-nano or gpt2.  [default: gpt-mini]")
 @click.option("--init", help="Model folder whose weights to start from.")
-@click.option("--config", help="A recipe in TOML.")
+@click.option("--config", help=f"A recipe in TOML, or one of {', '.join(RECIPES)}.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Such as train.steps=500.")
 @click.option("--errors", type=click.Choice(["strict", "replace"]), help="On bad UTF-8.  [default: strict]")
+@click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
 @click.option("--resume", is_flag=True, help="Go on with the run in --out; start it if there is none.")
+@click.option("--force", is_flag=True, help="Resume with another recipe, or with data that has changed.")
 def command(
     out: str,
     config: str | None,
     settings: tuple[str, ...],
+    device: str,
     resume: bool,
+    force: bool,
     paths: tuple[str, ...],
     more_paths: tuple[str, ...],
     **given: Any,
@@ -40,20 +54,22 @@ def command(
     """Learn a vocabulary and a model from text; keep the best model in the run's folder model/.
 
     Settings come from the recipe (--config), then the options, then --set. With --resume and no recipe
-    they are those the run was begun with. Interrupted by Ctrl-C, a run saves itself first.
+    they are those the run was begun with. Interrupted by Ctrl-C, a run saves itself first; killed, it
+    goes on from its last checkpoint, to the very same numbers.
     """
     if more_paths and not paths:
         raise UsageError(f"'{more_paths[0]}' belongs to no option: name files to train on by --data")
     _require_keras()
     from kerasgpt.training.config import Recipe
+    from kerasgpt.training.recipes import recipe_file
     from kerasgpt.training.train import train
 
     overrides = [*_as_settings((*paths, *more_paths), **given), *settings]
     begun = Path(out) / RUN_CONFIG
     if config is None and resume and begun.is_file():
         config = str(begun)
-    recipe = Recipe.from_toml(config, overrides) if config else Recipe.from_dict({}, overrides)
-    run = train(recipe, out, resume=resume)
+    recipe = Recipe.from_toml(recipe_file(config), overrides) if config else Recipe.from_dict({}, overrides)
+    run = train(recipe, out, resume=resume, force=force, device=device)
     click.echo(json.dumps(run.summary, indent=2))
 
 

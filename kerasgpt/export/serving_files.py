@@ -16,11 +16,12 @@ from google.protobuf import text_format
 
 from kerasgpt import artifacts
 from kerasgpt.atomic import write_text
+from kerasgpt.config import GPT2Config
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.export.example_requests import Arrays, Examples, texts_of
 from kerasgpt.export.predict_request import predict_request
-from kerasgpt.export.signatures import Signature, TensorSpec, read_signatures
-from kerasgpt.export.warmup import warmup_inputs, write_warmup
+from kerasgpt.export.signatures import Signature, TensorSpec, is_compiled, read_signatures
+from kerasgpt.export.warmup import bucket_inputs, warmup_inputs, write_warmup
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 TEMPLATES: Final = ("README.md", "models.config", "batching.config", "compose.yaml")
@@ -45,7 +46,7 @@ def write_files(bundle: Path, name: str) -> None:
     settings = artifacts.read_generation_config(bundle)
     examples = Examples.of(texts, Tokenizer.from_preset(bundle), settings)
     for each in sorted(bundle.glob("saved_model*/1")):
-        _write_extra_assets(each, name, examples)
+        _write_extra_assets(each, name, examples, artifacts.read_config(bundle))
     for signature in signatures.values():
         inputs = examples.inputs(signature)
         if inputs is not None and sum(array.size for array in inputs.values()) <= _LARGEST_EXAMPLE:
@@ -53,10 +54,12 @@ def write_files(bundle: Path, name: str) -> None:
     _write_templates(folder, name, signatures)
 
 
-def _write_extra_assets(saved_model: Path, name: str, examples: Examples) -> None:
+def _write_extra_assets(saved_model: Path, name: str, examples: Examples, config: GPT2Config) -> None:
     """Write what lies inside a SavedModel."""
     signatures, model = read_signatures(saved_model), tf.saved_model.load(str(saved_model))
     asked = warmup_inputs(model, signatures, examples)
+    if is_compiled(saved_model):
+        asked += bucket_inputs(model, signatures["generate_tokens"], config)
     write_warmup(saved_model, [predict_request(name, *each) for each in asked])
     write_text(saved_model / TENSORS_FILE, _tensors(signatures))
 

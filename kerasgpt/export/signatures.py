@@ -69,12 +69,7 @@ def read_signatures(folder: Path) -> dict[str, Signature]:
     Raises:
         KerasGPTError: there is none, or it is damaged.
     """
-    content, path = saved_model_pb2.SavedModel(), folder / "saved_model.pb"
-    try:
-        content.ParseFromString(path.read_bytes())
-        (graph,) = (graph for graph in content.meta_graphs if "serve" in graph.meta_info_def.tags)
-    except (OSError, DecodeError, ValueError) as error:
-        raise KerasGPTError(f"{path}: no SavedModel that can be read ({error}); export it again") from error
+    graph = _read_graph(folder)
     names = sorted(graph.signature_def, key=lambda name: (name != DEFAULT, name))
     return {
         name: Signature(
@@ -86,6 +81,28 @@ def read_signatures(folder: Path) -> dict[str, Signature]:
         for name in names
         if name != _INITIALISER
     }
+
+
+def is_compiled(folder: Path) -> bool:
+    """Whether a SavedModel has functions that XLA must compile.
+
+    Raises:
+        KerasGPTError: there is none, or it is damaged.
+    """
+    functions = _read_graph(folder).graph_def.library.function
+    return any(
+        function.attr["_XlaMustCompile"].b for function in functions if "_XlaMustCompile" in function.attr
+    )
+
+
+def _read_graph(folder: Path) -> Any:
+    content, path = saved_model_pb2.SavedModel(), folder / "saved_model.pb"
+    try:
+        content.ParseFromString(path.read_bytes())
+        (graph,) = (graph for graph in content.meta_graphs if "serve" in graph.meta_info_def.tags)
+    except (OSError, DecodeError, ValueError) as error:
+        raise KerasGPTError(f"{path}: no SavedModel that can be read ({error}); export it again") from error
+    return graph
 
 
 def _specs(infos: Mapping[str, Any]) -> dict[str, TensorSpec]:

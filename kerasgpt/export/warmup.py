@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import tensorflow as tf
 
 from kerasgpt.atomic import atomic_file
+from kerasgpt.config import GPT2Config
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.export.example_requests import STATE_OF, Arrays, Examples
 from kerasgpt.export.predict_request import prediction_log
 from kerasgpt.export.signatures import Signature
+from kerasgpt.in_graph.compiled import Buckets
 
 WARMUP_FILE: Final = "assets.extra/tf_serving_warmup_requests"
 MAX_RECORDS: Final = 1000
@@ -53,6 +56,35 @@ def warmup_inputs(
         for rows in (one_row, inputs):
             _answer(model, signature, rows)
             asked.append((name, rows))
+    return asked
+
+
+def bucket_inputs(model: Any, signature: Signature, config: GPT2Config) -> list[tuple[str, Arrays]]:
+    """What a SavedModel compiled by XLA is asked: each of its sizes, so that no user waits for the compiler.
+
+    Args:
+        model: `tf.saved_model.load`'s.
+        signature: ``generate_tokens`` of the same SavedModel.
+        config: of the model.
+
+    Returns:
+        (signature, inputs) pairs. Texts end at the first blank, since only their sizes count.
+
+    Raises:
+        KerasGPTError: the signature refuses one.
+    """
+    asked = []
+    for rows, num_prompt_tokens, num_new_tokens in Buckets.of(config).requests():
+        values = {
+            **{name: np.repeat(default, rows) for name, default in signature.defaults.items()},
+            "input_ids": np.zeros((rows, num_prompt_tokens)),
+            "lengths": np.full(rows, num_prompt_tokens),
+            "max_new_tokens": np.full(rows, num_new_tokens),
+            "stop": [b" "] * rows,
+        }
+        inputs = {name: spec.array(values[name]) for name, spec in signature.inputs.items()}
+        _answer(model, signature, inputs)
+        asked.append((signature.name, inputs))
     return asked
 
 

@@ -14,16 +14,17 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasgpt.data.pipeline import TokenDataset
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.training.config import TrainConfig
 from kerasgpt.training.interruption import Interruption
 from kerasgpt.training.journal import Journal
 from kerasgpt.training.learner import Learner
 from kerasgpt.training.losses import NATS
-from kerasgpt.training.optimizer import learning_rate_schedule
+from kerasgpt.training.optimizer import averaged
 from kerasgpt.training.progress import Progress
 from kerasgpt.training.resume import RunState, save_checkpoint
+from kerasgpt.training.schedule import learning_rate_schedule
+from kerasgpt.training.settings import TrainConfig
+from kerasgpt.training.throughput import Speedometer
 
 
 class StepCallback(keras.callbacks.Callback, abc.ABC):
@@ -42,12 +43,18 @@ class StepCallback(keras.callbacks.Callback, abc.ABC):
         self.every = every
         self.first_step = state.step
 
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Called by Keras; a run may take several calls of `fit`."""
+        self.first_step = self.state.step
+
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Called by Keras after each batch."""
         batches = batch + 1
         if batches % self.settings.accumulation_steps:
             return
         step = self.first_step + batches // self.settings.accumulation_steps
+        if self.state.rolls_back:
+            return  # this step will not have been
         if step % self.every == 0 or step == self.settings.steps or self.state.is_over:
             self.on_step(step, logs or {})
 
@@ -68,11 +75,12 @@ class CountSteps(StepCallback):
     def __init__(self, settings: TrainConfig, state: RunState, learner: Learner) -> None:
         super().__init__(settings, state, every=1)
         self._metric = learner.metric
-        self._metric_values = [np.array(value.numpy()) for value in learner.metric.variables]
-        self._seconds_before = state.seconds
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Called by Keras."""
+        """Called by Keras, before it resets the running metric."""
+        super().on_train_begin(logs)
+        self._metric_values = [np.array(value.numpy()) for value in self._metric.variables]
+        self._seconds_before = self.state.seconds
         self._began = time.perf_counter()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -96,6 +104,8 @@ class LogLosses(StepCallback):
         learner: whose optimizer knows the norm of the gradient.
         journal: to write to.
         progress: to show.
+        speedometer: knows the arithmetic.
+        memory_bytes: what the process holds.
     """
 
     def __init__(
@@ -105,12 +115,16 @@ class LogLosses(StepCallback):
         learner: Learner,
         journal: Journal,
         progress: Progress,
+        speedometer: Speedometer,
+        memory_bytes: Callable[[], int],
     ) -> None:
         super().__init__(settings, state, settings.log_every)
         self.learner = learner
         self.schedule = learning_rate_schedule(settings)
         self.journal = journal
         self.progress = progress
+        self.speedometer = speedometer
+        self.memory_bytes = memory_bytes
         self._last_step, self._last_seconds = state.step, state.training_seconds
 
     def on_step(self, step: int, logs: dict[str, Any]) -> None:
@@ -121,19 +135,24 @@ class LogLosses(StepCallback):
             raise KerasGPTError(
                 f"the loss is {loss} at step {step}: try a learning rate below {self.settings.learning_rate}"
             )
-        speed = self._tokens_per_second(step)
-        rate = float(self.schedule(step * self.settings.accumulation_steps - 1))  # of the update just done
-        norm = float(self.learner.optimizer.gradient_norm.numpy())
-        record = {"step": step, "loss": loss, "learning_rate": rate, "grad_norm": norm}
-        self.journal.write({**record, "tokens_per_second": round(speed, 1)})
-        self.progress.step(step, loss=loss, tokens_per_second=speed)
+        facts = {
+            "loss": loss,
+            "learning_rate": float(self.schedule(step * self.settings.accumulation_steps - 1)),  # just done
+            "grad_norm": float(self.learner.optimizer.gradient_norm.numpy()),
+            **self._speed(step),
+            "memory_bytes": self.memory_bytes(),
+        }
+        if self.settings.spike_policy == "skip":
+            facts["skipped_steps"] = int(self.learner.optimizer.num_spikes.numpy())
+        self.journal.write({"step": step, **facts})
+        self.progress.step(step, **facts)
         model.reset_metrics()
 
-    def _tokens_per_second(self, step: int) -> float:
-        tokens = (step - self._last_step) * self.settings.tokens_per_step
+    def _speed(self, step: int) -> dict[str, float]:
+        last_step, self._last_step = min(self._last_step, step - 1), step  # a run that went back begins anew
         seconds = self.state.training_seconds - self._last_seconds
-        self._last_step, self._last_seconds = step, self.state.training_seconds
-        return tokens / max(seconds, 1e-9)
+        self._last_seconds = self.state.training_seconds
+        return self.speedometer.read((step - last_step) * self.settings.tokens_per_step, seconds)
 
 
 class EvaluateAndKeepBest(StepCallback):
@@ -142,6 +161,7 @@ class EvaluateAndKeepBest(StepCallback):
     Args:
         settings: of the training.
         state: of the run.
+        learner: whose optimizer may hold averages of the weights, which then are what is measured and saved.
         validation: every token of the validation part, once.
         bits_per_byte: nats per token -> bits per byte of the validation text.
         save_model: writes the model that is best so far.
@@ -154,7 +174,8 @@ class EvaluateAndKeepBest(StepCallback):
         self,
         settings: TrainConfig,
         state: RunState,
-        validation: TokenDataset,
+        learner: Learner,
+        validation: keras.utils.PyDataset,
         bits_per_byte: Callable[[float], float],
         save_model: Callable[[keras.Model], None],
         write_sample: Callable[[keras.Model], str],
@@ -162,6 +183,7 @@ class EvaluateAndKeepBest(StepCallback):
         progress: Progress,
     ) -> None:
         super().__init__(settings, state, settings.evaluate_every)
+        self.optimizer = learner.optimizer
         self.validation = validation
         self.bits_per_byte = bits_per_byte
         self.save_model = save_model
@@ -173,17 +195,18 @@ class EvaluateAndKeepBest(StepCallback):
         """Evaluate."""
         began = time.perf_counter()
         model = self.model
-        with kept_metrics(model):
+        with kept_metrics(model), averaged(self.optimizer, model):
             loss = float(model.evaluate(self.validation, verbose=0, return_dict=True)[NATS])
+            if self.state.note_validation(loss):
+                self.save_model(model)
+            sample = self.write_sample(model)
         bits = self.bits_per_byte(loss)
-        self.journal.write({"step": step, "validation_loss": loss, "bits_per_byte": bits})
-        if self.state.note_validation(loss):
-            self.save_model(model)
+        record = {"step": step, "validation_loss": loss, "bits_per_byte": bits}
+        self.journal.write({**record, "sample": sample} if sample else record)
         patience = self.settings.early_stopping_patience
         if patience and self.state.evaluations_since_best >= patience:
             self.state.is_over = True
             self.progress.note(f"no better evaluation since step {self.state.best_step}: stopping")
-        sample = self.write_sample(model)
         self.progress.evaluation(step, sample, validation_loss=loss, bits_per_byte=bits)
         self.state.evaluation_seconds += time.perf_counter() - began
 
@@ -215,9 +238,11 @@ class SaveAndStop(StepCallback):
     def on_step(self, step: int, logs: dict[str, Any]) -> None:
         """Save when due, stop when due."""
         stops = self.state.is_over or self.interruption.is_requested
-        if stops or step % self.settings.checkpoint_every == 0:
+        is_best = self.settings.keep_best_checkpoint and self.state.best_step == step
+        if stops or is_best or step % self.settings.checkpoint_every == 0:
             model = self.model  # on JAX this brings the variables up to date
-            save_checkpoint(self.root, self.learner, self.state)
+            self.state.num_rollbacks = 0  # past the spikes so far
+            save_checkpoint(self.root, self.learner, self.state, self.settings)
             model.stop_training = stops
 
 

@@ -17,10 +17,10 @@ from kerasgpt.data.mixture import require_weights
 from kerasgpt.data.reading import ErrorHandling
 from kerasgpt.data.splits import Split
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
+from kerasgpt.training.settings import LoraConfig, TrainConfig
 from kerasgpt.training.values import parse_override, typed
 
 DEFAULT_PRESET = "gpt-mini"
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 @dataclass(frozen=True)
@@ -93,80 +93,12 @@ class ModelConfig:
         return {**rates, **self.fields}
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """How to train: ``[train]``. A step is one update of the weights.
-
-    Args:
-        steps: updates in all.
-        batch_size: B, windows read at once.
-        sequence_length: T, tokens of a window; also the model's context unless that is given.
-        learning_rate: at its highest.
-        final_learning_rate: at the end of the cosine.
-        warmup_steps: updates over which the rate rises.
-        weight_decay: of matrices and token embeddings.
-        beta_1: decay of AdamW's mean of gradients.
-        beta_2: decay of AdamW's mean of squared gradients.
-        clip_norm: longest global norm of a gradient; 0 means no clipping.
-        accumulation_steps: batches whose gradients make one update.
-        precision: ``"float32"``, ``"mixed_bfloat16"`` or ``"mixed_float16"``.
-        jit_compile: whether to compile with XLA; ``"auto"`` does on TensorFlow and JAX.
-        seed: of initial weights, dropout and the order of the data.
-        log_every: steps between lines of metrics.jsonl.
-        evaluate_every: steps between evaluations on the validation part.
-        checkpoint_every: steps between checkpoints.
-        early_stopping_patience: evaluations without a better one before training stops; 0 means never.
-        sample_prompt: what the sample of text after each evaluation goes on from.
-        sample_tokens: its length; 0 means no sample.
-        refit_steps: updates from the best model on, once it has been chosen, with the validation part among
-            what is trained on; 0 means none.
-        refit_learning_rate: at its highest in these.
-    """
-
-    steps: int = 1000
-    batch_size: int = 8
-    sequence_length: int = 256
-    learning_rate: float = 1e-3
-    final_learning_rate: float = 0.0
-    warmup_steps: int = 100
-    weight_decay: float = 0.1
-    beta_1: float = 0.9
-    beta_2: float = 0.99
-    clip_norm: float = 1.0
-    accumulation_steps: int = 1
-    precision: str = "float32"
-    jit_compile: bool | str = "auto"
-    seed: int = 0
-    log_every: int = 10
-    evaluate_every: int = 250
-    checkpoint_every: int = 250
-    early_stopping_patience: int = 0
-    sample_prompt: str = "\n"
-    sample_tokens: int = 48
-    refit_steps: int = 0
-    refit_learning_rate: float = 1e-3
-
-    def __post_init__(self) -> None:
-        positive = ("steps", "batch_size", "sequence_length", "accumulation_steps", "log_every")
-        for name in (*positive, "evaluate_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"train.{name} is {getattr(self, name)}: it must be at least 1")
-        rates = ("learning_rate", "final_learning_rate", "refit_learning_rate", "weight_decay")
-        for name in (*rates, "clip_norm", "warmup_steps", "refit_steps"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise UsageError(f"train.{name} is {getattr(self, name)}: it must be 0 or more")
-        if self.precision not in PRECISIONS:
-            raise unknown_name("precision", self.precision, PRECISIONS)
-        if isinstance(self.jit_compile, str) and self.jit_compile != "auto":
-            raise UsageError(f"train.jit_compile is '{self.jit_compile}': it must be true, false or \"auto\"")
-
-    @property
-    def tokens_per_step(self) -> int:
-        """Tokens behind one update."""
-        return self.batch_size * self.sequence_length * self.accumulation_steps
-
-
-_SECTIONS: dict[str, type] = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig}
+_SECTIONS: dict[str, type] = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "train": TrainConfig,
+    "lora": LoraConfig,
+}
 
 
 @dataclass(frozen=True)
@@ -183,13 +115,22 @@ class Recipe:
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
-    train: TrainConfig = TrainConfig()
+    train: TrainConfig = field(default_factory=TrainConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
 
     def __post_init__(self) -> None:
         if self.train.refit_steps and not self.data.validation_fraction:
             raise UsageError(
                 f"train.refit_steps is {self.train.refit_steps} and data.validation_fraction 0: a refit adds"
                 " the validation part, so give it a fraction"
+            )
+        if self.lora.rank and not self.model.init:
+            raise UsageError(
+                f"lora.rank is {self.lora.rank}: adapters need a model to adapt; name one by model.init"
+            )
+        if self.lora.rank and self.train.refit_steps:
+            raise UsageError(
+                "train.refit_steps and lora.rank: adapters are trained once; set one of them to 0"
             )
 
     @classmethod
@@ -232,6 +173,7 @@ class Recipe:
             "data": {**dataclasses.asdict(self.data), "paths": list(self.data.paths)},
             "model": {key: value for key, value in model.items() if value not in ("", None)},
             "train": dataclasses.asdict(self.train),
+            "lora": dataclasses.asdict(self.lora),
         }
 
     def to_toml(self) -> str:
@@ -273,19 +215,25 @@ class Recipe:
                 steps=train.refit_steps,
                 learning_rate=train.refit_learning_rate,
                 warmup_steps=min(train.warmup_steps, train.refit_steps // 20),
+                sequence_length_warmup_steps=0,
                 seed=train.seed + 1,
                 refit_steps=0,
             ),
         )
 
-    def difference(self, other: Recipe) -> str | None:
-        """The first setting that differs from another recipe's, as ``section.key``; None if none does."""
+    def differences(self, other: Recipe) -> list[str]:
+        """What differs in another recipe, each as ``section.key: mine -> theirs``."""
         mine, theirs = self.to_dict(), other.to_dict()
-        for section, table in mine.items():
-            for key in [*table, *theirs[section]]:
-                if table.get(key) != theirs[section].get(key):
-                    return f"{section}.{key}"
-        return None
+        return [
+            f"{section}.{key}: {_shown(mine[section].get(key))} -> {_shown(theirs[section].get(key))}"
+            for section, table in mine.items()
+            for key in dict.fromkeys([*table, *theirs[section]])
+            if table.get(key) != theirs[section].get(key)
+        ]
+
+
+def _shown(value: Any) -> str:
+    return "unset" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _build(section: str, table: Mapping[str, Any]) -> Any:

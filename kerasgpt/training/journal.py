@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ Record = dict[str, Any]
 
 
 class Journal:
-    """Appends records to a JSON-lines file.
+    """Appends records to a JSON-lines file, and tells them to its `listeners`.
 
     Args:
         path: the file; made if need be.
@@ -23,8 +24,13 @@ class Journal:
 
     def __init__(self, path: Path, step: int = 0) -> None:
         self.path = path
-        kept = [record for record in read_journal(path) if record["step"] <= step]
-        write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
+        self.listeners: list[Callable[[Record], None]] = []
+        self.drop_after(step)
+
+    def drop_after(self, step: int) -> None:
+        """Forget what was written about later steps, and a line cut short."""
+        kept = [record for record in read_journal(self.path) if record["step"] <= step]
+        write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))
 
     def write(self, record: Record) -> None:
         """Append one record.
@@ -37,6 +43,8 @@ class Journal:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
             raise KerasGPTError(f"{self.path}: cannot write ({error.strerror}); free some space") from error
+        for listen in self.listeners:
+            listen(record)
 
 
 def read_journal(path: Path) -> list[Record]:

@@ -16,9 +16,13 @@ from kerasgpt.config import GPT2Config
 from kerasgpt.errors import UsageError
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.tokenizer.bpe import Tokenizer
-from kerasgpt.training.config import ModelConfig, Recipe, TrainConfig
+from kerasgpt.training.config import ModelConfig, Recipe
+from kerasgpt.training.freezing import freeze
+from kerasgpt.training.lora import add_adapters
 from kerasgpt.training.losses import token_loss, token_metric
 from kerasgpt.training.optimizer import RecordingAdamW, make_optimizer
+from kerasgpt.training.rematerialisation import checkpoint_gradients
+from kerasgpt.training.settings import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,15 @@ def make_learner(recipe: Recipe, tokenizer: Tokenizer) -> Learner:
         model.build()
     if recipe.model.init:
         assign_arrays(model, read_checkpoint(recipe.model.init)[1], recipe.model.init)
+    freeze(model, settings.freeze)
+    with _seeded(settings.seed + 1):
+        add_adapters(model, recipe.lora)
+    if settings.gradient_checkpointing:
+        checkpoint_gradients(model)
     optimizer, metric = make_optimizer(settings, model), token_metric()
     model.compile(
         optimizer=optimizer,
-        loss=token_loss(),
+        loss=token_loss(settings.label_smoothing, settings.z_loss),
         weighted_metrics=[metric],
         jit_compile=uses_xla(settings),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import rich.progress
 from rich.console import Console
@@ -13,7 +13,7 @@ from kerasgpt.data.progress import Bar
 
 
 class Progress(Bar):
-    """Shows loss, validation loss, tokens per second, time left, and samples.
+    """Shows loss, validation loss, rate, gradient, speed, memory, time left, and samples.
 
     Args:
         num_steps: steps of the whole run.
@@ -56,10 +56,10 @@ class Progress(Bar):
             lines = sample.strip("\n").splitlines() or [""]
             self.console.print(Text("\n".join(f"    | {line}" for line in lines), style="dim"))
 
-    def _remember(self, facts: dict[str, Any]) -> None:
+    def _remember(self, facts: Mapping[str, float]) -> None:
         for name, value in facts.items():
-            number = f"{value:,.0f}" if value >= 1000 else f"{value:.3f}"
-            self._facts[name.replace("_", " ")] = number
+            title, show = FACTS.get(name, (name.replace("_", " "), _plain))
+            self._facts[title] = show(value)
 
     def _line(self, step: int) -> str:
         facts = [f"{name} {number}" for name, number in self._facts.items()]
@@ -70,4 +70,21 @@ class Progress(Bar):
         if self._began is None or done < 1:
             return "-:-- left"
         seconds = round((time.monotonic() - self._began) / done * (self.num_steps - step))
-        return f"{seconds // 60}:{seconds % 60:02d} left"
+        minutes, hours = seconds // 60, seconds // 3600
+        if hours >= 1:
+            return f"{hours}:{minutes % 60:02d}:{seconds % 60:02d} left"
+        return f"{minutes}:{seconds % 60:02d} left"
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3f}"
+
+
+# What a fact is called beside the bar, and how its number is shown.
+FACTS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "learning_rate": ("rate", lambda value: f"{value:.2e}"),
+    "grad_norm": ("gradient", _plain),
+    "mfu": ("MFU", lambda value: f"{100 * value:.1f} %"),
+    "memory_bytes": ("memory", lambda value: f"{value / 2**20:,.0f} MiB"),
+    "skipped_steps": ("skipped", lambda value: f"{value:.0f}"),
+}

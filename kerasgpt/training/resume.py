@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,16 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from kerasgpt.artifacts import write_json
+from kerasgpt.artifacts import sha256_of, write_json
 from kerasgpt.atomic import atomic_folder
 from kerasgpt.config import read_json
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.training.learner import Learner
+from kerasgpt.training.settings import TrainConfig
 
 ARRAYS = "variables.safetensors"
 STATE = "state.json"
-KEPT = 2  # checkpoints: the newest, and the one before in case the newest cannot be read
+HASHES = "hashes.json"
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -34,6 +36,9 @@ class RunState:
 
     Attributes:
         step: updates done.
+        data_offset: updates whose data was passed over, by going back behind a spike and on after it.
+        num_rollbacks: how often it went back to the last checkpoint.
+        rolls_back: whether the step just done is a spike to go back behind.
         seconds: spent training and evaluating, in all sittings.
         evaluation_seconds: of these, spent evaluating.
         train_loss: last logged, nats per token.
@@ -42,9 +47,13 @@ class RunState:
         best_step: where it was.
         evaluations_since_best: without a lower one.
         is_over: whether no more steps are to come.
+        environment: what it is computed with, see `kerasgpt.training.environment`.
     """
 
     step: int = 0
+    data_offset: int = 0
+    num_rollbacks: int = 0
+    rolls_back: bool = False
     seconds: float = 0.0
     evaluation_seconds: float = 0.0
     train_loss: float | None = None
@@ -53,6 +62,7 @@ class RunState:
     best_step: int = 0
     evaluations_since_best: int = 0
     is_over: bool = False
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def training_seconds(self) -> float:
@@ -68,67 +78,114 @@ class RunState:
         self.evaluations_since_best = 0 if is_best else self.evaluations_since_best + 1
         return is_best
 
+    def is_enough(self, settings: TrainConfig) -> bool:
+        """Whether all steps are done, or there was no better evaluation for long."""
+        patience = settings.early_stopping_patience
+        return self.step >= settings.steps or 0 < patience <= self.evaluations_since_best
 
-def save_checkpoint(root: Path, learner: Learner, state: RunState) -> Path:
-    """Write a checkpoint atomically, then drop all but the last `KEPT`.
+    def become(self, other: RunState) -> None:
+        """Take over all of another state, for those that hold this one."""
+        self.__dict__.update(dataclasses.replace(other).__dict__)
+
+
+def save_checkpoint(root: Path, learner: Learner, state: RunState, settings: TrainConfig) -> Path:
+    """Write a checkpoint atomically, then drop those that the settings do not keep.
 
     Args:
         root: the folder of checkpoints.
         learner: what to save.
         state: of the run.
+        settings: which to keep.
 
     Raises:
-        KerasGPTError: it cannot be written; those that were there are as before.
+        KerasGPTError: it cannot be written, or holds weights that are not finite; those that were there are
+            as before.
     """
     folder = root / f"step-{state.step:08d}"
+    arrays = _read_variables(learner)
+    _refuse_damage(arrays, state.step)
     with atomic_folder(folder) as temporary:
         try:
-            save_file(_read_variables(learner), temporary / ARRAYS)
+            save_file(arrays, temporary / ARRAYS)
         except SafetensorError as error:  # it wraps the operating system's error
             raise OSError(None, str(error)) from error
         write_json(temporary / STATE, dataclasses.asdict(state))
-    for old in _checkpoints(root)[KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)
+        write_json(temporary / HASHES, {name: sha256_of(temporary / name) for name in (ARRAYS, STATE)})
+    _drop_others(root, state, settings)
     return folder
 
 
-def restore_checkpoint(root: Path, learner: Learner) -> RunState:
-    """Set a learner to the newest checkpoint that can be read.
+def _refuse_damage(arrays: Arrays, step: int) -> None:
+    """Refuse weights and moments that are not all finite; the last gradient's norm alone may be."""
+    for name, array in arrays.items():
+        if array.ndim and array.dtype.kind == "f" and not np.isfinite([array.min(), array.max()]).all():
+            raise KerasGPTError(f"after step {step} weights are not finite ({name})")
+
+
+def _drop_others(root: Path, state: RunState, settings: TrainConfig) -> None:
+    """Keep the newest, the best and every so many; later ones are of a course that was left."""
+    steps = {_step_of(folder): folder for folder in checkpoints(root)}
+    newest = sorted(step for step in steps if step <= state.step)[-settings.keep_last_checkpoints :]
+    kept = set(newest)
+    if settings.keep_best_checkpoint:
+        kept.add(state.best_step)
+    if every := settings.keep_checkpoint_every:
+        kept |= {step for step in steps if step % every == 0 and step <= state.step}
+    for step in steps.keys() - kept:
+        shutil.rmtree(steps[step], ignore_errors=True)
+
+
+def restore_checkpoint(
+    root: Path, learner: Learner, say: Callable[[str], None] = lambda line: None
+) -> RunState:
+    """Set a learner to the newest checkpoint that is whole.
 
     Args:
         root: the folder of checkpoints.
         learner: made from the same recipe.
+        say: told of a checkpoint that is damaged and passed over.
 
     Returns:
         The state of the run; a fresh one where there is no checkpoint.
 
     Raises:
-        KerasGPTError: there are checkpoints and none can be read, or they are of another model.
+        KerasGPTError: there are checkpoints and none is whole, or they are of another model.
     """
-    failure: KerasGPTError | None = None
-    for folder in _checkpoints(root):
+    failures: list[KerasGPTError] = []
+    for folder in checkpoints(root):
         try:
             arrays, state = _read_checkpoint(folder)
         except KerasGPTError as error:
-            failure = failure or error
+            failures.append(error)
             continue
+        for failure in failures:
+            say(f"{failure}: going on from {folder.name}")
         _assign(folder, learner, arrays)
         return state
-    if failure is not None:
-        raise failure
+    if failures:
+        raise failures[0]
     return RunState()
 
 
-def _checkpoints(root: Path) -> list[Path]:
-    """The newest first."""
-    return sorted(root.glob("step-*"), reverse=True)
+def checkpoints(root: Path) -> list[Path]:
+    """Folders of checkpoints, the newest first."""
+    return sorted(root.glob("step-*"), key=_step_of, reverse=True)
+
+
+def _step_of(folder: Path) -> int:
+    digits = folder.name.removeprefix("step-")
+    return int(digits) if digits.isdigit() else -1
 
 
 def _read_checkpoint(folder: Path) -> tuple[Arrays, RunState]:
     try:
+        hashes = read_json(folder / HASHES)
+        for name in (ARRAYS, STATE):
+            if sha256_of(folder / name) != hashes.get(name):
+                raise KerasGPTError(f"{name} is not as it was written")
         arrays: Arrays = load_file(folder / ARRAYS)
         return arrays, RunState(**read_json(folder / STATE))
-    except (OSError, SafetensorError, TypeError) as error:
+    except (OSError, SafetensorError, TypeError, KerasGPTError) as error:
         raise KerasGPTError(f"{folder}: cannot read this checkpoint ({error}); delete it") from error
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,21 +15,24 @@ from kerasgpt import artifacts
 from kerasgpt.artifacts import write_json
 from kerasgpt.atomic import atomic_folder, write_text
 from kerasgpt.checkpoints.formats import open_tokenizer
-from kerasgpt.config import GenerationConfig, read_json
+from kerasgpt.config import read_json
 from kerasgpt.data.corpus import Corpus
-from kerasgpt.data.packing import PackedCorpus, pack
-from kerasgpt.data.pipeline import TokenDataset, require_batch
+from kerasgpt.data.packing import pack
+from kerasgpt.data.pipeline import require_batch
 from kerasgpt.errors import UsageError
-from kerasgpt.generation.language_model import StepLanguageModel
-from kerasgpt.models.language_model import KerasStepModel
 from kerasgpt.tokenizer.bpe import Tokenizer
-from kerasgpt.training.callbacks import CountSteps, EvaluateAndKeepBest, LogLosses, SaveAndStop
-from kerasgpt.training.config import DataConfig, Recipe, TrainConfig
-from kerasgpt.training.interruption import InterruptedRunError, interruptible
-from kerasgpt.training.journal import Journal, draw_losses, read_journal
-from kerasgpt.training.learner import Learner, make_learner
-from kerasgpt.training.losses import bits_per_byte
+from kerasgpt.training.config import DataConfig, Recipe
+from kerasgpt.training.devices import Device, choose_device
+from kerasgpt.training.environment import DATA, changes, environment
+from kerasgpt.training.fitting import Sitting
+from kerasgpt.training.interruption import InterruptedRunError
+from kerasgpt.training.journal import draw_losses, read_journal
+from kerasgpt.training.learner import make_learner
+from kerasgpt.training.lengths import stages
+from kerasgpt.training.lock import locked
+from kerasgpt.training.optimizer import averaged
 from kerasgpt.training.progress import Progress
+from kerasgpt.training.report import write_report
 from kerasgpt.training.resume import RunState, restore_checkpoint
 from kerasgpt.training.summary import sum_up
 
@@ -66,6 +69,8 @@ def train(
     out: str | os.PathLike[str] = "runs/train",
     *,
     resume: bool = False,
+    force: bool = False,
+    device: str = "auto",
     quiet: bool = False,
 ) -> Run:
     """Train a model from raw text and keep the best.
@@ -74,6 +79,8 @@ def train(
         recipe: what to train on what and how.
         out: the run's folder.
         resume: go on with the run that is there; without one, start it; when it is finished, return it.
+        force: resume it also with another recipe, or with data that has changed since.
+        device: ``"auto"`` takes a GPU where there is one, ``"cpu"`` does not, ``"gpu"`` insists.
         quiet: show nothing while it trains.
 
     Returns:
@@ -81,8 +88,9 @@ def train(
 
     Raises:
         UsageError: a setting does not fit; or the folder holds a run, and `resume` is not set.
-        KerasGPTError: the data cannot be read, or is shorter than one window; a run that has not begun
-            leaves nothing behind.
+        KerasGPTError: the data cannot be read, or is shorter than one window; another process trains in that
+            folder; no GPU is there; the loss is not finite, or the disk full. A run that has not begun
+            leaves nothing behind, and of one that has the last checkpoint is intact.
         InterruptedRunError: the user pressed Ctrl-C; all is saved, and the sentence says how to go on.
 
     ```python
@@ -91,10 +99,21 @@ def train(
     ```
     """
     run, recipe = Path(out), recipe.resolved()
-    _check_folder(run, recipe, resume)
-    if (run / artifacts.RUN_SUMMARY).is_file():
-        return Run.read(run)
+    stages(recipe.train)  # refuses lengths that do not fit before anything is done
+    chosen, say = choose_device(device), Progress(recipe.train.steps, quiet=quiet).note
+    with locked(run):
+        changed = _check_folder(run, recipe, resume, force)
+        if (run / artifacts.RUN_SUMMARY).is_file() and not changed:
+            return Run.read(run)
+        for line in changed:
+            say(f"going on with another recipe: {line}")
+        return _run(run, recipe, chosen, say, force=force, quiet=quiet)
 
+
+def _run(
+    run: Path, recipe: Recipe, device: Device, say: Callable[[str], None], *, force: bool, quiet: bool
+) -> Run:
+    """Train, with the folder locked and all that can be known beforehand checked."""
     tokenizer = _tokenizer_of(recipe.data, run)
     corpus = pack(
         recipe.data.paths,
@@ -107,37 +126,62 @@ def train(
     train_ids, sizes = corpus.ids("train"), recipe.train
     require_batch(train_ids, sizes.sequence_length, sizes.batch_size, recipe.data.paths)
     learner = make_learner(recipe, tokenizer)
-    state = restore_checkpoint(run / artifacts.RUN_CHECKPOINTS, learner)
+    state = restore_checkpoint(run / artifacts.RUN_CHECKPOINTS, learner, say)
+    _note_environment(state, environment(device, corpus), run, say, force)
+    state.is_over = state.is_enough(recipe.train)  # a forced recipe may have more steps
+    if not state.is_over:  # what it came to before, with fewer steps, is no result of this recipe
+        (run / artifacts.RUN_SUMMARY).unlink(missing_ok=True)
     _begin(run, recipe, tokenizer)
+    sitting = Sitting(recipe, run, learner, tokenizer, corpus, state, device, quiet)
     if not state.is_over:
-        _fit(recipe, run, learner, tokenizer, corpus, state, quiet)
+        say(f"training on {device}, by {keras.backend.backend()}")
+        sitting.fit()
     if state.best_loss is None:  # without a validation part, the last model is the best there is
-        _save_model(learner.model, run / artifacts.RUN_MODEL, tokenizer)
-    refit = _refit(recipe, run, quiet) if recipe.train.refit_steps else None
+        with averaged(learner.optimizer, learner.model):
+            sitting.save_model(learner.model)
+    refit = _refit(recipe, run, device, force=force, quiet=quiet) if recipe.train.refit_steps else None
     records = read_journal(run / artifacts.RUN_METRICS)
     if refit:  # drawn after the steps before it
         later = read_journal(refit.folder / artifacts.RUN_METRICS)
         records += [{**record, "step": state.step + record["step"]} for record in later]
     draw_losses(records, run / artifacts.RUN_PLOT)
     summary = sum_up(run / artifacts.RUN_MODEL, recipe, corpus, state, refit.summary if refit else None)
+    write_report(run / artifacts.RUN_REPORT, run.resolve().name, recipe, summary, records, state.environment)
     write_json(run / artifacts.RUN_SUMMARY, summary)
     return Run(run, summary)
 
 
-def _check_folder(run: Path, recipe: Recipe, resume: bool) -> None:
-    """Refuse to overwrite a run, or to go on with one under other settings."""
+def _check_folder(run: Path, recipe: Recipe, resume: bool, force: bool) -> list[str]:
+    """Refuse to overwrite a run; give how its recipe differs from this one, refused too unless forced."""
     config = run / artifacts.RUN_CONFIG
     if not config.is_file():
-        if run.is_dir() and any(run.iterdir()):
+        if any(run.iterdir()):
             raise UsageError(f"{run}: is a folder with other things in it; choose another --out")
-        return
+        return []
     if not resume:
         raise UsageError(f"{run}: holds a run already: go on with it by --resume, or choose another --out")
-    if difference := Recipe.from_toml(config).difference(recipe):
+    changed = Recipe.from_toml(config).differences(recipe)
+    if changed and not force:
         raise UsageError(
-            f"{run}: this run was begun with another {difference} (see {config}):"
-            f" resume it without new settings, or choose another --out"
+            f"{run}: this run was begun with another recipe ({'; '.join(changed)}): resume it without new"
+            " settings, add --force to go on with these, or choose another --out"
         )
+    return changed
+
+
+def _note_environment(
+    state: RunState, now: dict[str, str], run: Path, say: Callable[[str], None], force: bool
+) -> None:
+    """Name what is no longer as it was at the checkpoint; other data is refused unless forced."""
+    changed = changes(state.environment, now) if state.environment else []
+    for line in changed:
+        if line.startswith(f"{DATA}:") and not force:
+            raise UsageError(
+                f"{run}: the data is another than this run was begun with ({line}): bring it back, add"
+                " --force to go on with it, or choose another --out"
+            )
+        say(f"since the checkpoint this has changed, and with it the last bits of all numbers: {line}")
+    state.environment = now
 
 
 def _tokenizer_of(data: DataConfig, run: Path) -> Tokenizer:
@@ -151,87 +195,14 @@ def _tokenizer_of(data: DataConfig, run: Path) -> Tokenizer:
 
 
 def _begin(run: Path, recipe: Recipe, tokenizer: Tokenizer) -> None:
-    """Make the run's folder, with what a resumed run must find in it."""
-    if not (run / artifacts.RUN_MODEL / artifacts.TOKENIZER).is_file():
-        tokenizer.save_to_preset(run / artifacts.RUN_MODEL)
+    """Put into the run's folder what a resumed run must find, the recipe first: it makes the rest anew."""
     write_text(run / artifacts.RUN_CONFIG, recipe.to_toml())
+    if not (run / artifacts.RUN_MODEL / artifacts.TOKENIZER).is_file():
+        with atomic_folder(run / artifacts.RUN_MODEL) as temporary:
+            tokenizer.save_to_preset(temporary)
 
 
-def _fit(
-    recipe: Recipe,
-    run: Path,
-    learner: Learner,
-    tokenizer: Tokenizer,
-    corpus: PackedCorpus,
-    state: RunState,
-    quiet: bool,
-) -> None:
-    settings, weights = recipe.train, recipe.data.weights
-    end_of_text_id = tokenizer.end_of_text_id if recipe.data.document_mask else None
-    journal = Journal(run / artifacts.RUN_METRICS, state.step)
-    batches = settings.accumulation_steps
-    data = TokenDataset(
-        corpus.ids_by_source("train") if weights else corpus.ids("train"),
-        settings.sequence_length,
-        settings.batch_size,
-        settings.seed,
-        first_step=state.step * batches,
-        num_steps=(settings.steps - state.step) * batches,
-        weights=weights,
-        end_of_text_id=end_of_text_id,
-    )
-    save = partial(_save_model, folder=run / artifacts.RUN_MODEL, tokenizer=tokenizer)
-    with (
-        Progress(settings.steps, state.step, quiet=quiet) as progress,
-        interruptible(progress.note) as interruption,
-    ):
-        callbacks: list[keras.callbacks.Callback] = [
-            CountSteps(settings, state, learner),
-            LogLosses(settings, state, learner, journal, progress),
-        ]
-        if corpus.sizes["validation"].num_tokens > 1:
-            validation = TokenDataset(
-                corpus.ids("validation"),
-                settings.sequence_length,
-                settings.batch_size,
-                seed=None,
-                end_of_text_id=end_of_text_id,
-            )
-            sample = partial(_write_sample, tokenizer=tokenizer, settings=settings)
-            measure = partial(_bits_per_byte, corpus=corpus, part="validation")
-            callbacks.append(
-                EvaluateAndKeepBest(settings, state, validation, measure, save, sample, journal, progress)
-            )
-        checkpoints = run / artifacts.RUN_CHECKPOINTS
-        callbacks.append(SaveAndStop(settings, state, learner, interruption, checkpoints))
-        learner.model.fit(data, epochs=1, shuffle=False, verbose=0, callbacks=callbacks)
-    if not state.is_over:
-        raise InterruptedRunError(
-            f"stopped at step {state.step} of {settings.steps}, and all is saved: go on with"
-            f" 'kerasgpt train --resume --out {run}'"
-        )
-
-
-def _save_model(model: keras.Model, folder: Path, tokenizer: Tokenizer) -> None:
-    with atomic_folder(folder) as temporary:
-        model.save_to_preset(temporary)
-        tokenizer.save_to_preset(temporary, max_sequence_length=model.config.max_sequence_length)
-
-
-def _write_sample(model: keras.Model, tokenizer: Tokenizer, settings: TrainConfig) -> str:
-    if not settings.sample_tokens:
-        return ""
-    lm = StepLanguageModel(KerasStepModel(model), tokenizer)
-    wanted = GenerationConfig(max_new_tokens=settings.sample_tokens, temperature=0.8, top_k=40)
-    return settings.sample_prompt + lm.generate([settings.sample_prompt], wanted)[0].text
-
-
-def _bits_per_byte(loss: float, corpus: PackedCorpus, part: Any) -> float:
-    size = corpus.sizes[part]
-    return bits_per_byte(loss, size.num_tokens - 1, size.num_bytes)
-
-
-def _refit(recipe: Recipe, run: Path, quiet: bool) -> Run:
+def _refit(recipe: Recipe, run: Path, device: Device, *, force: bool, quiet: bool) -> Run:
     """Go on from the best model with the validation part as well, in a run of its own; take over its model.
 
     The validation part has done its work once the best model is chosen, and then is text like any other.
@@ -242,7 +213,8 @@ def _refit(recipe: Recipe, run: Path, quiet: bool) -> Run:
         f"refit: {steps} steps from the best model on, validation part included"
     )
     try:
-        refit = train(recipe.refit(model), folder, resume=True, quiet=quiet)
+        again = recipe.refit(model)
+        refit = train(again, folder, resume=True, force=force, device=device.kind, quiet=quiet)
     except InterruptedRunError as stopped:
         raise InterruptedRunError(
             f"stopped in the refit, and all is saved: go on with 'kerasgpt train --resume --out {run}'"

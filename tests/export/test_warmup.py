@@ -8,13 +8,23 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from kerasgpt import GenerationConfig, Tokenizer
+from kerasgpt import GenerationConfig, GPT2CausalLM, Tokenizer
 from kerasgpt.artifacts import SAVED_MODEL
+from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.export.example_requests import Examples
 from kerasgpt.export.predict_request import predict_request
-from kerasgpt.export.signatures import read_signatures
-from kerasgpt.export.warmup import MAX_RECORDS, NUM_NEW_TOKENS, WARMUP_FILE, warmup_inputs, write_warmup
+from kerasgpt.export.saved_model import write_saved_model
+from kerasgpt.export.signatures import is_compiled, read_signatures
+from kerasgpt.export.warmup import (
+    MAX_RECORDS,
+    NUM_NEW_TOKENS,
+    WARMUP_FILE,
+    bucket_inputs,
+    warmup_inputs,
+    write_warmup,
+)
+from kerasgpt.in_graph.compiled import Buckets
 from tests.tf_serving.fake_model import write_fake
 from tests.tf_serving.model import Model
 
@@ -38,6 +48,21 @@ def test_a_bundles_warm_up_is_what_a_server_can_answer(bundle: Path) -> None:
         assert {len(tf.make_ndarray(tensor)) for tensor in response.outputs.values()} == rows
         asked.append((request.model_spec.signature_name, *rows))
     assert asked == [(name, rows) for name in read_signatures(folder) for rows in (1, 2)]
+
+
+def test_a_compiled_model_is_warmed_up_in_each_of_its_sizes(
+    model: GPT2CausalLM, tokenizer: Tokenizer, bundle: Path, tmp_path: Path
+) -> None:
+    folder, settings = tmp_path / "1", GenerationConfig(max_new_tokens=9)
+    write_saved_model(model.config, named_arrays(model), tokenizer, settings, folder, xla=True)
+    assert is_compiled(folder)
+    assert not is_compiled(bundle / SAVED_MODEL)
+    loaded, signature = tf.saved_model.load(str(folder)), read_signatures(folder)["generate_tokens"]
+    asked = bucket_inputs(loaded, signature, model.config)
+    shapes = [inputs["input_ids"].shape for _, inputs in asked]
+    assert shapes == [(rows, prompt) for rows, prompt, _ in Buckets.of(model.config).requests()]
+    write_warmup(folder, [predict_request("m", *each) for each in asked])
+    assert len(records(folder)) == len(asked)
 
 
 def test_decode_is_given_what_prefill_gave(tmp_path: Path, tokenizer: Tokenizer) -> None:

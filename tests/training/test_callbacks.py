@@ -14,6 +14,7 @@ from kerasgpt.training.journal import Journal, read_journal
 from kerasgpt.training.learner import make_learner
 from kerasgpt.training.progress import Progress
 from kerasgpt.training.resume import RunState
+from kerasgpt.training.throughput import Speedometer
 
 IDS = np.arange(500) % 7
 
@@ -30,6 +31,7 @@ def fit(recipe, tmp_path):
         evaluate = EvaluateAndKeepBest(
             train,
             state,
+            learner,
             TokenDataset(IDS[:50], 16, 2, seed=None),
             lambda loss: 2 * loss,
             lambda model: saved.append(state.step),
@@ -40,7 +42,8 @@ def fit(recipe, tmp_path):
         if losses is not None:
             learner.model.evaluate = lambda *args, **kwargs: {"nats": losses[state.step]}
         stop = SaveAndStop(train, state, learner, interruption or Interruption(), tmp_path / "checkpoints")
-        callbacks = [CountSteps(train, state, learner), LogLosses(train, state, learner, journal, progress)]
+        logs = LogLosses(train, state, learner, journal, progress, Speedometer(1e3, 0.0), lambda: 5)
+        callbacks = [CountSteps(train, state, learner), logs]
         batches = train.steps * train.accumulation_steps
         data = TokenDataset(IDS, 16, 2, num_steps=batches)
         learner.model.fit(data, verbose=0, shuffle=False, callbacks=[*callbacks, evaluate, stop])
@@ -53,7 +56,8 @@ def test_steps_are_logged_evaluated_and_counted(fit, tmp_path):
     state, records, saved = fit("train.steps=5")
     assert [record["step"] for record in records if "loss" in record] == [2, 4, 5]
     assert [record["step"] for record in records if "validation_loss" in record] == [4, 5]
-    assert set(records[0]) == {"step", "loss", "learning_rate", "grad_norm", "tokens_per_second"}
+    measured = {"tokens_per_second", "memory_bytes"}
+    assert set(records[0]) == {"step", "loss", "learning_rate", "grad_norm", *measured}
     evaluations = [record for record in records if "validation_loss" in record]
     assert all(record["bits_per_byte"] == 2 * record["validation_loss"] for record in evaluations)
     assert (state.step, state.is_over) == (5, True)

@@ -48,7 +48,7 @@ def test_a_recipe_written_out_reads_back_the_same(toml, tmp_path):
     (tmp_path / "again.toml").write_text(recipe.to_toml())
     again = Recipe.from_toml(tmp_path / "again.toml")
     assert again == recipe
-    assert again.difference(recipe) is None
+    assert again.differences(recipe) == []
 
 
 def test_resolving_settles_defaults_and_is_idempotent(monkeypatch, tmp_path):
@@ -62,11 +62,13 @@ def test_resolving_settles_defaults_and_is_idempotent(monkeypatch, tmp_path):
     assert begun.data.tokenizer == begun.model.init == os.path.join(os.getcwd(), "folder")
 
 
-def test_the_first_difference_is_named(toml):
-    assert Recipe.from_toml(toml).difference(Recipe.from_toml(toml, ["train.seed=5"])) == "train.seed"
-    assert (
-        Recipe.from_toml(toml).difference(Recipe.from_toml(toml, ["model.num_heads=4"])) == "model.num_heads"
-    )
+def test_all_differences_are_named_with_both_values(toml):
+    other = Recipe.from_toml(toml, ["train.seed=5", "model.num_heads=4", "data.tokenizer=gpt2"])
+    assert Recipe.from_toml(toml).differences(other) == [
+        'data.tokenizer: "auto" -> "gpt2"',
+        "model.num_heads: unset -> 4",
+        "train.seed: 0 -> 5",
+    ]
 
 
 @pytest.mark.parametrize(

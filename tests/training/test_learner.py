@@ -6,8 +6,9 @@ import pytest
 
 from kerasgpt.errors import UsageError
 from kerasgpt.tokenizer.bpe import Tokenizer
-from kerasgpt.training.config import ModelConfig, TrainConfig
+from kerasgpt.training.config import ModelConfig
 from kerasgpt.training.learner import make_learner, model_config, uses_xla
+from kerasgpt.training.settings import TrainConfig
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 import numpy as np
 import pytest
 
@@ -45,3 +46,21 @@ def test_bits_per_byte_counts_what_a_compressor_would_write():
     assert bits_per_byte(math.log(2), 300, 100) == pytest.approx(3.0)
     assert perplexity(math.log(8)) == pytest.approx(8.0)
     assert perplexity(1e9) == math.inf
+
+
+@pytest.mark.parametrize(("smoothing", "z"), [(0.1, 0.0), (0.0, 1e-2), (0.3, 1e-2)])
+def test_label_smoothing_and_z_loss_follow_their_formulas(smoothing, z):
+    labels, logits, weights, nats = _case(3, 7)
+    log_total = np.log(np.exp(logits.astype("float64")).sum(-1))
+    every = log_total[..., None] - logits  # the cross-entropy of each token
+    wanted = (1 - smoothing) * nats + smoothing * every.mean(-1) + z * log_total**2
+    loss = token_loss(smoothing, z)
+    assert float(loss(labels, logits, weights)) == pytest.approx(wanted.ravel()[:7].mean(), rel=1e-5)
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert float(again(labels, logits, weights)) == float(loss(labels, logits, weights))
+
+
+def test_a_prompt_without_weight_teaches_nothing():
+    labels, logits, weights, _ = _case(4, 5)
+    changed = np.where(weights > 0, labels, (labels + 1) % 7)
+    assert float(token_loss()(labels, logits, weights)) == float(token_loss()(changed, logits, weights))

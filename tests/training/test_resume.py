@@ -8,7 +8,8 @@ import pytest
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.learner import make_learner
-from kerasgpt.training.resume import ARRAYS, RunState, restore_checkpoint, save_checkpoint
+from kerasgpt.training.resume import ARRAYS, RunState, checkpoints, restore_checkpoint, save_checkpoint
+from kerasgpt.training.settings import TrainConfig
 
 IDS = np.arange(32, dtype="int32").reshape(2, 16)
 
@@ -29,7 +30,7 @@ def test_a_restored_learner_goes_on_exactly(make, tmp_path, precision):
     first = make(*settings)
     _train(first, 3)
     state = RunState(step=3, seconds=1.5, train_loss=2.0, best_loss=2.0, best_step=2)
-    save_checkpoint(tmp_path, first, state)
+    save_checkpoint(tmp_path, first, state, TrainConfig())
     second = make(*settings, "train.seed=9")
     assert restore_checkpoint(tmp_path, second) == state
     assert float(second.metric.result()) == float(first.metric.result())
@@ -41,7 +42,7 @@ def test_a_restored_learner_goes_on_exactly(make, tmp_path, precision):
 def test_only_the_last_two_are_kept_and_an_unreadable_one_is_passed_over(make, tmp_path):
     learner = make()
     for step in (1, 5, 10):
-        save_checkpoint(tmp_path, learner, RunState(step=step))
+        save_checkpoint(tmp_path, learner, RunState(step=step), TrainConfig())
     assert sorted(path.name for path in tmp_path.glob("*step-*")) == ["step-00000005", "step-00000010"]
     newest = tmp_path / "step-00000010" / ARRAYS
     newest.write_bytes(newest.read_bytes()[:100])
@@ -51,12 +52,42 @@ def test_only_the_last_two_are_kept_and_an_unreadable_one_is_passed_over(make, t
         restore_checkpoint(tmp_path, learner)
 
 
+@pytest.mark.parametrize(
+    ("policy", "kept"),
+    [
+        ({"keep_last_checkpoints": 1}, [9]),
+        ({"keep_last_checkpoints": 3}, [7, 8, 9]),
+        ({"keep_best_checkpoint": True}, [5, 8, 9]),
+        ({"keep_checkpoint_every": 3}, [3, 6, 8, 9]),
+    ],
+)
+def test_the_policy_says_which_checkpoints_stay(make, tmp_path, policy, kept):
+    learner = make()
+    for step in range(1, 10):
+        save_checkpoint(tmp_path, learner, RunState(step=step, best_step=min(step, 5)), TrainConfig(**policy))
+    assert [int(folder.name[-8:]) for folder in reversed(checkpoints(tmp_path))] == kept
+
+
+def test_checkpoints_of_a_course_that_was_left_are_dropped(make, tmp_path):
+    learner = make()
+    for step in (4, 8, 5):
+        save_checkpoint(tmp_path, learner, RunState(step=step), TrainConfig())
+    assert [folder.name for folder in checkpoints(tmp_path)] == ["step-00000005", "step-00000004"]
+
+
+def test_the_best_so_far_may_be_enough():
+    settings = TrainConfig(steps=10, early_stopping_patience=2)
+    assert [RunState(step=step).is_enough(settings) for step in (9, 10)] == [False, True]
+    assert [RunState(evaluations_since_best=n).is_enough(settings) for n in (1, 2)] == [False, True]
+    assert not RunState(step=5, evaluations_since_best=9).is_enough(TrainConfig(steps=10))
+
+
 def test_without_a_checkpoint_a_run_starts_fresh(make, tmp_path):
     assert restore_checkpoint(tmp_path / "none", make()) == RunState()
 
 
 def test_a_checkpoint_of_another_model_is_refused_and_changes_nothing(make, tmp_path):
-    save_checkpoint(tmp_path, make(), RunState(step=1))
+    save_checkpoint(tmp_path, make(), RunState(step=1), TrainConfig())
     other = make("model.hidden_dim=8")
     before = other.model.get_weights()
     with pytest.raises(KerasGPTError, match="of another model"):

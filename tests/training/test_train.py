@@ -19,6 +19,8 @@ from kerasgpt.training.interruption import InterruptedRunError
 from kerasgpt.training.journal import read_journal
 from kerasgpt.training.train import Run, train
 
+MEASURED = {"tokens_per_second", "mfu", "memory_bytes"}
+
 
 def _weights(run):
     return load_file(run / artifacts.RUN_MODEL / artifacts.WEIGHTS)
@@ -26,7 +28,7 @@ def _weights(run):
 
 def _without_speed(run):
     records = read_journal(run / artifacts.RUN_METRICS)
-    return [{k: v for k, v in record.items() if k != "tokens_per_second"} for record in records]
+    return [{k: v for k, v in record.items() if k not in MEASURED} for record in records]
 
 
 @pytest.fixture
@@ -49,7 +51,8 @@ def interrupt_at(monkeypatch):
 def test_a_run_leaves_its_folder_and_the_best_model(recipe, tmp_path, corpus):
     run = train(recipe("data.test_fraction=0.1"), tmp_path / "run", quiet=True)
     names = {path.name for path in run.folder.iterdir()}
-    assert names == {"metrics.jsonl", "summary.json", "loss.png", "config.toml", "model", "checkpoints"}
+    pages = {"loss.png", "report.html"}
+    assert names == {"metrics.jsonl", "summary.json", "config.toml", "model", "checkpoints", *pages}
     assert run.summary == json.loads((run.folder / "summary.json").read_text())
     assert run.summary["tokens_seen"] == 8 * 2 * 16
     total = sum(run.summary[f"{part}_bytes"] for part in ("train", "validation", "test"))
@@ -88,12 +91,40 @@ def test_a_run_is_never_overwritten_and_never_goes_on_under_other_settings(recip
     train(recipe("train.steps=2"), tmp_path / "run", quiet=True)
     with pytest.raises(UsageError, match="holds a run already: go on with it by --resume"):
         train(recipe("train.steps=2"), tmp_path / "run")
-    with pytest.raises(UsageError, match=r"begun with another train\.steps"):
+    with pytest.raises(UsageError, match=r"another recipe \(train\.steps: 2 -> 3\)"):
         train(recipe("train.steps=3"), tmp_path / "run", resume=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
     with pytest.raises(UsageError, match="other things in it"):
         train(recipe(), tmp_path / "mine", resume=True)
+
+
+def test_force_goes_on_under_other_settings_and_says_which(recipe, tmp_path, capsys):
+    train(recipe("train.steps=2"), tmp_path / "run", quiet=True)
+    run = train(recipe("train.steps=4"), tmp_path / "run", resume=True, force=True)
+    assert "going on with another recipe: train.steps: 2 -> 4" in capsys.readouterr().err
+    assert run.summary["steps"] == 4
+    with pytest.raises(KerasGPTError, match="of another model"):
+        train(recipe("model.hidden_dim=32"), tmp_path / "run", resume=True, force=True, quiet=True)
+
+
+def test_data_that_changed_is_refused_and_a_device_that_did_is_named(recipe, tmp_path, corpus, capsys):
+    train(recipe("train.steps=2"), tmp_path / "run", quiet=True)
+    state = tmp_path / "run" / "checkpoints" / "step-00000002" / "state.json"
+    assert json.loads(state.read_text())["environment"]["backend"] == "tensorflow"
+    old = json.loads(state.read_text())
+    old["environment"]["device"] = "gpu: NVIDIA H200"
+    state.write_text(json.dumps(old))
+    hashes = {
+        name: artifacts.sha256_of(state.parent / name) for name in ("variables.safetensors", "state.json")
+    }
+    (state.parent / "hashes.json").write_text(json.dumps(hashes))
+    train(recipe("train.steps=3"), tmp_path / "run", resume=True, force=True)
+    assert "device: gpu: NVIDIA H200 -> cpu: " in capsys.readouterr().err
+    corpus.write_text(corpus.read_text().replace("be", "bee"))
+    (tmp_path / "run" / "summary.json").unlink()
+    with pytest.raises(UsageError, match=r"the data is another than this run was begun with \(data: "):
+        train(recipe("train.steps=3"), tmp_path / "run", resume=True, quiet=True)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,32 @@
+"""The recipes that come with the package, by name."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from kerasgpt.errors import unknown_name
+
+
+def packaged_recipes() -> dict[str, Path]:
+    """Name -> file of each; its first lines say the command, what it takes, and what it reaches.
+
+    >>> "shakespeare-char" in packaged_recipes()
+    True
+    """
+    folder = Path(str(resources.files("kerasgpt") / "assets" / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def recipe_file(name: str) -> Path:
+    """The file of a recipe: a path as it is, or the name of a packaged one.
+
+    Raises:
+        UsageError: it looks like a name and there is no such recipe.
+    """
+    known = packaged_recipes()
+    if name in known and not Path(name).exists():
+        return known[name]
+    if not Path(name).exists() and not Path(name).suffix and Path(name).name == name:
+        raise unknown_name("recipe", name, known)
+    return Path(name)

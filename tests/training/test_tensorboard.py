@@ -1,0 +1,60 @@
+"""Event files, read back by TensorBoard itself."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from kerasgpt import artifacts
+from kerasgpt.errors import MissingExtraError
+from kerasgpt.training.tensorboard import EventFile
+from kerasgpt.training.train import train
+
+
+def _read(folder):
+    accumulator = EventAccumulator(str(folder))
+    accumulator.Reload()
+    return accumulator
+
+
+def test_numbers_texts_and_histograms_are_read_back(tmp_path):
+    events = EventFile(tmp_path)
+    events.record({"step": 3, "loss": 1.5, "sample": "To be,\nor not"})
+    events.histograms(3, {"weights": np.arange(100, dtype="float32")})
+    found = _read(tmp_path)  # before the file is closed
+    assert [(event.step, event.value) for event in found.Scalars("loss")] == [(3, 1.5)]
+    assert found.Tensors("sample")[0].tensor_proto.string_val[0] == b"    To be,\n    or not"
+    (histogram,) = found.Histograms("weights")
+    assert (histogram.step, histogram.histogram_value.num, histogram.histogram_value.max) == (3, 100, 99)
+    assert sum(histogram.histogram_value.bucket) == 100
+    events.close()
+
+
+def test_a_run_writes_them_when_asked(recipe, tmp_path):
+    run = train(recipe("train.tensorboard=true"), tmp_path / "run", quiet=True)
+    found = _read(run.folder / artifacts.RUN_TENSORBOARD)
+    assert {"loss", "learning_rate", "grad_norm", "tokens_per_second", "validation_loss"} <= set(
+        found.Tags()["scalars"]
+    )
+    assert [event.step for event in found.Scalars("loss")] == [2, 4, 6, 8]
+    assert "transformer.wte.weight" in found.Tags()["histograms"]
+    assert found.Tensors("sample")
+
+
+def test_without_tensorboard_it_is_a_sentence(tmp_path, without):
+    without("tensorboard.compat.proto.event_pb2")
+    with pytest.raises(MissingExtraError, match=r"pip install 'kerasgpt\[train\]'"):
+        EventFile(tmp_path)
+
+
+def test_writing_them_imports_no_tensorflow(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from kerasgpt.training.tensorboard import EventFile\n"
+        "EventFile(Path(sys.argv[1])).scalars(1, {'loss': 1.0}); print('tensorflow' in sys.modules)"
+    )
+    environment = {"KERAS_BACKEND": "jax", "PYTHONPATH": ":".join(sys.path)}
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    child = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert child.stdout.strip() == "False", child.stderr
