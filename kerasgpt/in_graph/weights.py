@@ -76,8 +76,9 @@ class _OnLoad(tf.saved_model.experimental.TrackableResource):
 def rounded(name: str, array: NDArray[np.float32], precision: str) -> NDArray[np.float32]:
     """The numbers that a weight has after it was stored and loaded.
 
-    >>> rounded("h.0.attn", np.array([[1.0, -0.3], [0.5, 0.11]], np.float32), "int8").round(3).tolist()
-    [[1.0, -0.3], [0.504, 0.111]]
+    >>> rounded("h.0.attn", np.array([[1.27, -2.54], [0.504, 0.03]], np.float32), "int8").round(2)
+    array([[ 1.27, -2.54],
+           [ 0.5 ,  0.04]], dtype=float32)
     """
     if precision == "fp32" or array.ndim < 2:
         return array

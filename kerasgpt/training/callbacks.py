@@ -106,6 +106,7 @@ class LogLosses(StepCallback):
         progress: to show.
         speedometer: knows the arithmetic.
         memory_bytes: what the process holds.
+        waited_seconds: that training has waited for its input so far, at most.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class LogLosses(StepCallback):
         progress: Progress,
         speedometer: Speedometer,
         memory_bytes: Callable[[], int],
+        waited_seconds: Callable[[], float],
     ) -> None:
         super().__init__(settings, state, settings.log_every)
         self.learner = learner
@@ -125,6 +127,8 @@ class LogLosses(StepCallback):
         self.progress = progress
         self.speedometer = speedometer
         self.memory_bytes = memory_bytes
+        self.waited_seconds = waited_seconds
+        self._last_waited = 0.0
         self._last_step, self._last_seconds = state.step, state.training_seconds
 
     def on_step(self, step: int, logs: dict[str, Any]) -> None:
@@ -152,7 +156,10 @@ class LogLosses(StepCallback):
         last_step, self._last_step = min(self._last_step, step - 1), step  # a run that went back begins anew
         seconds = self.state.training_seconds - self._last_seconds
         self._last_seconds = self.state.training_seconds
-        return self.speedometer.read((step - last_step) * self.settings.tokens_per_step, seconds)
+        waited = self.waited_seconds() - self._last_waited
+        self._last_waited += waited
+        facts = self.speedometer.read((step - last_step) * self.settings.tokens_per_step, seconds)
+        return facts | ({"input_share": waited / seconds} if seconds > 0 else {})
 
 
 class EvaluateAndKeepBest(StepCallback):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -55,6 +54,7 @@ class Sitting:
         state: of the run, kept up to date.
         device: that computes.
         quiet: show nothing.
+        datasets: that were trained on in this sitting.
     """
 
     recipe: Recipe
@@ -65,6 +65,7 @@ class Sitting:
     state: RunState
     device: Device
     quiet: bool = False
+    datasets: list[TokenDataset] = field(default_factory=list)
 
     @property
     def settings(self) -> TrainConfig:
@@ -117,7 +118,7 @@ class Sitting:
     def _fit_a_stage(self, callbacks: list[keras.callbacks.Callback]) -> None:
         settings, state = self.settings, self.state
         stage, weights = stage_of(settings, state.step), self.recipe.data.weights
-        data: Any = TokenDataset(
+        dataset = TokenDataset(
             self.corpus.ids_by_source("train") if weights else self.corpus.ids("train"),
             settings.sequence_length,
             settings.batch_size,
@@ -127,8 +128,9 @@ class Sitting:
             weights=weights,
             end_of_text_id=self._end_of_text_id,
         )
-        if stage.length < settings.sequence_length:
-            data = ShorterWindows(data, stage.length)
+        self.datasets.append(dataset)
+        is_whole = stage.length == settings.sequence_length
+        data = dataset if is_whole else ShorterWindows(dataset, stage.length)
         self.learner.model.fit(data, epochs=1, shuffle=False, verbose=0, callbacks=callbacks)
 
     def _callbacks(
@@ -141,7 +143,18 @@ class Sitting:
         flops = flops_per_token(learner.model.config, settings.sequence_length)
         speedometer = Speedometer(flops, peak_teraflops(settings, self.device))
         memory = partial(memory_bytes, self.device)
-        callbacks.append(LogLosses(settings, state, learner, journal, progress, speedometer, memory))
+        callbacks.append(
+            LogLosses(
+                settings,
+                state,
+                learner,
+                journal,
+                progress,
+                speedometer,
+                memory,
+                lambda: sum(dataset.waited_seconds for dataset in self.datasets),
+            )
+        )
         if self.corpus.sizes["validation"].num_tokens > 1:
             callbacks.append(self._evaluation(journal, progress))
         callbacks.append(SaveAndStop(settings, state, learner, interruption, self.checkpoints))

@@ -85,6 +85,7 @@ FACTS: dict[str, tuple[str, Callable[[float], str]]] = {
     "learning_rate": ("rate", lambda value: f"{value:.2e}"),
     "grad_norm": ("gradient", _plain),
     "mfu": ("MFU", lambda value: f"{100 * value:.1f} %"),
+    "input_share": ("input", lambda value: f"{100 * value:.1f} %"),
     "memory_bytes": ("memory", lambda value: f"{value / 2**20:,.0f} MiB"),
     "skipped_steps": ("skipped", lambda value: f"{value:.0f}"),
 }

@@ -62,10 +62,10 @@ def test_without_the_file_that_pages_ask_for_another_is_named(folder: Path) -> N
 def test_an_export_says_it_and_lists_all_files(
     trained: tuple[GPT2CausalLM, Tokenizer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prove_only
 ) -> None:
-    def write_beside(model, tokenizer, settings, bundle):
+    def write_beside(model: GPT2CausalLM, bundle: Path):
         write_onnx(model.config, named_arrays(model), bundle / ONNX_MODEL, largest_file=1000)
 
-    monkeypatch.setitem(pipeline.WRITERS, "onnx", write_beside)
+    monkeypatch.setattr(pipeline, "_write_onnx", write_beside)
     monkeypatch.setattr(pipeline, "prove", prove_only("onnx"))
     export_bundle(*trained, tmp_path / "bundle", ("onnx",))
     said = read_json(tmp_path / "bundle" / CONFIG)["transformers.js_config"]

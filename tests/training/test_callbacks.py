@@ -42,7 +42,8 @@ def fit(recipe, tmp_path):
         if losses is not None:
             learner.model.evaluate = lambda *args, **kwargs: {"nats": losses[state.step]}
         stop = SaveAndStop(train, state, learner, interruption or Interruption(), tmp_path / "checkpoints")
-        logs = LogLosses(train, state, learner, journal, progress, Speedometer(1e3, 0.0), lambda: 5)
+        measures = Speedometer(1e3, 0.0), lambda: 5, lambda: 0.25
+        logs = LogLosses(train, state, learner, journal, progress, *measures)
         callbacks = [CountSteps(train, state, learner), logs]
         batches = train.steps * train.accumulation_steps
         data = TokenDataset(IDS, 16, 2, num_steps=batches)
@@ -56,8 +57,10 @@ def test_steps_are_logged_evaluated_and_counted(fit, tmp_path):
     state, records, saved = fit("train.steps=5")
     assert [record["step"] for record in records if "loss" in record] == [2, 4, 5]
     assert [record["step"] for record in records if "validation_loss" in record] == [4, 5]
-    measured = {"tokens_per_second", "memory_bytes"}
+    measured = {"tokens_per_second", "memory_bytes", "input_share"}
     assert set(records[0]) == {"step", "loss", "learning_rate", "grad_norm", *measured}
+    # A quarter of a second was waited for in all, before the first line.
+    assert records[0]["input_share"] > 0 == records[1]["input_share"]
     evaluations = [record for record in records if "validation_loss" in record]
     assert all(record["bits_per_byte"] == 2 * record["validation_loss"] for record in evaluations)
     assert (state.step, state.is_over) == (5, True)

@@ -20,7 +20,7 @@ from kerasgpt.training.journal import read_journal
 from kerasgpt.training.optimizer import RecordingAdamW
 from kerasgpt.training.train import train
 
-MEASURED = {"tokens_per_second", "mfu", "memory_bytes"}
+MEASURED = {"tokens_per_second", "mfu", "memory_bytes", "input_share"}
 
 # Train, and die by SIGKILL at the n-th time that something happens: a step, a checkpoint half written, one
 # written and not yet in its place.

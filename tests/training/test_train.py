@@ -19,7 +19,7 @@ from kerasgpt.training.interruption import InterruptedRunError
 from kerasgpt.training.journal import read_journal
 from kerasgpt.training.train import Run, train
 
-MEASURED = {"tokens_per_second", "mfu", "memory_bytes"}
+MEASURED = {"tokens_per_second", "mfu", "memory_bytes", "input_share"}
 
 
 def _weights(run):
