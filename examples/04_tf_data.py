@@ -16,6 +16,7 @@ import tensorflow as tf
 
 import kerasgpt
 from kerasgpt.data.records import map_records, read_records, write_records
+from kerasgpt.in_graph.tokenizer import InGraphTokenizer
 
 TEXT = (resources.files("kerasgpt") / "assets" / "tinyshakespeare.txt").read_text("utf-8")[:100_000]
 LINES = [line.split() for line in TEXT.splitlines() if len(line) > 30][:400]
@@ -31,11 +32,14 @@ def main(folder: Path) -> None:
     lm.fit(kerasgpt.dataset(folder / "play.txt", tokenizer, 64, 16), epochs=3, verbose=2)
     kerasgpt.export_bundle(lm, tokenizer, folder / "bundle", ("saved_model",))
     model = tf.saved_model.load(folder / "bundle" / "saved_model" / "1")
+    encode = InGraphTokenizer.from_preset(folder / "bundle").encode
 
     def score(rows: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        nothing = tf.fill(tf.shape(rows["text"]), "")  # each text is a continuation of nothing
-        scores = model.signatures["score"](prompts=nothing, continuations=rows["text"])
-        return {**rows, "logprob": scores["logprob"]}
+        ids = encode(rows["text"])
+        lengths, targets = ids.row_lengths() - 1, ids[:, 1:].to_tensor()  # all but the first token
+        logits = model.signatures["logits"](input_ids=ids[:, :-1].to_tensor(), lengths=lengths)["logits"]
+        nats = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)  # (B, T)
+        return {**rows, "logprob": -tf.reduce_sum(nats * tf.sequence_mask(lengths, dtype=tf.float32), axis=1)}
 
     for step, name in ((1, "forwards"), (-1, "backwards")):
         for part in range(2):

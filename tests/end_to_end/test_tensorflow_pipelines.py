@@ -213,7 +213,7 @@ def test_the_page_runs_as_it_stands(bundle, tmp_path, monkeypatch):
     names: dict = {}
     for block in found:
         exec(compile(block, str(PAGE), "exec"), names)
-    assert len(found) == 7
+    assert len(found) == 8
     assert len(names["written"]) == 4
     assert sorted(os.listdir()) == ["bundle", "classifier", "sampler", "writer"]
     assert names["classifier"].jit_compile
