@@ -15,7 +15,6 @@ from pathlib import Path
 import keras
 
 import kerasgpt
-import kerasgpt.engines
 from kerasgpt import artifacts
 from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.export.onnx_graph import write_onnx
@@ -40,7 +39,7 @@ def main(bundle: str) -> None:
         # Enough for texts of more than a few tokens: line breaks alone any graph would write.
         model.fit(data, verbose=0)
     kerasgpt.export_bundle(
-        model, tokenizer, bundle, formats=("onnx",), precisions=kerasgpt.engines.PRECISIONS
+        model, tokenizer, bundle, formats=("onnx",), precisions=tuple(artifacts.ONNX_FILES)
     )
     write_external(model, Path(bundle), Path(f"{bundle}-external"))
 
