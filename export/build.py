@@ -16,6 +16,7 @@ import kerasgpt
 from kerasgpt import artifacts
 from kerasgpt.config import read_json
 from kerasgpt.export.pipeline import export_folder
+from kerasgpt.runtime.language_model import open_file
 
 ROOT = Path(__file__).resolve().parents[1]
 NUM_TOKENS = 64
@@ -28,14 +29,19 @@ def build(path: Path) -> list[dict[str, Any]]:
     recipe = kerasgpt.Recipe.from_toml(ROOT / plan["recipe"], [f"data.paths={data}"])
     kerasgpt.train(recipe, ROOT / plan["run"], resume=True)
     bundle = ROOT / plan["out"]
-    export_folder(ROOT / plan["run"], bundle, plan["formats"], plan["precisions"], tell=print)
+    options = plan.get("options", {})
+    if "evaluation_data" in plan:
+        options["evaluation_text"] = (ROOT / plan["evaluation_data"]).read_text("utf-8")
+    export_folder(ROOT / plan["run"], bundle, plan["formats"], plan["precisions"], print, **options)
     rows: list[dict[str, Any]] = read_json(bundle / artifacts.REPORT_JSON)["artifacts"]
-    return [{**row, "tokens_per_second": tokens_per_second(bundle, row["engine"])} for row in rows]
+    kept = [row for row in rows if "left_out" not in row]
+    return [{**row, "tokens_per_second": tokens_per_second(bundle, row)} for row in kept]
 
 
-def tokens_per_second(bundle: Path, engine: str) -> float:
+def tokens_per_second(bundle: Path, row: dict[str, Any]) -> float:
     """Greedy tokens a second after one short prompt, this process being warm."""
-    lm = kerasgpt.load(bundle, engine)
+    is_onnx = row["artifact"].endswith(".onnx")
+    lm = open_file(bundle, row["artifact"]) if is_onnx else kerasgpt.load(bundle, row["engine"])
     settings = kerasgpt.GenerationConfig(max_new_tokens=NUM_TOKENS)
     lm.generate(["\n"], settings)
     started = time.perf_counter()

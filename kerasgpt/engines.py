@@ -62,7 +62,8 @@ def load(
         folder: where it lies.
         engine: ``"onnx"``, ``"saved_model"``, ``"keras"``, or ``"auto"``: the first of these that has
             its file there.
-        precision: of the exported file; None means float32 with ONNX, and the SavedModel at saved_model/1.
+        precision: of the exported file; None means with ONNX float32, or in a bundle without it the first of
+            int8 and int4 that is there, and otherwise the SavedModel at saved_model/1.
         num_threads: that work on one operator, with ONNX only; None means one for each core.
         providers: where ONNX Runtime computes, such as ``"cuda"``, the preferred one first; None means the
             CPU, and only there the fast files run.
@@ -133,6 +134,8 @@ def _first_available(root: Path) -> str:
 
 
 def _lies_in(root: Path, file: str) -> bool:
+    if file == ONNX_MODEL:  # a slim bundle has a fast file in its place
+        return any((root / name).exists() for names in ONNX_FILES.values() for name in names)
     return (root / file).exists() or (file == WEIGHTS and (root / WEIGHTS_INDEX).exists())  # or in shards
 
 

@@ -33,6 +33,14 @@ from kerasgpt.extras import require
     show_default=True,
     help="Of ONNX. tf2onnx, Keras's own route, writes the forward pass alone: it scores and cannot generate.",
 )
+@click.option(
+    "--weights", default="float32", show_default=True, help="Beside the exported files: float32 or none."
+)
+@click.option(
+    "--fast-only",
+    is_flag=True,
+    help="Of ONNX keep the fast files alone, for this package and GenAI on a CPU.",
+)
 @click.option("--xla", is_flag=True, help="Let XLA compile what the SavedModel generates with.")
 @click.option("--max-perplexity-increase", type=float, default=10.0, show_default=True, help="In percent.")
 def command(
@@ -43,6 +51,8 @@ def command(
     calibration_data: str | None,
     evaluation_data: str | None,
     writer: str,
+    weights: str,
+    fast_only: bool,
     xla: bool,
     max_perplexity_increase: float,
 ) -> None:
@@ -64,6 +74,8 @@ def command(
         tell=lambda line: click.echo(line, err=True),
         writer=writer,
         xla=xla,
+        weights=weights,
+        fast_only=fast_only,
         calibration_text=_text(calibration_data, "calibration") if calibration_data else "",
         evaluation_text=_text(evaluation_data, "evaluation") if evaluation_data else "",
         max_perplexity_increase=max_perplexity_increase,

@@ -12,6 +12,8 @@ from kerasgpt.config import GenerationConfig, GPT2Config
 def write_genai(config: GPT2Config, settings: GenerationConfig, bundle: Path) -> None:
     """Write genai_config.json, which opens the portable float32 file, and an overlay for each fast one.
 
+    Where there is no portable file it opens the first of the fast ones.
+
     GenAI reads one configuration a folder, and follows no path out of it. So a fast file is chosen by
     ``genai/<precision>.json``, laid over the folder's own: ``og.Config(bundle).overlay(text)``.
 
@@ -20,16 +22,34 @@ def write_genai(config: GPT2Config, settings: GenerationConfig, bundle: Path) ->
         settings: of the bundle, which become GenAI's defaults.
         bundle: in the making, its ONNX files written.
     """
-    artifacts.write_json(bundle / artifacts.GENAI_CONFIG, genai_config(config, settings))
-    for engine, (name, precision) in artifacts.VARIANTS.items():
-        if engine.startswith("fast_") and (bundle / name).is_file():
-            overlay = {
-                "model": {"decoder": {"filename": name}},
-                "search": {"past_present_share_buffer": True},  # these graphs write the cache in place
-            }
-            path = bundle / artifacts.GENAI_FOLDER / f"{precision}.json"
-            path.parent.mkdir(exist_ok=True)
-            artifacts.write_json(path, overlay)
+    content = genai_config(config, settings)
+    fast = {
+        precision: name
+        for engine, (name, precision) in artifacts.VARIANTS.items()
+        if engine.startswith("fast_") and (bundle / name).is_file()
+    }
+    if fast and not (bundle / artifacts.ONNX_MODEL).is_file():
+        for section, values in _overlay(next(iter(fast.values()))).items():
+            content[section] = _laid_over(content[section], values)
+    artifacts.write_json(bundle / artifacts.GENAI_CONFIG, content)
+    for precision, name in fast.items():
+        path = bundle / artifacts.GENAI_FOLDER / f"{precision}.json"
+        path.parent.mkdir(exist_ok=True)
+        artifacts.write_json(path, _overlay(name))
+
+
+def _overlay(name: str) -> dict[str, Any]:
+    """What differs where a fast file is opened."""
+    return {
+        "model": {"decoder": {"filename": name}},
+        "search": {"past_present_share_buffer": True},  # these graphs write the cache in place
+    }
+
+
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """One setting over another, tables within tables, as GenAI does it."""
+    both = {key: _laid_over(below[key], value) for key, value in above.items() if isinstance(value, dict)}
+    return {**below, **above, **both}
 
 
 def genai_config(config: GPT2Config, settings: GenerationConfig) -> dict[str, Any]:

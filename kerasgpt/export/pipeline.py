@@ -26,6 +26,7 @@ from kerasgpt.export.reference import record
 from kerasgpt.export.report import versions, write_report
 from kerasgpt.export.requests import DIRECT, TF2ONNX, check_model, check_request
 from kerasgpt.export.serving_folder import write_serving
+from kerasgpt.export.slimming import left_out, remove
 from kerasgpt.export.transformers_js import write_transformers_js
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.models.gpt2 import GPT2CausalLM
@@ -45,6 +46,8 @@ def export_bundle(
     *,
     writer: str = DIRECT,
     xla: bool = False,
+    weights: str = "float32",
+    fast_only: bool = False,
     generation_config: GenerationConfig | None = None,
     provenance: dict[str, Any] | None = None,
     calibration_text: str = "",
@@ -71,6 +74,9 @@ def export_bundle(
             forward pass alone: ONNX in float32 without a cache, which scores texts and writes none.
         xla: whether the SavedModel generates by functions that XLA compiles for a few sizes that requests are
             padded to: faster, after some seconds for each size when it first comes.
+        weights: ``"float32"``, or ``"none"``: a bundle that runs, and is not trained on from.
+        fast_only: whether of the ONNX files only the fast ones stay in the bundle, which this package and
+            ONNX Runtime GenAI read on a CPU: the smallest there is. The others still take part in the proof.
         generation_config: how the bundle generates unless told otherwise; default greedy, 64 tokens.
         provenance: what to remember of the weights' origin.
         calibration_text: what int8 and int4 files are calibrated on, text like that which the model will
@@ -83,8 +89,8 @@ def export_bundle(
         The proofs, the weights' first.
 
     Raises:
-        UsageError: an unknown format, precision or writer, a model that the writer does not know, no
-            tokenizer, or `folder` holds something that is no bundle.
+        UsageError: an unknown format, precision, writer or form of the weights, a model that the writer does
+            not know, no tokenizer, or `folder` holds something that is no bundle.
         KerasGPTError: an artifact differs from the model, or cannot be written.
 
     ```python
@@ -96,6 +102,7 @@ def export_bundle(
     model, tokenizer = ours(model, tokenizer)
     check_model(model, formats, precisions, writer)
     settings = generation_config or GenerationConfig()
+    unwanted = left_out(model.config, formats, precisions, weights, fast_only)
     with atomic_folder(target) as bundle:
         if writer == TF2ONNX:
             proofs = _write_and_prove_forward(model, tokenizer, bundle, tell)
@@ -107,9 +114,14 @@ def export_bundle(
         if evaluation_text:
             proofs = [measured(bundle, proof, evaluation_text, tell) for proof in proofs]
             check_prices(proofs, max_perplexity_increase)
-        write_report(bundle, model.count_params(), proofs, writer)
+        write_report(bundle, model.count_params(), proofs, writer, unwanted)
+        remove(bundle, unwanted)
+        if "onnx" in formats and writer == DIRECT:
+            write_genai(model.config, settings, bundle)
+            write_transformers_js(bundle)
         made_by = {**(provenance or {}), "writer": writer, "versions": versions()}
-        Manifest.of_folder(bundle, list(formats), made_by, precisions).write(bundle)
+        kept = [name for name in formats if name not in unwanted]
+        Manifest.of_folder(bundle, kept, made_by, precisions).write(bundle)
     return proofs
 
 
@@ -176,8 +188,6 @@ def _write_and_prove(
             proofs.append(_proved(bundle, name, full_logits, tell))
     if "onnx" in formats:
         proofs += _write_variants(lm, model, bundle, precisions, calibration_text, tell)
-        write_genai(model.config, settings, bundle)
-        write_transformers_js(bundle)
     return proofs
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Collection
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -45,9 +46,18 @@ def size_in_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def write_report(folder: Path, num_parameters: int, proofs: list[Proof], writer: str = "direct") -> None:
-    """Write export_report.json and export_report.md into a bundle in the making."""
-    rows = [_row(folder, proof) for proof in proofs]
+def write_report(
+    folder: Path,
+    num_parameters: int,
+    proofs: list[Proof],
+    writer: str = "direct",
+    left_out: Collection[str] = (),
+) -> None:
+    """Write export_report.json and export_report.md into a bundle in the making.
+
+    `left_out` are the engines whose artifacts will not stay in it.
+    """
+    rows = [_row(folder, proof) | _fate(proof.engine in left_out) for proof in proofs]
     content = {
         "num_parameters": num_parameters,
         "writer": writer,
@@ -77,6 +87,10 @@ def _row(folder: Path, proof: Proof) -> dict[str, Any]:
     return row if proof.speed is None else {**row, **asdict(proof.speed)}
 
 
+def _fate(is_left_out: bool) -> dict[str, bool]:
+    return {"left_out": True} if is_left_out else {}
+
+
 def _markdown(content: dict[str, Any], rows: list[dict[str, Any]]) -> str:
     how = (HOW if content["writer"] == "direct" else HOW_FORWARD).format(**content)
     lines = [
@@ -90,7 +104,8 @@ def _markdown(content: dict[str, Any], rows: list[dict[str, Any]]) -> str:
     for row in rows:
         cached = row["max_cached_logit_error"]
         lines.append(
-            f"| `{row['artifact']}` | {row['precision']} | {row['size_bytes'] / 1e6:.1f} MB"
+            f"| `{row['artifact']}`{', left out' if 'left_out' in row else ''} | {row['precision']}"
+            f" | {row['size_bytes'] / 1e6:.1f} MB"
             f" | {row['max_logit_error']:.1e} | {'-' if cached is None else f'{cached:.1e}'}"
             f" | {row['num_greedy_tokens_compared']} equal | {row['num_near_ties']} |"
         )

@@ -15,6 +15,8 @@ FILES: Final = (artifacts.ONNX_MODEL, artifacts.ONNX_HALF, artifacts.ONNX_INT8, 
 def write_transformers_js(bundle: Path) -> None:
     """Add to config.json what a page needs that loads the bundle without options; often that is nothing.
 
+    A bundle with none of its files is not for it.
+
     Two things it cannot see. In a browser it asks for the 8-bit file, which not every bundle has. And ONNX
     Runtime has no folder there in which to look for weights beside their file: transformers.js fetches them
     first, and has to be told for which files, since one that is not there is an error.
@@ -23,6 +25,8 @@ def write_transformers_js(bundle: Path) -> None:
         bundle: in the making, its config.json and ONNX files written.
     """
     settings: dict[str, Any] = {}
+    if not any((bundle / name).is_file() for name in FILES):
+        return
     if not (bundle / artifacts.ONNX_INT8).is_file():
         settings["dtype"] = "fp32"
     paths = [bundle / name for name in FILES]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgpt import artifacts
+from kerasgpt.artifacts import Manifest
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.protocols import StepModel
@@ -44,7 +45,8 @@ def open_bundle(
 
     Args:
         folder: of the bundle.
-        precision: ``"fp32"``, ``"fp16"``, ``"int8"`` or ``"int4"``; None means ``"fp32"``.
+        precision: ``"fp32"``, ``"fp16"``, ``"int8"`` or ``"int4"``; None means ``"fp32"``, or in a slim
+            bundle the first that is there.
         num_threads: that work on one operator; 0 means one for each core.
         providers: where to compute, the preferred one first; see `resolve_providers`.
         prefix_cache_tokens: of beginnings of prompts that are kept for later ones, at most; 0 means none.
@@ -59,7 +61,8 @@ def open_bundle(
     print(lm.generate(["ROMEO:"])[0].text)
     ```
     """
-    root, wanted = Path(folder), precision or "fp32"
+    root = Path(folder)
+    wanted = precision or _first_precision(root)
     if wanted not in artifacts.ONNX_FILES:
         raise unknown_name("precision", wanted, artifacts.ONNX_FILES)
     if prefix_cache_tokens < 0:
@@ -78,6 +81,15 @@ def open_bundle(
     return open_file(root, files[-1], **options)
 
 
+def _first_precision(root: Path) -> str:
+    """Float32, but of a slim bundle, which owns up to have no such file, the first that it has."""
+    manifest = root / artifacts.MANIFEST
+    if not manifest.is_file() or "onnx" in Manifest.read(root).formats:
+        return "fp32"
+    there = (name for name, files in artifacts.ONNX_FILES.items() if any((root / f).exists() for f in files))
+    return next(there, "fp32")
+
+
 def _files_for(root: Path, precision: str, providers: Sequence[str]) -> list[str]:
     """A bundle's files of a precision that run there, the fastest first, and the portable one at last."""
     names = artifacts.ONNX_FILES[precision]
@@ -87,6 +99,8 @@ def _files_for(root: Path, precision: str, providers: Sequence[str]) -> list[str
         raise KerasGPTError(
             f"{root}: has no {names[0]}: export the model again with --precisions fp32,{precision}"
         )
+    if found and not (root / artifacts.ONNX_MODEL).exists():  # a slim bundle
+        return found
     return list(dict.fromkeys([*found, artifacts.ONNX_MODEL]))
 
 

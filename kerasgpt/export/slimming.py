@@ -1,0 +1,55 @@
+"""A slim bundle: what its readers can do without is taken out again, once it has served the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from kerasgpt import artifacts
+from kerasgpt.config import GPT2Config
+from kerasgpt.errors import UsageError, unknown_name
+from kerasgpt.export.proof import answers_file, artifact_path
+
+WEIGHTS: Final = ("float32", "none")
+"""How a bundle may hold the trained weights beside its exported files."""
+
+
+def left_out(
+    config: GPT2Config, formats: Sequence[str], precisions: Sequence[str], weights: str, fast_only: bool
+) -> list[str]:
+    """The artifacts that a bundle is not to keep, by the names of `kerasgpt.export.proof.Proof.engine`.
+
+    Args:
+        config: of the model.
+        formats: asked for.
+        precisions: asked for.
+        weights: of `WEIGHTS`; ``"none"`` means without model.safetensors.
+        fast_only: whether of the ONNX files only the fast ones stay.
+
+    Raises:
+        UsageError: no such form of the weights, or a bundle without a fast file in which only those stay.
+    """
+    if weights not in WEIGHTS:
+        raise unknown_name("form of the weights", weights, WEIGHTS)
+    names = ["keras"] if weights == "none" else []
+    if not fast_only:
+        return names
+    from kerasgpt.export.variants import chosen  # onnx may be missing where it is not asked for
+
+    kept, reason = chosen(config, precisions) if "onnx" in formats else ([], "the formats name no onnx")
+    fast = [name for name in kept if name.startswith("fast_")]
+    if not fast:
+        reason = reason or f"there is none in {', '.join(precisions)}"
+        raise UsageError(f"nothing to keep but the fast ONNX files: {reason}; leave out --fast-only")
+    return [*names, "onnx", *(name for name in artifacts.VARIANTS if name not in fast)]
+
+
+def remove(bundle: Path, engines: Sequence[str]) -> None:
+    """Delete artifacts of a bundle in the making, with the answers that they alone were compared with."""
+    for engine in engines:
+        path = artifact_path(bundle, engine)
+        answers = answers_file(engine)
+        own = [] if answers == artifacts.PARITY else [bundle / answers]
+        for file in [path, path.with_name(f"{path.name}_data"), *own]:
+            file.unlink(missing_ok=True)
