@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from kerasgpt.generation.scratch import scratch
 from kerasgpt.protocols import Ids, Logits
 
 FIRST_HEAD = 256  # tokens: most draws and nuclei of a trained model fall among so many
+MARGIN = np.float32(8)  # e^-8 of the best token's probability: there they are found without a search
 _PER_COLUMN = 32  # values of which one maximum is taken, to find the largest of all the sooner
 
 
@@ -43,6 +45,10 @@ def heads(keys: Logits) -> Iterator[NDArray[np.intp]]:
     Whoever needs only the first places, as sampling mostly does, is spared sorting a whole vocabulary.
     """
     size = FIRST_HEAD
+    if 2 * size < len(keys):
+        near = np.flatnonzero(keys >= keys.max() - MARGIN)
+        if len(near) <= 2 * size:
+            yield near[descending(keys[near])]
     while 2 * size < len(keys) and (threshold := kth_largest(keys, size)) > -np.inf:
         largest = np.flatnonzero(keys >= threshold)
         yield largest[descending(keys[largest])]
@@ -67,6 +73,16 @@ def first_to_reach(keys: Logits, weights: Logits, share: float) -> NDArray[np.in
     return places[: np.searchsorted(cumulative, target, side="left") + 1]
 
 
+def nucleus(logits: Logits, probability: float) -> NDArray[np.intp]:
+    """The smallest set of tokens of (V,) whose probability reaches p, from the most probable one down.
+
+    Among equally probable tokens the one with the lowest id comes first.
+    """
+    shares = powers(logits, out=scratch("nucleus", len(logits)))
+    shares /= shares.sum()
+    return first_to_reach(logits, shares, probability)
+
+
 def softmax(logits: Logits) -> Logits:
     """Probabilities, float32, of the last axis."""
     probabilities = powers(logits)
@@ -74,9 +90,9 @@ def softmax(logits: Logits) -> Logits:
     return probabilities
 
 
-def powers(logits: Logits) -> Logits:
-    """Probabilities of the last axis as multiples of the greatest, float32."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
+def powers(logits: Logits, out: Logits | None = None) -> Logits:
+    """Probabilities of the last axis as multiples of the greatest, float32; `out` may be the logits."""
+    shifted = np.subtract(logits, logits.max(axis=-1, keepdims=True), out=out)
     # In place: fresh memory for a whole vocabulary costs about as much as what is computed in it.
     exponentials: Logits = np.exp(shifted, out=shifted)
     return exponentials
@@ -94,10 +110,10 @@ def log_softmax(logits: Logits) -> Logits:
 def logprobs_of(logits: Logits, ids: Ids) -> Logits:
     """The log-probability of one token in each row of (B, V), float32 (B,), as `log_softmax` has it."""
     logprobs = np.empty(len(logits), np.float32)
-    scratch = np.empty(logits.shape[1], np.float32)  # one row's at a time stays in the processor's cache
+    work = scratch("logprobs_of", logits.shape[1])  # one row's at a time stays in the processor's cache
     for number, (row, index) in enumerate(zip(logits, ids.tolist(), strict=True)):
         best = row.max()
-        np.subtract(row, best, out=scratch)
-        chosen = scratch[index]
-        logprobs[number] = chosen - np.log(np.exp(scratch, out=scratch).sum(), dtype=np.float64)
+        np.subtract(row, best, out=work)
+        chosen = work[index]
+        logprobs[number] = chosen - np.log(np.exp(work, out=work).sum(), dtype=np.float64)
     return logprobs

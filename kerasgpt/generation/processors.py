@@ -9,7 +9,8 @@ import numpy as np
 
 from kerasgpt.config import GenerationConfig
 from kerasgpt.generation import constraints, filters, penalties
-from kerasgpt.generation.probabilities import kth_largest
+from kerasgpt.generation.probabilities import kth_largest, nucleus
+from kerasgpt.generation.scratch import scratch
 from kerasgpt.generation.texts import Text
 from kerasgpt.protocols import Ids, Logits
 
@@ -39,7 +40,11 @@ def process(logits: Logits, settings: GenerationConfig, texts: Sequence[Text], e
     heeding = [heed(row, settings, text, end_of_text_id) for row, text in zip(rows, texts, strict=True)]
     if any(new is not old for new, old in zip(heeding, rows, strict=True)):
         logits = np.stack(heeding)
-    return logits if settings.is_greedy else _filter(logits, settings)
+    if settings.is_greedy:
+        return logits
+    return _last_filters(
+        _first_filters(filters.temperature(logits, settings.temperature), settings), settings
+    )
 
 
 def heed(logits: Logits, settings: GenerationConfig, text: Text, end_of_text_id: int) -> Logits:
@@ -68,6 +73,8 @@ def heed(logits: Logits, settings: GenerationConfig, text: Text, end_of_text_id:
 def survivors(logits: Logits, settings: GenerationConfig) -> tuple[Ids | None, Logits]:
     """Apply the filters to one row (V,): the ids that may be left, rising, or None for all; and their logits.
 
+    The logits may lie in memory of this thread's that the next call takes.
+
     >>> ids, logits = survivors(np.array([1, 2, 4], np.float32), GenerationConfig(temperature=2.0, top_k=2))
     >>> ids.tolist(), logits.tolist()
     ([1, 2], [1.0, 2.0])
@@ -76,7 +83,12 @@ def survivors(logits: Logits, settings: GenerationConfig) -> tuple[Ids | None, L
     if bound > filters.REMOVED:
         ids = np.flatnonzero(logits >= bound)
         logits = logits[ids]
-    logits = _filter(logits, settings)
+    logits = filters.temperature(logits, settings.temperature, out=scratch("survivors", len(logits)))
+    if ids is None and settings.top_p < 1:
+        ids = np.sort(nucleus(logits, settings.top_p))
+        logits = _last_filters(logits[ids], settings)
+    else:
+        logits = _last_filters(_first_filters(logits, settings), settings)
     if settings.top_p < 1 or settings.typical_p < 1:
         places = np.flatnonzero(logits > filters.REMOVED)
         ids, logits = places if ids is None else ids[places], logits[places]
@@ -99,12 +111,13 @@ def _lower_bound(logits: Logits, settings: GenerationConfig) -> float:
     return bound
 
 
-def _filter(logits: Logits, settings: GenerationConfig) -> Logits:
-    logits = filters.temperature(logits, settings.temperature)
+def _first_filters(logits: Logits, settings: GenerationConfig) -> Logits:
     if settings.top_k:
         logits = filters.top_k(logits, settings.top_k)
-    if settings.top_p < 1:
-        logits = filters.top_p(logits, settings.top_p)
+    return filters.top_p(logits, settings.top_p) if settings.top_p < 1 else logits
+
+
+def _last_filters(logits: Logits, settings: GenerationConfig) -> Logits:
     if settings.min_p:
         logits = filters.min_p(logits, settings.min_p)
     return filters.typical_p(logits, settings.typical_p) if settings.typical_p < 1 else logits

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.probabilities import heads, powers
 from kerasgpt.generation.processors import heed, process, survivors
+from kerasgpt.generation.scratch import scratch
 from kerasgpt.generation.texts import Text
 from kerasgpt.protocols import Ids, Logits
 
@@ -82,7 +83,7 @@ def invert_cdf(logits: Logits, number: np.float32) -> int:
         logits: float32 (V,), minus infinity for removed tokens.
         number: in [0, 1).
     """
-    weights = powers(logits)
+    weights = powers(logits, out=scratch("invert_cdf", len(logits)))
     target = number * weights.sum()
     for ids in heads(logits):
         cumulative = np.cumsum(weights[ids], dtype=np.float32)

@@ -51,6 +51,13 @@ def test_heads_are_the_beginning_of_the_whole_order() -> None:
     np.testing.assert_array_equal(small, np.argsort(-logits[:300], kind="stable")[:200])
 
 
+def test_a_few_far_above_the_others_are_the_first_head() -> None:
+    logits = np.random.default_rng(7).normal(size=20_000).astype(np.float32)
+    logits[[5, 700, 19_999]] = [20, 21, 20]
+    assert next(heads(logits)).tolist() == [700, 5, 19_999]
+    assert len(list(heads(logits))) == 4
+
+
 def test_the_first_to_reach_a_share_are_as_few_as_can_be() -> None:
     generator = np.random.default_rng(7)
     keys, weights = generator.normal(size=(2, 5000)).astype(np.float32) ** 2
