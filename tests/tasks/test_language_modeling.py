@@ -3,7 +3,8 @@ import pytest
 
 from kerasgpt.errors import UsageError
 from kerasgpt.protocols import Score
-from kerasgpt.tasks.language_modeling import evaluate, split
+from kerasgpt.tasks.language_modeling import evaluate
+from kerasgpt.tasks.stretches import split
 from kerasgpt.tokenizer.bpe import Tokenizer, learned_vocabulary
 
 TEXT = "Ein Mann, né en été: 🙂 and then some more plain text to score."
