@@ -1,4 +1,4 @@
-"""Confidence intervals by the bootstrap: the same figures of corpora drawn from the examples that there are."""
+"""Confidence intervals by the bootstrap: the same figures of corpora drawn from the examples."""
 
 from __future__ import annotations
 

@@ -27,11 +27,16 @@ class Detokenizer(ABC):
 
     def detokenize(self, text: str) -> str:
         """Put words together."""
-        return "\n".join(self._joined_line(line) for line in text.split("\n"))
+        *lines, last = text.split("\n")
+        end = last and (
+            self._joined_line(last) or _VERBATIM + last
+        )  # what ends with a line has none after it
+        return "\n".join([*map(self._joined_line, lines), end])
 
     def tokenize(self, text: str) -> str:
         """Take them apart again as they were."""
-        return "\n".join(self._parted_line(line) for line in text.split("\n"))
+        *lines, last = text.split("\n")
+        return "\n".join([*map(self._parted_line, lines), last and self._parted_line(last)])
 
     def documents(self, text: str) -> list[str]:
         """Divide a file's text where a document begins; joined, they are the text."""
@@ -98,7 +103,7 @@ class WikiText(Detokenizer):
     """
 
     _empty = " "
-    _title = re.compile(r"^(?= = [^=].*[^=] = $)", re.MULTILINE)
+    _title = re.compile(r"^(?= = [^= ](?:.*[^= ])? = $)", re.MULTILINE)
     _openers = frozenset("([$£€¥")
     _closers = frozenset(",.;:!?)]%")
 

@@ -35,8 +35,8 @@ class Question:
 class MultipleChoice:
     """How often the right answer is the most probable; see `kerasgpt.tasks.base.Task`.
 
-    Its files are JSON lines: ``{"query": "2 + 2 =", "choices": ["3", "4"], "gold": 1}``, where the right answer
-    may also be given as its text.
+    Its files are JSON lines: ``{"query": "2 + 2 =", "choices": ["3", "4"], "gold": 1}``, where the right
+    answer may also be given as its text.
 
     Args:
         delimiter: between what is asked and an answer.

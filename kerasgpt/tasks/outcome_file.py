@@ -1,4 +1,4 @@
-"""OutcomeFile: what came of each example so far, a line each, from which an interrupted evaluation goes on."""
+"""OutcomeFile: what came of each example so far, a line each, for an evaluation to go on from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kerasgpt.tasks.base import Outcome
 
 
 class OutcomeFile:
-    """Lines of JSON: first what is evaluated, then ``{"example": 7, "place": ..., "counts": {...}, ...}`` each.
+    """Lines of JSON: first what is evaluated, then ``{"example": 7, "place": ..., "counts": {...}}`` each.
 
     Args:
         path: made if there is none.

@@ -28,7 +28,7 @@ def encode_pair(lm: LanguageModel, prompt: str, rest: str, place: str) -> Pair:
     """Encode two texts as one, and divide the ids where the first one's end.
 
     Blanks at the prompt's end are read as part of the rest, since that is where a vocabulary has them. An
-    empty prompt is ``<|endoftext|>``. EleutherAI's lm-evaluation-harness does the same, and has the same scores.
+    empty prompt is ``<|endoftext|>``. EleutherAI's lm-evaluation-harness does the same, with the same scores.
 
     Args:
         lm: whose tokenizer and context to use.
