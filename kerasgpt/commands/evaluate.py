@@ -101,7 +101,7 @@ def command(
 ) -> None:
     """Measure a model by a task: language_modeling, lambada, hellaswag, multiple_choice or few_shot.
 
-    Each figure comes with where it lies in 95 of 100 resampled data sets, and beside it is what costs no model,
+    Each figure comes with where it lies in 95 of 100 resampled data sets; beside it is what costs no model,
     such as the most frequent answer. Texts are written greedily unless options of generation say otherwise.
     """
     if limit is not None and limit < 1:

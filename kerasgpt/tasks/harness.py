@@ -2,7 +2,7 @@
 
 Importing this registers it; as a program, this is the harness's own with it registered:
 
-    python -m kerasgpt.tasks.harness run --model kerasgpt --model_args folder=bundle,precision=int8 --tasks piqa
+    python -m kerasgpt.tasks.harness run --model kerasgpt --model_args folder=BUNDLE,precision=int8 --tasks T
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ def pages(speeches: list[str]) -> Iterator[str]:
     """Texts in WikiText's manner, with tokens taken apart."""
     for number in range(3):
         body = speeches[number].replace("\n", " ").replace(",", " ,").replace(".", " .").replace("'s", " 's")
-        yield f" = Speech {number} = \n \n {body.strip()} \n = = Part = = \n well @-@ known , in 2 @,@ 000 . \n"
+        yield f" = Speech {number} = \n \n {body.strip()} \n = = Part = = \n well @-@ known , 2 @,@ 000 . \n"
 
 
 if __name__ == "__main__":
