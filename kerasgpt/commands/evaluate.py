@@ -111,7 +111,7 @@ def command(
     own = _task_options(folder, task, {**given, "pool": pool or None})
     tasks = [make_task(task, model_folder(folder), {**own, "shots": each}) for each in shots or [None]]
     results = []
-    for each in precision.split(",") if precision else [None]:
+    for each in [one.strip() for one in precision.split(",")] if precision else [None]:
         chosen = choose(folder, engine)
         lm = load(folder, chosen, each)
         subject = Subject(folder, chosen, each or "fp32", data, pool, limit, batch_size, given["seed"] or 0)

@@ -47,11 +47,14 @@ def make_task(name: str, folder: Path, given: Mapping[str, Any]) -> Task[Any]:
     chosen = {option: value for option, value in given.items() if value is not None}
     for option in chosen:
         if option not in known:
-            own = ", ".join(f"--{each.replace('_', '-')}" for each in known if each != "folder") or "none"
-            raise UsageError(
-                f"--{option.replace('_', '-')}: the task {name} has no such option; its own are {own}"
-            )
+            own = ", ".join(_said(each) for each in known if each != "folder") or "none"
+            raise UsageError(f"the task {name} has no {_said(option)}; its own options are {own}")
     if "folder" in known:
         chosen["folder"] = folder
     task: Task[Any] = resolve(TASKS[name])(**chosen)
     return task
+
+
+def _said(option: str) -> str:
+    """An option as on the command line; `settings` is made of several."""
+    return "options of generation" if option == "settings" else f"--{option.replace('_', '-')}"

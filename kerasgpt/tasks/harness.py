@@ -21,7 +21,7 @@ from kerasgpt.tasks.stretches import split
 MAX_NEW_TOKENS = 256  # the harness's own default
 
 
-@register_model("kerasgpt")  # type: ignore[untyped-decorator]  # the harness ships no types
+@register_model("kerasgpt")
 class HarnessModel(TemplateLM):  # type: ignore[misc]  # the harness ships no types
     """A model folder, run or bundle, on any engine.
 

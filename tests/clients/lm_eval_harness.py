@@ -40,7 +40,7 @@ output_type: loglikelihood_rolling
 doc_to_text: ""
 doc_to_target: !function words.joined
 process_results: !function words.judged
-metric_list: [{metric: word_perplexity}]
+metric_list: [{metric: word_perplexity}, {metric: byte_perplexity}, {metric: bits_per_byte}]
 """,
     "own_lambada": """
 output_type: loglikelihood

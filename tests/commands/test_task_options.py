@@ -30,14 +30,12 @@ def test_a_folder_is_given_to_who_takes_one(monkeypatch) -> None:
     monkeypatch.setitem(TASKS, "own", "own")
     monkeypatch.setattr(task_options, "resolve", lambda _: OfFolder)
     assert make_task("own", Path("model"), {"seed": 4}) == OfFolder(Path("model"), 4)
-    with pytest.raises(UsageError, match="--shots: the task own has no such option; its own are --seed$"):
+    with pytest.raises(UsageError, match="the task own has no --shots; its own options are --seed$"):
         make_task("own", Path("model"), {"shots": 4})
 
 
 def test_wrong_names_are_refused() -> None:
     with pytest.raises(UsageError, match="unknown task 'lambda': did you mean 'lambada'"):
         options_of("lambda")
-    with pytest.raises(
-        UsageError, match="--delimiter: the task lambada has no such option; its own are none"
-    ):
+    with pytest.raises(UsageError, match="the task lambada has no --delimiter; its own options are none"):
         make_task("lambada", Path("model"), {"delimiter": " "})

