@@ -3,7 +3,8 @@ import pytest
 
 from kerasgpt.errors import UsageError
 from kerasgpt.protocols import Score
-from kerasgpt.tasks.language_modeling import evaluate, split
+from kerasgpt.tasks.evaluation import evaluate_task
+from kerasgpt.tasks.language_modeling import LanguageModeling, evaluate
 from kerasgpt.tokenizer.bpe import Tokenizer, learned_vocabulary
 
 TEXT = "Ein Mann, né en été: 🙂 and then some more plain text to score."
@@ -73,14 +74,6 @@ def test_a_uniform_model_gives_the_logarithm_of_the_vocabulary() -> None:
     assert result["bits_per_byte"] == pytest.approx(np.log2(257))
 
 
-@pytest.mark.parametrize("window", [1, 2, 5, 8])
-def test_after_the_first_window_each_token_has_its_context(window: int) -> None:
-    stride = max(window // 2, 1)
-    for before, scored in list(split(range(40), window, stride))[1:-1]:
-        assert len(before) + len(scored) - 1 == window
-        assert len(scored) == stride
-
-
 @pytest.mark.parametrize(
     ("text", "words", "message"),
     [
@@ -94,3 +87,82 @@ def test_after_the_first_window_each_token_has_its_context(window: int) -> None:
 def test_wrong_requests_are_refused(text: str, words: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         evaluate(WindowModel(16), text, **words)
+
+
+DOCUMENTS = ["The first one, né.", "And 🙂 another, which is longer than the first one is.", "x"]
+
+
+@pytest.fixture
+def stories(tmp_path):
+    path = tmp_path / "stories.txt"
+    path.write_text("<|endoftext|>\n".join(f"{text}\n" for text in DOCUMENTS))
+    return path
+
+
+def figures(lm: WindowModel, task: LanguageModeling, path, **words) -> dict:
+    return evaluate_task(task, lm, task.read([path], lm), **words).summary.metrics
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 100])
+@pytest.mark.parametrize("level", ["token", "document"])
+def test_batches_change_nothing(stories, batch_size: int, level: str) -> None:
+    task = LanguageModeling(window=11, stride=4, level=level)
+    assert figures(WindowModel(16), task, stories, batch_size=batch_size) == figures(
+        WindowModel(16), task, stories
+    )
+
+
+def test_a_file_is_one_text_as_evaluate_scores_it(stories) -> None:
+    task = LanguageModeling(window=11, stride=4)
+    text = stories.read_bytes().decode()
+    assert figures(WindowModel(16), task, stories) == evaluate(WindowModel(16), text, window=11, stride=4)
+
+
+def test_documents_are_scored_apart_and_their_mean_too(stories) -> None:
+    found = figures(WindowModel(16), LanguageModeling(window=11, stride=4, level="document"), stories)
+    alone = [
+        evaluate(WindowModel(16), text, window=11, stride=4)
+        for text in (f"{DOCUMENTS[0]}\n", f"{DOCUMENTS[1]}\n", "x\n")
+    ]
+    nats = sum(one["loss"] * one["num_tokens"] for one in alone)
+    tokens = sum(one["num_tokens"] for one in alone)
+    assert found["loss"] == pytest.approx(nats / tokens, rel=1e-12)
+    assert found["document_loss"] == pytest.approx(np.mean([one["loss"] for one in alone]), rel=1e-12)
+    assert found["document_perplexity"] == pytest.approx(np.exp(found["document_loss"]))
+    assert found["num_documents"] == 3
+    assert found["num_bytes"] == tokens
+
+
+def test_bits_per_character_are_of_characters(stories) -> None:
+    found = figures(WindowModel(16, uniform=True), LanguageModeling(), stories)
+    assert found["bits_per_character"] == pytest.approx(
+        np.log2(257) * found["num_bytes"] / found["num_characters"]
+    )
+    assert found["num_characters"] == len(stories.read_text())
+
+
+def test_words_are_those_of_the_file_and_nats_those_of_the_text_put_together(tmp_path) -> None:
+    path = tmp_path / "wiki.txt"
+    path.write_text(" \n = A Title = \n \n He had a guest @-@ starring role , in 2 @,@ 000 . \n")
+    whole = "\n= A Title =\n\nHe had a guest-starring role, in 2,000.\n"
+    found = figures(WindowModel(100), LanguageModeling(detokenizer="wikitext"), path)
+    expected = evaluate(WindowModel(100), whole)
+    nats = expected["loss"] * expected["num_tokens"]
+    assert found["bits_per_byte"] == pytest.approx(expected["bits_per_byte"])
+    assert found["num_words"] == len(path.read_text().split()) == 17
+    assert found["num_line_ends"] == 4
+    assert found["word_perplexity"] == pytest.approx(np.exp(nats / 17))
+    assert found["word_perplexity_with_line_ends"] == pytest.approx(np.exp(nats / 21))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"level": "documents"}, "unknown level 'documents': did you mean 'document'?"),
+        ({"detokenizer": "wikitex"}, "did you mean 'wikitext'"),
+    ],
+)
+def test_unknown_words_are_refused(words: dict, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        LanguageModeling(**words)
+    assert message in str(caught.value)

@@ -1,0 +1,83 @@
+"""Document: a text to be scored, with the numbers its loss is divided by; and how files divide into them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.tasks.detokenizers import DETOKENIZERS
+from kerasgpt.tasks.lines import numbered_objects, text_field
+
+_SEPARATOR = re.compile(r"^<\|endoftext\|>\r?\n?", re.MULTILINE)  # a line, as in training
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text to be scored.
+
+    Attributes:
+        text: not empty.
+        place: where it was read.
+        num_words: words of the file that it stands for, between white space, where they were taken apart.
+        num_line_ends: line ends of that file.
+    """
+
+    text: str
+    place: str
+    num_words: int = 0
+    num_line_ends: int = 0
+
+
+def read_documents(path: str | Path, detokenizer: str | None, *, apart: bool) -> list[Document]:
+    """Read a text file, or JSON lines with a document each, ``{"text": ...}``.
+
+    Args:
+        path: UTF-8.
+        detokenizer: name of the one to put words together with.
+        apart: whether a text file is divided: at lines that are ``<|endoftext|>``, or where the detokenizer
+            knows that a document begins.
+
+    Raises:
+        KerasGPTError: it cannot be read, is not UTF-8, empty, or has a line without a text.
+    """
+    found = [
+        _document(text, place, detokenizer)
+        for text, place in _texts(Path(path), detokenizer, apart)
+        if text.strip()
+    ]
+    if not found:
+        raise KerasGPTError(f"{path}: is empty; give a text to measure on")
+    return found
+
+
+def _texts(path: Path, detokenizer: str | None, apart: bool) -> Iterator[tuple[str, str]]:
+    if path.suffix in (".jsonl", ".ndjson"):
+        for place, value in numbered_objects(path):
+            yield text_field(value, "text", place), place
+        return
+    text = _read(path)
+    if not apart:
+        yield text, str(path)
+        return
+    parts = DETOKENIZERS[detokenizer].documents(text) if detokenizer else _SEPARATOR.split(text)
+    for number, part in enumerate(parts, start=1):
+        yield part, f"{path}, document {number}"
+
+
+def _document(text: str, place: str, detokenizer: str | None) -> Document:
+    if detokenizer is None:
+        return Document(text, place)
+    whole = DETOKENIZERS[detokenizer].detokenize(text)
+    return Document(whole, place, len(text.split()), text.count("\n"))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise KerasGPTError(f"{path}: cannot read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise KerasGPTError(f"{path}: not UTF-8 at byte {error.start}; convert it first") from error

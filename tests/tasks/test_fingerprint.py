@@ -1,0 +1,36 @@
+import json
+
+import pytest
+
+from kerasgpt.artifacts import MANIFEST
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.tasks.fingerprint import fingerprint, fingerprints
+
+
+def test_a_model_is_told_by_what_its_files_hold(tmp_path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(b"weights")
+    assert fingerprint(one) == fingerprint(two)
+    (two / "model.safetensors").write_bytes(b"weightz")
+    assert fingerprint(one) != fingerprint(two)
+
+
+def test_a_bundle_is_told_by_its_manifest(tmp_path) -> None:
+    (tmp_path / MANIFEST).write_text(json.dumps({"files": {"a": "1"}}))
+    before = fingerprint(tmp_path)
+    (tmp_path / "export_report.md").write_text("said")
+    assert fingerprint(tmp_path) == before
+    (tmp_path / MANIFEST).write_text(json.dumps({"files": {"a": "2"}}))
+    assert fingerprint(tmp_path) != before
+
+
+def test_data_is_told_by_what_it_holds(tmp_path) -> None:
+    for name, content in {"a": "x", "b": "x", "c": "y"}.items():
+        (tmp_path / name).write_text(content)
+    one, two, three = fingerprints([tmp_path / name for name in "abc"])
+    assert one == two != three
+    with pytest.raises(KerasGPTError, match="none: cannot read"):
+        fingerprints([tmp_path / "none"])

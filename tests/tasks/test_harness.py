@@ -1,0 +1,82 @@
+"""The adapter for lm-eval: what the harness asks of a model is what our own tasks say of it."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from lm_eval.api.instance import Instance
+from lm_eval.api.registry import get_model
+
+from kerasgpt import GenerationConfig, load
+from kerasgpt.tasks import language_modeling
+from kerasgpt.tasks.harness import HarnessModel
+from kerasgpt.tasks.pairs import encode_pair, score_pairs
+
+
+@pytest.fixture(scope="module")
+def adapter(bundle):
+    return HarnessModel(str(bundle), device="cpu", batch_size=1)
+
+
+@pytest.fixture(scope="module")
+def lm(bundle):
+    return load(bundle)
+
+
+def requests(kind: str, *arguments: tuple) -> list[Instance]:
+    return [Instance(kind, {}, each, number) for number, each in enumerate(arguments)]
+
+
+def test_it_is_registered() -> None:
+    assert get_model("kerasgpt") is HarnessModel
+
+
+def test_continuations(adapter, lm) -> None:
+    pairs = [("To be or", " not"), ("Speak. ", "I am"), ("", "ROMEO"), ("word " * 200, "end")]
+    found = adapter.loglikelihood(requests("loglikelihood", *pairs), disable_tqdm=True)
+    scores = score_pairs(lm, [encode_pair(lm, *pair, "here") for pair in pairs])
+    assert [logprob for logprob, _ in found] == pytest.approx([score.logprob for score in scores])
+    assert [greedy for _, greedy in found] == [score.is_greedy for score in scores]
+
+
+def test_whole_texts(adapter, lm, shakespeare) -> None:
+    texts = [shakespeare[:900], "short", shakespeare[2000:2100]]
+    found = adapter.loglikelihood_rolling(requests("loglikelihood_rolling", *((text,) for text in texts)))
+    for total, text in zip(found, texts, strict=True):
+        expected = language_modeling.evaluate(lm, text, stride=lm.max_sequence_length)
+        assert -total == pytest.approx(expected["loss"] * expected["num_tokens"], rel=1e-6)
+
+
+def test_texts_that_are_written(adapter, lm) -> None:
+    words = [{"until": ["e", "zz"], "max_gen_toks": 20}, {"until": "\n", "max_new_tokens": 5}, {}]
+    prompts = ["ROMEO:", "JULIET:", "To be"]
+    found = adapter.generate_until(requests("generate_until", *zip(prompts, words, strict=True)))
+    settings = [
+        GenerationConfig(max_new_tokens=20, stop=("e", "zz")),
+        GenerationConfig(max_new_tokens=5, stop=("\n",)),
+        GenerationConfig(max_new_tokens=256),
+    ]
+    assert found == [one.text for one in lm.generate(prompts, settings)]
+
+
+def test_sampling_is_asked_for_by_its_words(adapter, lm) -> None:
+    words = {"do_sample": True, "temperature": 0.7, "top_k": 5, "max_gen_toks": 8}
+    (found,) = adapter.generate_until(requests("generate_until", ("ROMEO:", words)))
+    expected = GenerationConfig(max_new_tokens=8, temperature=0.7, top_k=5)
+    assert found == lm.generate(["ROMEO:"], expected)[0].text
+    (greedy,) = adapter.generate_until(requests("generate_until", ("ROMEO:", {**words, "do_sample": False})))
+    assert greedy == lm.generate(["ROMEO:"], GenerationConfig(max_new_tokens=8))[0].text
+
+
+def test_what_the_harness_needs_to_know(adapter, lm) -> None:
+    assert adapter.eot_token_id == adapter.prefix_token_id == lm.tokenizer.end_of_text_id
+    assert adapter.max_length == 96
+    assert np.array_equal(adapter.tok_encode("To be"), lm.tokenizer.encode("To be"))
+
+
+def test_the_program_is_the_harness_s_own() -> None:
+    command = [sys.executable, "-m", "kerasgpt.tasks.harness", "--help"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "lm-eval" in result.stdout
