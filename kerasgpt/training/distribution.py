@@ -48,7 +48,9 @@ def require_engine(settings: TrainConfig) -> None:
 
 def _refuse_on_jax(kind: str) -> None:
     if kind == "mirrored":
-        raise UsageError("train.distribution 'mirrored' is TensorFlow's: on JAX set 'data', which does as much")
+        raise UsageError(
+            "train.distribution 'mirrored' is TensorFlow's: on JAX set 'data', which does as much"
+        )
     if kind == "none" and are_named() > 1:
         raise UsageError(
             f"there are {are_named()} processes and train.distribution is 'none': set it to 'data' or 'model'"

@@ -270,5 +270,3 @@ def _is_out_of_memory(error: Exception) -> bool:
     words = (type(error).__name__ + str(error)[:2000]).lower().replace("_", " ")
     signs = ("resource exhausted", "resourceexhausted", "out of memory")
     return isinstance(error, MemoryError) or any(sign in words for sign in signs)
-
-

@@ -96,7 +96,8 @@ def train(
         The run, whose ``model/`` is a Hugging Face folder.
 
     Raises:
-        UsageError: a setting does not fit, or the backend cannot do it; or the folder holds a run, and `resume` is not set.
+        UsageError: a setting does not fit, or the backend cannot do it; the folder holds a run, and `resume`
+            is not set.
         KerasGPTError: the data cannot be read, or is shorter than one window; another process trains in that
             folder; no GPU is there; the loss is not finite, or the disk full. A run that has not begun
             leaves nothing behind, and of one that has the last checkpoint is intact.
@@ -183,7 +184,9 @@ def _check_folder(run: Path, recipe: Recipe, resume: bool, force: bool) -> list[
     """Refuse to overwrite a run; give how its recipe differs from this one, refused too unless forced."""
     config = run / artifacts.RUN_CONFIG
     if not run.is_dir():
-        raise KerasGPTError(f"{run}: is not the folder that process 0 has made; name one that all of them see")
+        raise KerasGPTError(
+            f"{run}: is not the folder that process 0 has made; name one that all of them see"
+        )
     if not config.is_file():
         if any(run.iterdir()):
             raise UsageError(f"{run}: is a folder with other things in it; choose another --out")

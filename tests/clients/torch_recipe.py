@@ -1,4 +1,4 @@
-"""A recipe trains under KERAS_BACKEND=torch with TensorFlow's and JAX's losses, TensorFlow not being imported."""
+"""A recipe trains under KERAS_BACKEND=torch with TensorFlow's and JAX's losses, and without TensorFlow."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def recipe(folder: Path) -> dict[str, object]:
 
 
 def train(folder: Path) -> None:
-    """Train on the backend that is set; one half, then resumed, and print the numbers and what was imported."""
+    """Train on the backend that is set; print the losses and what was imported."""
     import keras
 
     from kerasgpt.training.config import Recipe

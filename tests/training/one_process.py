@@ -1,4 +1,4 @@
-"""Train by a recipe as one of some processes, and print what this one did: RECIPE RUN [EVENT STEP [SETTING...]].
+"""Train as one of some processes, and print what this one did: RECIPE RUN [EVENT STEP [SETTING...]].
 
 EVENT is what happens to it at a step: ``kill``, ``interrupt``, ``fail``, or ``never``.
 """
@@ -13,9 +13,9 @@ written, shapes, placed = set(), set(), {}
 
 
 def note_writing(name, arguments):
-    if name == "open" and isinstance(arguments[0], str) and os.path.abspath(arguments[0]).startswith(run):
-        if arguments[2] & (os.O_WRONLY | os.O_RDWR):
-            written.add(os.path.relpath(arguments[0], run))
+    is_writing = name == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+    if is_writing and isinstance(arguments[0], str) and os.path.abspath(arguments[0]).startswith(run):
+        written.add(os.path.relpath(arguments[0], run))
 
 
 run = os.path.abspath(run)

@@ -79,7 +79,9 @@ def test_on_jax_four_devices_and_two_processes_train_as_one_device_does(start, e
         assert second["written"] == []
     assert (tmp_path / "four" / "report.html").is_file()
     # Trained there, exported and run here, by TensorFlow.
-    assert run("export", tmp_path / "four", "--out", tmp_path / "bundle", "--formats", "saved_model").code == 0
+    assert (
+        run("export", tmp_path / "four", "--out", tmp_path / "bundle", "--formats", "saved_model").code == 0
+    )
     exported = load(tmp_path / "bundle", engine="saved_model").generate(["to be"])[0].text
     assert exported == load(tmp_path / "one", engine="keras").generate(["to be"])[0].text
 
@@ -90,7 +92,9 @@ def test_killed_on_four_devices_a_run_comes_to_the_very_same_numbers(start, end,
     end(start("whole", *settings, devices=4))
     assert end(start("parts", *settings, devices=4, event=("kill", "11"))) is None
     other = end(start("parts", *settings, devices=2))
-    assert "the devices are others than this run was begun with (devices: 4 devices, weights" in other["error"]
+    assert (
+        "the devices are others than this run was begun with (devices: 4 devices, weights" in other["error"]
+    )
     assert end(start("parts", *settings, devices=4))["error"] == ""
     assert numbers(tmp_path / "parts") == numbers(tmp_path / "whole")
     checkpoint = "checkpoints/step-00000020/variables.safetensors"
@@ -176,14 +180,18 @@ def test_what_tensorflow_would_do_by_halves_is_refused(on, monkeypatch, recipe, 
     on("tensorflow")
     cluster = {"cluster": {"worker": ["one:1", "two:1"]}, "task": {"type": "worker", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
-    with pytest.raises(UsageError, match=r"TF_CONFIG names 2 workers.*MultiWorkerMirrored.*KERAS_BACKEND=jax"):
+    with pytest.raises(
+        UsageError, match=r"TF_CONFIG names 2 workers.*MultiWorkerMirrored.*KERAS_BACKEND=jax"
+    ):
         train(recipe(), tmp_path / "run", quiet=True)
     monkeypatch.setenv("TF_CONFIG", "{}")
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
     with strategy.scope(), pytest.raises(UsageError, match=r"OneDeviceStrategy: leave it.*KERAS_BACKEND=jax"):
         train(recipe(), tmp_path / "run", quiet=True)
     monkeypatch.setattr(keras.distribution, "distribution", SimpleNamespace)
-    with pytest.raises(UsageError, match=r"keras\.distribution does not work on tensorflow.*KERAS_BACKEND=jax"):
+    with pytest.raises(
+        UsageError, match=r"keras\.distribution does not work on tensorflow.*KERAS_BACKEND=jax"
+    ):
         train(recipe(), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
 
@@ -221,6 +229,8 @@ def test_the_table_of_tokens_is_divided_by_vocabulary_or_else_by_width():
 def test_one_device_reads_everything():
     assert own_rows(8) is None
     assert described(TrainConfig(), 1) == ""
-    assert described(TrainConfig(distribution="model", model_parallel=2), 4) == "4 devices, weights in 2 parts"
+    assert (
+        described(TrainConfig(distribution="model", model_parallel=2), 4) == "4 devices, weights in 2 parts"
+    )
     with distributed(TrainConfig(), CONFIG) as num_devices:
         assert num_devices == 1
