@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -146,8 +147,7 @@ def _run(
     with distributed(sizes, config) as num_devices:
         learner = make_learner(recipe, tokenizer)
         now = environment(device, corpus, described(sizes, num_devices))
-        saved = [folder.name for folder in checkpoints(run / artifacts.RUN_CHECKPOINTS)]
-        require_same({**now, "recipe": recipe.to_toml(), "checkpoints": ", ".join(saved) or "none"})
+        _require_same(run, recipe, now)
         state = restore_checkpoint(run / artifacts.RUN_CHECKPOINTS, learner, say)
         _note_environment(state, now, run, say, force)
         state.is_over = state.is_enough(sizes)  # a forced recipe may have more steps
@@ -200,6 +200,14 @@ def _check_folder(run: Path, recipe: Recipe, resume: bool, force: bool) -> list[
             " settings, add --force to go on with these, or choose another --out"
         )
     return changed
+
+
+def _require_same(run: Path, recipe: Recipe, now: dict[str, str]) -> None:
+    """Refuse processes that would not train the same model from the same step on."""
+    saved = [folder.name for folder in checkpoints(run / artifacts.RUN_CHECKPOINTS)]
+    facts = {name: value for name, value in now.items() if name != "device"}  # it only changes the last bits
+    digest = hashlib.sha256(recipe.to_toml().encode()).hexdigest()[:12]
+    require_same({**facts, "recipe": digest, "list of checkpoints": ", ".join(saved[:9]) or "empty"})
 
 
 def _note_environment(
