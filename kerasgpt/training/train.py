@@ -132,22 +132,23 @@ def _run(
     run: Path, recipe: Recipe, device: Device, say: Callable[[str], None], *, force: bool, quiet: bool
 ) -> Run:
     """Train, with the folder locked and all that can be known beforehand checked."""
-    tokenizer = _tokenizer_of(recipe.data, run)
-    corpus = pack(
-        recipe.data.paths,
-        tokenizer,
-        recipe.data.division(),
-        errors=recipe.data.errors,
-        deduplicate=recipe.data.deduplicate,
-        separate=bool(recipe.data.weights),
-    )
-    train_ids, sizes = corpus.ids("train"), recipe.train
-    require_batch(train_ids, sizes.sequence_length, sizes.batch_size, recipe.data.paths)
-    config = model_config(recipe.model, sizes.sequence_length, tokenizer)
+    sizes = recipe.train
+    with together():
+        tokenizer = _tokenizer_of(recipe.data, run)
+        corpus = pack(
+            recipe.data.paths,
+            tokenizer,
+            recipe.data.division(),
+            errors=recipe.data.errors,
+            deduplicate=recipe.data.deduplicate,
+            separate=bool(recipe.data.weights),
+        )
+        require_batch(corpus.ids("train"), sizes.sequence_length, sizes.batch_size, recipe.data.paths)
+        config = model_config(recipe.model, sizes.sequence_length, tokenizer)
     with distributed(sizes, config) as num_devices:
-        learner = make_learner(recipe, tokenizer)
         now = environment(device, corpus, described(sizes, num_devices))
-        _require_same(run, recipe, now)
+        _require_same(run, recipe, now)  # before any variable is made, which all have to make alike
+        learner = make_learner(recipe, tokenizer)
         state = restore_checkpoint(run / artifacts.RUN_CHECKPOINTS, learner, say)
         _note_environment(state, now, run, say, force)
         state.is_over = state.is_enough(sizes)  # a forced recipe may have more steps
