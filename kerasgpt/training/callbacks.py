@@ -20,6 +20,7 @@ from kerasgpt.training.journal import Journal
 from kerasgpt.training.learner import Learner
 from kerasgpt.training.losses import NATS
 from kerasgpt.training.optimizer import averaged
+from kerasgpt.training.processes import any_of, num_processes
 from kerasgpt.training.progress import Progress
 from kerasgpt.training.resume import RunState, save_checkpoint
 from kerasgpt.training.schedule import learning_rate_schedule
@@ -244,13 +245,18 @@ class SaveAndStop(StepCallback):
 
     def on_step(self, step: int, logs: dict[str, Any]) -> None:
         """Save when due, stop when due."""
-        stops = self.state.is_over or self.interruption.is_requested
+        stops = self.state.is_over or self._is_asked_to_stop(step)
         is_best = self.settings.keep_best_checkpoint and self.state.best_step == step
         if stops or is_best or step % self.settings.checkpoint_every == 0:
             model = self.model  # on JAX this brings the variables up to date
             self.state.num_rollbacks = 0  # past the spikes so far
             save_checkpoint(self.root, self.learner, self.state, self.settings)
             model.stop_training = stops
+
+    def _is_asked_to_stop(self, step: int) -> bool:
+        """Whether to stop here; processes agree on it, and wait for each other only when they do anyway."""
+        is_due = num_processes() == 1 or step % self.settings.log_every == 0
+        return is_due and any_of(self.interruption.is_requested)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import keras
 
 from kerasgpt.errors import KerasGPTError, unknown_name
 from kerasgpt.extras import require
+from kerasgpt.training.processes import join
 
 DEVICES = ("auto", "cpu", "gpu")
 
@@ -96,6 +97,7 @@ def _jax_gpus(are_used: bool) -> list[str]:
     jax: Any = require("jax", "jax", "training")
     if not are_used:
         jax.config.update("jax_platforms", "cpu")
+    join()  # what is seen before stays all that is seen
     return [device.device_kind for device in jax.local_devices() if device.platform != "cpu"]
 
 

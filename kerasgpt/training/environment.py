@@ -11,19 +11,21 @@ import numpy as np
 from kerasgpt.data.packing import PackedCorpus
 from kerasgpt.training.devices import Device
 
-DATA = "data"
+DATA, DEVICES = "data", "devices"
 _NUM_SAMPLES, _SAMPLE_TOKENS = 1024, 64  # places spread over the data, and the ids at each that are hashed
 
 
-def environment(device: Device, corpus: PackedCorpus) -> dict[str, str]:
+def environment(device: Device, corpus: PackedCorpus, devices: str = "") -> dict[str, str]:
     """Describe backend, device, versions and data.
 
     Args:
         device: that computes.
         corpus: that is trained on.
+        devices: how the work is divided among several; empty where it is not.
     """
     backend = keras.backend.backend()
     return {
+        **({DEVICES: devices} if devices else {}),
         "backend": backend,
         "device": f"{device.kind}: {device.name}",
         "keras": keras.__version__,

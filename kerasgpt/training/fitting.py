@@ -25,12 +25,14 @@ from kerasgpt.training.callbacks import (
 )
 from kerasgpt.training.config import Recipe
 from kerasgpt.training.devices import Device, memory_bytes
+from kerasgpt.training.distribution import own_rows
 from kerasgpt.training.interruption import InterruptedRunError, Interruption, interruptible
 from kerasgpt.training.journal import Journal
 from kerasgpt.training.learner import Learner
 from kerasgpt.training.lengths import ShorterWindows, stage_of
 from kerasgpt.training.lora import save_adapters
 from kerasgpt.training.losses import bits_per_byte
+from kerasgpt.training.processes import first_alone, is_first, num_processes, together
 from kerasgpt.training.progress import Progress
 from kerasgpt.training.resume import RunState, checkpoints, restore_checkpoint, save_checkpoint
 from kerasgpt.training.settings import TrainConfig
@@ -54,6 +56,7 @@ class Sitting:
         state: of the run, kept up to date.
         device: that computes.
         quiet: show nothing.
+        num_devices: over which the work is divided.
         datasets: that were trained on in this sitting.
     """
 
@@ -65,6 +68,7 @@ class Sitting:
     state: RunState
     device: Device
     quiet: bool = False
+    num_devices: int = 1
     datasets: list[TokenDataset] = field(default_factory=list)
 
     @property
@@ -91,22 +95,22 @@ class Sitting:
         """
         settings, state = self.settings, self.state
         with (
-            Progress(settings.steps, state.step, quiet=self.quiet) as progress,
+            Progress(settings.steps, state.step, quiet=self.quiet or not is_first()) as progress,
             interruptible(progress.note) as interruption,
         ):
-            journal = Journal(self.run / artifacts.RUN_METRICS, state.step)
+            journal = Journal(self.run / artifacts.RUN_METRICS if is_first() else None, state.step)
             callbacks = self._callbacks(journal, progress, interruption)
             if settings.tensorboard:
-                events = EventFile(self.run / artifacts.RUN_TENSORBOARD)
-                journal.listeners.append(events.record)
-                callbacks.insert(1, WriteHistograms(settings, state, events.histograms))
+                callbacks.insert(1, self._histograms(journal))
             if settings.spike_policy == "rollback" and not checkpoints(self.checkpoints):
                 save_checkpoint(self.checkpoints, self.learner, state, settings)
             try:
-                while not (state.is_over or interruption.is_requested):
+                while not state.is_over:
                     self._fit_a_stage(callbacks)
                     if state.rolls_back:
                         self._roll_back(journal, progress)
+                    elif self.learner.model.stop_training:
+                        break  # as the user asked
             except Exception as error:
                 raise self._explained(error) from error
         if not state.is_over:
@@ -127,6 +131,7 @@ class Sitting:
             num_steps=(stage.end_step - state.step) * settings.accumulation_steps,
             weights=weights,
             end_of_text_id=self._end_of_text_id,
+            rows=own_rows(settings.batch_size),
         )
         self.datasets.append(dataset)
         is_whole = stage.length == settings.sequence_length
@@ -141,7 +146,8 @@ class Sitting:
         if settings.spike_policy == "rollback":
             callbacks.append(WatchSpikes(settings, state, learner))
         flops = flops_per_token(learner.model.config, settings.sequence_length)
-        speedometer = Speedometer(flops, peak_teraflops(settings, self.device))
+        peak = peak_teraflops(settings, self.device)
+        speedometer = Speedometer(flops, peak * self._num_peaks)
         memory = partial(memory_bytes, self.device)
         callbacks.append(
             LogLosses(
@@ -172,22 +178,53 @@ class Sitting:
                 settings.batch_size,
                 seed=None,
                 end_of_text_id=self._end_of_text_id,
+                rows=own_rows(settings.batch_size),
             ),
             lambda loss: bits_per_byte(loss, size.num_tokens - 1, size.num_bytes),
             self.save_model,
-            partial(_write_sample, tokenizer=self.tokenizer, settings=settings),
+            self._write_sample,
             journal,
             progress,
         )
 
     def save_model(self, model: keras.Model) -> None:
         """Write a model, its tokenizer, and its adapters if it has any, in place of those that were there."""
+        with first_alone(model) as is_writing:
+            if is_writing:
+                self._write_model(model)
+
+    def _write_model(self, model: keras.Model) -> None:
         if self.recipe.lora.rank:
             folder = self.run / artifacts.RUN_ADAPTER
             save_adapters(model, self.recipe.lora, folder, base=self.recipe.model.init)
         with atomic_folder(self.run / artifacts.RUN_MODEL) as temporary:
             model.save_to_preset(temporary)
             self.tokenizer.save_to_preset(temporary, max_sequence_length=model.config.max_sequence_length)
+
+    def _write_sample(self, model: keras.Model) -> str:
+        """A piece of text by the model as it is; of several processes the first writes it."""
+        settings = self.settings
+        if not settings.sample_tokens:
+            return ""
+        with first_alone(model) as is_writing:
+            if not is_writing:
+                return ""
+            lm = StepLanguageModel(KerasStepModel(model), self.tokenizer)
+            wanted = GenerationConfig(max_new_tokens=settings.sample_tokens, temperature=0.8, top_k=40)
+            return settings.sample_prompt + lm.generate([settings.sample_prompt], wanted)[0].text
+
+    def _histograms(self, journal: Journal) -> WriteHistograms:
+        """What writes for TensorBoard, which is told the journal's records too; the first process alone."""
+        if not is_first():
+            return WriteHistograms(self.settings, self.state, lambda step, arrays: None)
+        events = EventFile(self.run / artifacts.RUN_TENSORBOARD)
+        journal.listeners.append(events.record)
+        return WriteHistograms(self.settings, self.state, events.histograms)
+
+    @property
+    def _num_peaks(self) -> int:
+        """Of how many devices the best is known one by one; the cores of a CPU are measured all at once."""
+        return self.num_devices if self.device.kind == "gpu" else num_processes()
 
     def _roll_back(self, journal: Journal, progress: Progress) -> None:
         """Go back to the last checkpoint, and on from there with the data after the spike."""
@@ -202,6 +239,8 @@ class Sitting:
         self.state.data_offset = passed_over + spike - self.state.step
         self.state.num_rollbacks = before + 1
         self.state.seconds, self.state.evaluation_seconds = seconds, evaluating
+        with together():
+            pass  # until all have read it: now it is written anew
         # At once, so that a run killed now goes on in the same way.
         save_checkpoint(self.checkpoints, self.learner, self.state, self.settings)
         journal.drop_after(self.state.step)
@@ -231,11 +270,3 @@ def _is_out_of_memory(error: Exception) -> bool:
     words = (type(error).__name__ + str(error)[:2000]).lower().replace("_", " ")
     signs = ("resource exhausted", "resourceexhausted", "out of memory")
     return isinstance(error, MemoryError) or any(sign in words for sign in signs)
-
-
-def _write_sample(model: keras.Model, tokenizer: Tokenizer, settings: TrainConfig) -> str:
-    if not settings.sample_tokens:
-        return ""
-    lm = StepLanguageModel(KerasStepModel(model), tokenizer)
-    wanted = GenerationConfig(max_new_tokens=settings.sample_tokens, temperature=0.8, top_k=40)
-    return settings.sample_prompt + lm.generate([settings.sample_prompt], wanted)[0].text

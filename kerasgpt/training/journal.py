@@ -10,6 +10,7 @@ from typing import Any
 
 from kerasgpt.atomic import atomic_file, write_text
 from kerasgpt.errors import KerasGPTError
+from kerasgpt.training.processes import together
 
 Record = dict[str, Any]
 
@@ -18,17 +19,19 @@ class Journal:
     """Appends records to a JSON-lines file, and tells them to its `listeners`.
 
     Args:
-        path: the file; made if need be.
+        path: the file; made if need be. None writes nothing: of several processes one does.
         step: what an earlier sitting wrote about later steps is dropped.
     """
 
-    def __init__(self, path: Path, step: int = 0) -> None:
+    def __init__(self, path: Path | None, step: int = 0) -> None:
         self.path = path
         self.listeners: list[Callable[[Record], None]] = []
         self.drop_after(step)
 
     def drop_after(self, step: int) -> None:
         """Forget what was written about later steps, and a line cut short."""
+        if self.path is None:
+            return
         kept = [record for record in read_journal(self.path) if record["step"] <= step]
         write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))
 
@@ -38,11 +41,16 @@ class Journal:
         Raises:
             KerasGPTError: the disk is full.
         """
+        with together():
+            if self.path is not None:
+                self._append(self.path, record)
+
+    def _append(self, path: Path, record: Record) -> None:
         try:
-            with self.path.open("a", encoding="utf-8") as file:
+            with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
-            raise KerasGPTError(f"{self.path}: cannot write ({error.strerror}); free some space") from error
+            raise KerasGPTError(f"{path}: cannot write ({error.strerror}); free some space") from error
         for listen in self.listeners:
             listen(record)
 

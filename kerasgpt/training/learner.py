@@ -120,7 +120,10 @@ def _refuse_misfit(config: GPT2Config, sequence_length: int, tokenizer: Tokenize
 
 
 def uses_xla(settings: TrainConfig) -> bool:
-    """Whether to compile with XLA: a gain on TensorFlow, even on a CPU, and JAX knows nothing else."""
+    """Whether to compile with XLA: a gain on TensorFlow, even on a CPU, and JAX knows nothing else.
+
+    TensorFlow's replicas cannot be compiled so.
+    """
     if settings.jit_compile != "auto":
         return bool(settings.jit_compile)
-    return keras.backend.backend() in ("tensorflow", "jax")
+    return keras.backend.backend() in ("tensorflow", "jax") and settings.distribution != "mirrored"

@@ -21,6 +21,7 @@ from kerasgpt.atomic import atomic_folder
 from kerasgpt.config import read_json
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.training.learner import Learner
+from kerasgpt.training.processes import is_first, read, together
 from kerasgpt.training.settings import TrainConfig
 
 ARRAYS = "variables.safetensors"
@@ -91,6 +92,8 @@ class RunState:
 def save_checkpoint(root: Path, learner: Learner, state: RunState, settings: TrainConfig) -> Path:
     """Write a checkpoint atomically, then drop those that the settings do not keep.
 
+    Of several processes each has to call this, and the first writes, all arrays whole.
+
     Args:
         root: the folder of checkpoints.
         learner: what to save.
@@ -104,6 +107,14 @@ def save_checkpoint(root: Path, learner: Learner, state: RunState, settings: Tra
     folder = root / f"step-{state.step:08d}"
     arrays = _read_variables(learner)
     _refuse_damage(arrays, state.step)
+    with together():
+        if is_first():
+            _write(folder, arrays, state)
+            _drop_others(root, state, settings)
+    return folder
+
+
+def _write(folder: Path, arrays: Arrays, state: RunState) -> None:
     with atomic_folder(folder) as temporary:
         try:
             save_file(arrays, temporary / ARRAYS)
@@ -111,8 +122,6 @@ def save_checkpoint(root: Path, learner: Learner, state: RunState, settings: Tra
             raise OSError(None, str(error)) from error
         write_json(temporary / STATE, dataclasses.asdict(state))
         write_json(temporary / HASHES, {name: sha256_of(temporary / name) for name in (ARRAYS, STATE)})
-    _drop_others(root, state, settings)
-    return folder
 
 
 def _refuse_damage(arrays: Arrays, step: int) -> None:
@@ -205,8 +214,7 @@ def _variables(learner: Learner) -> dict[str, Any]:
 
 
 def _read_variables(learner: Learner) -> Arrays:
-    # A copy: where the backend's numpy view shares memory, the next update would change it.
-    return {name: np.array(value.numpy()) for name, value in _variables(learner).items()}
+    return {name: read(variable) for name, variable in _variables(learner).items()}
 
 
 def _assign(folder: Path, learner: Learner, arrays: Arrays) -> None:

@@ -12,6 +12,7 @@ from kerasgpt.errors import UsageError, unknown_name
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 SCHEDULES = ("cosine", "linear", "constant", "warmup-stable-decay")
 SPIKE_POLICIES = ("none", "skip", "rollback")
+DISTRIBUTIONS = ("none", "data", "model", "mirrored")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,11 @@ class TrainConfig:
         gradient_checkpointing: compute a block's activations again in the backward pass in place of keeping
             them: less memory, a third more time; on JAX.
         precision: ``"float32"``, ``"mixed_bfloat16"`` or ``"mixed_float16"``, the last with loss scaling.
-        jit_compile: whether to compile with XLA; ``"auto"`` does on TensorFlow and JAX.
+        jit_compile: whether to compile with XLA; ``"auto"`` does on TensorFlow, on one device, and JAX.
+        distribution: over which devices: ``"none"`` takes one; on JAX ``"data"`` divides each batch among all
+            of all processes, ``"model"`` among groups of them that divide the weights; on TensorFlow
+            ``"mirrored"`` divides it among the GPUs of one machine. `batch_size` stays that of all devices.
+        model_parallel: devices of a group that divides the weights, with ``"model"``.
         seed: of initial weights, dropout and the order of the data.
         spike_policy: about an update whose gradient is not finite, or `spike_factor` times longer than usual:
             ``"none"``; ``"skip"`` leaves the weights as they are; ``"rollback"`` goes back to the last
@@ -96,6 +101,8 @@ class TrainConfig:
     gradient_checkpointing: bool = False
     precision: str = "float32"
     jit_compile: bool | str = "auto"
+    distribution: str = "none"
+    model_parallel: int = 1
     seed: int = 0
     spike_policy: str = "none"
     spike_factor: float = 10.0
@@ -174,6 +181,7 @@ _LIMITS: dict[str, Limit] = {
             "evaluate_every",
             "checkpoint_every",
             "keep_last_checkpoints",
+            "model_parallel",
         ),
         _AT_LEAST_1,
     ),
@@ -201,4 +209,9 @@ _LIMITS: dict[str, Limit] = {
     "spike_factor": (lambda value: 1 < value < inf, "above 1"),
 }
 
-_CHOICES = {"precision": PRECISIONS, "schedule": SCHEDULES, "spike_policy": SPIKE_POLICIES}
+_CHOICES = {
+    "precision": PRECISIONS,
+    "schedule": SCHEDULES,
+    "spike_policy": SPIKE_POLICIES,
+    "distribution": DISTRIBUTIONS,
+}

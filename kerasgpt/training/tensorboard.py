@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.extras import require
 from kerasgpt.training.callbacks import StepCallback
+from kerasgpt.training.processes import first_alone
 from kerasgpt.training.resume import RunState
 from kerasgpt.training.settings import TrainConfig
 
@@ -117,4 +118,6 @@ class WriteHistograms(StepCallback):
 
     def on_step(self, step: int, logs: dict[str, Any]) -> None:
         """Write."""
-        self.write(step, dict(named_arrays(self.model)))
+        with first_alone(self.model) as is_first:
+            if is_first:
+                self.write(step, dict(named_arrays(self.model)))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,24 +19,29 @@ from kerasgpt.atomic import atomic_folder, write_text
 from kerasgpt.checkpoints.formats import open_tokenizer
 from kerasgpt.config import read_json
 from kerasgpt.data.corpus import Corpus
-from kerasgpt.data.packing import pack
+from kerasgpt.data.packing import PackedCorpus, pack
 from kerasgpt.data.pipeline import require_batch
-from kerasgpt.errors import UsageError
+from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.config import DataConfig, Recipe
 from kerasgpt.training.devices import Device, choose_device
-from kerasgpt.training.environment import DATA, changes, environment
+from kerasgpt.training.distribution import described, distributed, require_engine
+from kerasgpt.training.environment import DATA, DEVICES, changes, environment
 from kerasgpt.training.fitting import Sitting
 from kerasgpt.training.interruption import InterruptedRunError
 from kerasgpt.training.journal import draw_losses, read_journal
-from kerasgpt.training.learner import make_learner
+from kerasgpt.training.learner import make_learner, model_config
 from kerasgpt.training.lengths import stages
 from kerasgpt.training.lock import locked
 from kerasgpt.training.optimizer import averaged
+from kerasgpt.training.processes import is_first, require_same, together
 from kerasgpt.training.progress import Progress
 from kerasgpt.training.report import write_report
-from kerasgpt.training.resume import RunState, restore_checkpoint
+from kerasgpt.training.resume import RunState, checkpoints, restore_checkpoint
 from kerasgpt.training.summary import sum_up
+
+_REFUSED = {DATA: "the data is another", DEVICES: "the devices are others"}
+"""What of the environment may not change unforced, and how that is said."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +86,19 @@ def train(
         recipe: what to train on what and how.
         out: the run's folder.
         resume: go on with the run that is there; without one, start it; when it is finished, return it.
-        force: resume it also with another recipe, or with data that has changed since.
+        force: resume it also with another recipe, on another number of devices, or with data that has changed
+            since.
         device: ``"auto"`` takes a GPU where there is one, ``"cpu"`` does not, ``"gpu"`` insists.
         quiet: show nothing while it trains.
+
+    In several processes (`kerasgpt.training.processes`) each calls this with the same arguments.
 
     Returns:
         The run, whose ``model/`` is a Hugging Face folder.
 
     Raises:
-        UsageError: a setting does not fit; or the folder holds a run, and `resume` is not set.
+        UsageError: a setting does not fit, or the backend cannot do it; the folder holds a run, and `resume`
+            is not set.
         KerasGPTError: the data cannot be read, or is shorter than one window; another process trains in that
             folder; no GPU is there; the loss is not finite, or the disk full. A run that has not begun
             leaves nothing behind, and of one that has the last checkpoint is intact.
@@ -100,10 +111,17 @@ def train(
     """
     run, recipe = Path(out), recipe.resolved()
     stages(recipe.train)  # refuses lengths that do not fit before anything is done
-    chosen, say = choose_device(device), Progress(recipe.train.steps, quiet=quiet).note
-    with locked(run):
-        changed = _check_folder(run, recipe, resume, force)
-        if (run / artifacts.RUN_SUMMARY).is_file() and not changed:
+    require_engine(recipe.train)
+    chosen = choose_device(device)
+    say = Progress(recipe.train.steps, quiet=quiet or not is_first()).note
+    with ExitStack() as held:
+        with together():  # the one that writes makes the folder
+            if is_first():
+                held.enter_context(locked(run))
+        with together():
+            changed = _check_folder(run, recipe, resume, force)
+            is_done = (run / artifacts.RUN_SUMMARY).is_file() and not changed
+        if is_done:
             return Run.read(run)
         for line in changed:
             say(f"going on with another recipe: {line}")
@@ -114,32 +132,45 @@ def _run(
     run: Path, recipe: Recipe, device: Device, say: Callable[[str], None], *, force: bool, quiet: bool
 ) -> Run:
     """Train, with the folder locked and all that can be known beforehand checked."""
-    tokenizer = _tokenizer_of(recipe.data, run)
-    corpus = pack(
-        recipe.data.paths,
-        tokenizer,
-        recipe.data.division(),
-        errors=recipe.data.errors,
-        deduplicate=recipe.data.deduplicate,
-        separate=bool(recipe.data.weights),
-    )
-    train_ids, sizes = corpus.ids("train"), recipe.train
-    require_batch(train_ids, sizes.sequence_length, sizes.batch_size, recipe.data.paths)
-    learner = make_learner(recipe, tokenizer)
-    state = restore_checkpoint(run / artifacts.RUN_CHECKPOINTS, learner, say)
-    _note_environment(state, environment(device, corpus), run, say, force)
-    state.is_over = state.is_enough(recipe.train)  # a forced recipe may have more steps
-    if not state.is_over:  # what it came to before, with fewer steps, is no result of this recipe
-        (run / artifacts.RUN_SUMMARY).unlink(missing_ok=True)
-    _begin(run, recipe, tokenizer)
-    sitting = Sitting(recipe, run, learner, tokenizer, corpus, state, device, quiet)
-    if not state.is_over:
-        say(f"training on {device}, by {keras.backend.backend()}")
-        sitting.fit()
-    if state.best_loss is None:  # without a validation part, the last model is the best there is
-        with averaged(learner.optimizer, learner.model):
-            sitting.save_model(learner.model)
+    sizes = recipe.train
+    with together():
+        tokenizer = _tokenizer_of(recipe.data, run)
+        corpus = pack(
+            recipe.data.paths,
+            tokenizer,
+            recipe.data.division(),
+            errors=recipe.data.errors,
+            deduplicate=recipe.data.deduplicate,
+            separate=bool(recipe.data.weights),
+        )
+        require_batch(corpus.ids("train"), sizes.sequence_length, sizes.batch_size, recipe.data.paths)
+        config = model_config(recipe.model, sizes.sequence_length, tokenizer)
+    with distributed(sizes, config) as num_devices:
+        now = environment(device, corpus, described(sizes, num_devices))
+        _require_same(run, recipe, now)  # before any variable is made, which all have to make alike
+        learner = make_learner(recipe, tokenizer)
+        state = restore_checkpoint(run / artifacts.RUN_CHECKPOINTS, learner, say)
+        _note_environment(state, now, run, say, force)
+        state.is_over = state.is_enough(sizes)  # a forced recipe may have more steps
+        with together():
+            if is_first():
+                _begin(run, recipe, tokenizer, state)
+        sitting = Sitting(recipe, run, learner, tokenizer, corpus, state, device, quiet, num_devices)
+        if not state.is_over:
+            say(f"training on {now.get(DEVICES, device)}, by {keras.backend.backend()}")
+            sitting.fit()
+        if state.best_loss is None:  # without a validation part, the last model is the best there is
+            with averaged(learner.optimizer, learner.model):
+                sitting.save_model(learner.model)
     refit = _refit(recipe, run, device, force=force, quiet=quiet) if recipe.train.refit_steps else None
+    with together():
+        if is_first():
+            _conclude(run, recipe, corpus, state, refit)
+    return Run.read(run)
+
+
+def _conclude(run: Path, recipe: Recipe, corpus: PackedCorpus, state: RunState, refit: Run | None) -> None:
+    """Write what came of a run; its summary last, which says that it is finished."""
     records = read_journal(run / artifacts.RUN_METRICS)
     if refit:  # drawn after the steps before it
         later = read_journal(refit.folder / artifacts.RUN_METRICS)
@@ -148,12 +179,15 @@ def _run(
     summary = sum_up(run / artifacts.RUN_MODEL, recipe, corpus, state, refit.summary if refit else None)
     write_report(run / artifacts.RUN_REPORT, run.resolve().name, recipe, summary, records, state.environment)
     write_json(run / artifacts.RUN_SUMMARY, summary)
-    return Run(run, summary)
 
 
 def _check_folder(run: Path, recipe: Recipe, resume: bool, force: bool) -> list[str]:
     """Refuse to overwrite a run; give how its recipe differs from this one, refused too unless forced."""
     config = run / artifacts.RUN_CONFIG
+    if not run.is_dir():
+        raise KerasGPTError(
+            f"{run}: is not the folder that process 0 has made; name one that all of them see"
+        )
     if not config.is_file():
         if any(run.iterdir()):
             raise UsageError(f"{run}: is a folder with other things in it; choose another --out")
@@ -169,17 +203,26 @@ def _check_folder(run: Path, recipe: Recipe, resume: bool, force: bool) -> list[
     return changed
 
 
+def _require_same(run: Path, recipe: Recipe, now: dict[str, str]) -> None:
+    """Refuse processes that would not train the same model from the same step on."""
+    saved = [folder.name for folder in checkpoints(run / artifacts.RUN_CHECKPOINTS)]
+    facts = {name: value for name, value in now.items() if name != "device"}  # it only changes the last bits
+    digest = hashlib.sha256(recipe.to_toml().encode()).hexdigest()[:12]
+    require_same({**facts, "recipe": digest, "list of checkpoints": ", ".join(saved[:9]) or "empty"})
+
+
 def _note_environment(
     state: RunState, now: dict[str, str], run: Path, say: Callable[[str], None], force: bool
 ) -> None:
-    """Name what is no longer as it was at the checkpoint; other data is refused unless forced."""
+    """Name what is no longer as it was at the checkpoint; other data or more devices only if forced."""
     changed = changes(state.environment, now) if state.environment else []
     for line in changed:
-        if line.startswith(f"{DATA}:") and not force:
-            raise UsageError(
-                f"{run}: the data is another than this run was begun with ({line}): bring it back, add"
-                " --force to go on with it, or choose another --out"
-            )
+        for fact, words in _REFUSED.items():
+            if line.startswith(f"{fact}:") and not force:
+                raise UsageError(
+                    f"{run}: {words} than this run was begun with ({line}): bring it back, add --force to go"
+                    " on with it, or choose another --out"
+                )
         say(f"since the checkpoint this has changed, and with it the last bits of all numbers: {line}")
     state.environment = now
 
@@ -194,8 +237,10 @@ def _tokenizer_of(data: DataConfig, run: Path) -> Tokenizer:
     return Tokenizer.learn(corpus.training_texts(), data.vocabulary_size)
 
 
-def _begin(run: Path, recipe: Recipe, tokenizer: Tokenizer) -> None:
+def _begin(run: Path, recipe: Recipe, tokenizer: Tokenizer, state: RunState) -> None:
     """Put into the run's folder what a resumed run must find, the recipe first: it makes the rest anew."""
+    if not state.is_over:  # what it came to before, with fewer steps, is no result of this recipe
+        (run / artifacts.RUN_SUMMARY).unlink(missing_ok=True)
     write_text(run / artifacts.RUN_CONFIG, recipe.to_toml())
     if not (run / artifacts.RUN_MODEL / artifacts.TOKENIZER).is_file():
         with atomic_folder(run / artifacts.RUN_MODEL) as temporary:
@@ -209,7 +254,7 @@ def _refit(recipe: Recipe, run: Path, device: Device, *, force: bool, quiet: boo
     """
     model, folder = run / artifacts.RUN_MODEL, run / artifacts.RUN_REFIT
     steps = recipe.train.refit_steps
-    Progress(steps, quiet=quiet).note(
+    Progress(steps, quiet=quiet or not is_first()).note(
         f"refit: {steps} steps from the best model on, validation part included"
     )
     try:
@@ -219,6 +264,8 @@ def _refit(recipe: Recipe, run: Path, device: Device, *, force: bool, quiet: boo
         raise InterruptedRunError(
             f"stopped in the refit, and all is saved: go on with 'kerasgpt train --resume --out {run}'"
         ) from stopped
-    with atomic_folder(model) as temporary:
-        shutil.copytree(refit.model_folder, temporary, dirs_exist_ok=True)
+    with together():
+        if is_first():
+            with atomic_folder(model) as temporary:
+                shutil.copytree(refit.model_folder, temporary, dirs_exist_ok=True)
     return refit
