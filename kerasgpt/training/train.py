@@ -14,14 +14,10 @@ import keras
 from kerasgpt import artifacts
 from kerasgpt.artifacts import write_json
 from kerasgpt.atomic import atomic_folder, write_text
-from kerasgpt.checkpoints.formats import open_tokenizer
 from kerasgpt.config import read_json
-from kerasgpt.data.corpus import Corpus
-from kerasgpt.data.packing import pack
-from kerasgpt.data.pipeline import require_batch
 from kerasgpt.errors import UsageError
 from kerasgpt.tokenizer.bpe import Tokenizer
-from kerasgpt.training.config import DataConfig, Recipe
+from kerasgpt.training.config import Recipe
 from kerasgpt.training.devices import Device, choose_device
 from kerasgpt.training.environment import DATA, changes, environment
 from kerasgpt.training.fitting import Sitting
@@ -30,6 +26,7 @@ from kerasgpt.training.journal import draw_losses, read_journal
 from kerasgpt.training.learner import make_learner
 from kerasgpt.training.lengths import stages
 from kerasgpt.training.lock import locked
+from kerasgpt.training.material import open_material
 from kerasgpt.training.optimizer import averaged
 from kerasgpt.training.progress import Progress
 from kerasgpt.training.report import write_report
@@ -114,17 +111,7 @@ def _run(
     run: Path, recipe: Recipe, device: Device, say: Callable[[str], None], *, force: bool, quiet: bool
 ) -> Run:
     """Train, with the folder locked and all that can be known beforehand checked."""
-    tokenizer = _tokenizer_of(recipe.data, run)
-    corpus = pack(
-        recipe.data.paths,
-        tokenizer,
-        recipe.data.division(),
-        errors=recipe.data.errors,
-        deduplicate=recipe.data.deduplicate,
-        separate=bool(recipe.data.weights),
-    )
-    train_ids, sizes = corpus.ids("train"), recipe.train
-    require_batch(train_ids, sizes.sequence_length, sizes.batch_size, recipe.data.paths)
+    tokenizer, corpus = open_material(recipe, run, say)
     learner = make_learner(recipe, tokenizer)
     state = restore_checkpoint(run / artifacts.RUN_CHECKPOINTS, learner, say)
     _note_environment(state, environment(device, corpus), run, say, force)
@@ -182,16 +169,6 @@ def _note_environment(
             )
         say(f"since the checkpoint this has changed, and with it the last bits of all numbers: {line}")
     state.environment = now
-
-
-def _tokenizer_of(data: DataConfig, run: Path) -> Tokenizer:
-    """Load the tokenizer, or learn it from the part of the text that is trained on."""
-    if data.tokenizer != "learn":
-        return open_tokenizer(data.tokenizer)
-    if (run / artifacts.RUN_MODEL / artifacts.TOKENIZER).is_file():
-        return Tokenizer.from_preset(run)
-    corpus = Corpus.of(data.paths, data.division(), data.errors, data.deduplicate, bool(data.weights))
-    return Tokenizer.learn(corpus.training_texts(), data.vocabulary_size)
 
 
 def _begin(run: Path, recipe: Recipe, tokenizer: Tokenizer) -> None:

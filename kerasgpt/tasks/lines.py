@@ -1,0 +1,92 @@
+"""Lines of text files, gzipped or not, and the fields of JSON lines, each with its number."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kerasgpt.errors import KerasGPTError
+
+
+def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    """Read a file, UTF-8, line by line without the line's end; a name that ends in .gz is unpacked.
+
+    Yields:
+        The number, counted from 1, and the text.
+
+    Raises:
+        KerasGPTError: it cannot be read or unpacked, or is not UTF-8.
+    """
+    path = Path(path)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    yield number, line.decode("utf-8").rstrip("\r\n")
+                except UnicodeDecodeError as error:
+                    raise KerasGPTError(
+                        f"{path}, line {number}: not UTF-8; convert the file first"
+                    ) from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise KerasGPTError(f"{path}: not a whole gzip file ({error}); fetch it again") from error
+    except OSError as error:
+        raise KerasGPTError(
+            f"{path}: cannot read ({error.strerror or error}); check the path and its permissions"
+        ) from error
+
+
+def numbered_objects(path: str | Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Read JSON lines, an object each; empty lines are passed over.
+
+    Yields:
+        The place, such as ``data.jsonl, line 3``, and the object.
+
+    Raises:
+        KerasGPTError: the file cannot be read, or a line is no object.
+    """
+    for number, line in numbered_lines(path):
+        if not line.strip():
+            continue
+        place = f"{path}, line {number}"
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise KerasGPTError(f"{place}: not valid JSON ({error.msg}); each line is one object") from error
+        if not isinstance(value, dict):
+            raise KerasGPTError(f"{place}: is no object; each line is one, such as {{...}}")
+        yield place, value
+
+
+def text_field(value: Mapping[str, Any], name: str, place: str, *, may_be_empty: bool = False) -> str:
+    """A field of an object that must be a text; a list of texts is joined by spaces.
+
+    Raises:
+        KerasGPTError: it is missing, no text, or empty.
+    """
+    found = value.get(name)
+    if isinstance(found, list) and all(isinstance(part, str) for part in found):
+        found = " ".join(found)
+    if not isinstance(found, str):
+        names = ", ".join(value) or "nothing"
+        raise KerasGPTError(f'{place}: has no text "{name}", only {names}; add it, or leave the record out')
+    if not found.strip() and not may_be_empty:
+        raise KerasGPTError(f'{place}: its "{name}" is empty; give a text, or leave the record out')
+    return found
+
+
+def text_fields(value: Mapping[str, Any], name: str, place: str) -> tuple[str, ...]:
+    """A field of an object that is a text or a list of texts, in a tuple.
+
+    Raises:
+        KerasGPTError: it is missing or something else.
+    """
+    found = value.get(name)
+    texts = [found] if isinstance(found, str) else found
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        names = ", ".join(value) or "nothing"
+        raise KerasGPTError(f'{place}: has no text "{name}", only {names}; add it, or leave the record out')
+    return tuple(texts)
