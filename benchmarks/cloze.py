@@ -27,7 +27,7 @@ def cloze(records: Iterable[TaskRecord], seed: int = 0) -> Iterator[TaskRecord]:
         for sentence in sentences(context):
             spans = [match.span() for match in NAME.finditer(sentence)]
             words = [match.span() for match in re.finditer(r"[\w'-]+", sentence)]
-            if not 6 <= len(words) <= 40:
+            if not 6 <= len(words) <= 25:
                 continue
             while len(spans) < SPANS_PER_SENTENCE:
                 first = generator.randrange(1, len(words) - 2)
@@ -35,5 +35,8 @@ def cloze(records: Iterable[TaskRecord], seed: int = 0) -> Iterator[TaskRecord]:
             for begin, end in generator.sample(spans, SPANS_PER_SENTENCE):
                 question = f"{sentence[:begin]}what{sentence[end:].rstrip('.')}?"
                 yield TaskRecord(
-                    {"context": context, "question": question}, (sentence[begin:end],), record.place, record.group
+                    {"context": context, "question": question},
+                    (sentence[begin:end],),
+                    record.place,
+                    record.group,
                 )

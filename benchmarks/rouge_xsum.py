@@ -34,13 +34,17 @@ def main() -> None:
     for name in SYSTEMS:
         written = texts[f"{name}-test-output.txt"].splitlines()
         ours = rouge_figures(
-            totals(Outcome(rouge_counts(*pair)) for pair in zip(written, ([line] for line in gold), strict=True))
+            totals(
+                Outcome(rouge_counts(*pair)) for pair in zip(written, ([line] for line in gold), strict=True)
+            )
         )
         match = PUBLISHED.search(texts[f"{name}-test-output.rouge"])
         published = dict(zip(ours, map(float, match.groups()), strict=True))
         apart = max(abs(ours[key] - published[key]) for key in ours)
         systems[name] = {"ours": ours, "published": published, "largest_difference": round(apart, 3)}
-        print(f"{name:14}", *(f"{key} {ours[key]:.2f} ({published[key]:.2f})" for key in ours), f"{apart:.2f}")
+        print(
+            f"{name:14}", *(f"{key} {ours[key]:.2f} ({published[key]:.2f})" for key in ours), f"{apart:.2f}"
+        )
     write_json(arguments.out, {"num_summaries": len(gold), "systems": systems})
 
 

@@ -15,11 +15,11 @@ from kerasgpt.errors import KerasGPTError
 class ExampleDataset(StepwiseDataset):
     """Rows of T tokens that hold one example each, or as many as fit, in batches, for `fit` and `evaluate`.
 
-    A label has weight 1 if it is of an answer or the end of text behind it, 0 if it is of padding, and that
-    of a prompt's has `prompt_weight`. Examples of one row do not see one another: ``segment_ids`` keep them apart, and
-    positions begin anew with each, as if it were alone. Which examples share a row is always the same; the
-    rows of an epoch come in an order of its own, so that a batch depends only on the examples, the seed and
-    the step.
+    A label has weight 1 if it is of an answer or the end of text behind it, `prompt_weight` if it is of a
+    prompt, and 0 if it is of padding. Examples of one row do not see one another: ``segment_ids`` keep them
+    apart, and positions begin anew with each, as if it were alone. Which examples share a row is always the
+    same; the rows of an epoch come in an order of its own, so that a batch depends only on the examples, the
+    seed and the step.
 
     Args:
         examples: none with more than T tokens before its last.

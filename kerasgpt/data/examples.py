@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kerasgpt.data.shards import PartSize
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.tasks.records import TaskRecord
-from kerasgpt.tasks.templates import TaskTemplate
+from kerasgpt.tasks.templates import DoesNotFitError, TaskTemplate
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 _RECORDS_AT_ONCE = 1024
@@ -40,6 +40,7 @@ class Examples:
         prompt_sizes: int64 (num_examples,), tokens of each prompt.
         num_answer_bytes: of all answers, in UTF-8.
         num_shortened: whose prompt was shortened.
+        num_left_out: records that do not fit, even with nothing of their long field; they are not here.
     """
 
     ids: NDArray[np.uint32]
@@ -47,6 +48,7 @@ class Examples:
     prompt_sizes: NDArray[np.int64]
     num_answer_bytes: int = 0
     num_shortened: int = 0
+    num_left_out: int = 0
 
     def __len__(self) -> int:
         return len(self.prompt_sizes)
@@ -77,7 +79,8 @@ def encode_records(
     """Turn records into examples that fit into a window, as many tokens of the prompt as then are read.
 
     A prompt has at most as many tokens as leave room for `template.max_new_tokens`, so that training
-    shortens it as an evaluation does; for a longer answer it has fewer.
+    shortens it as an evaluation does; for a longer answer it has fewer. Of a prompt only the long field is
+    shortened; what does not fit without it is left out and counted.
 
     Args:
         records: of a task.
@@ -87,7 +90,7 @@ def encode_records(
 
     Raises:
         UsageError: the window is no longer than an answer may be.
-        KerasGPTError: a record does not fit, even with nothing of its long field.
+        KerasGPTError: a prompt is empty.
     """
     most_tokens = sequence_length - template.max_new_tokens
     if most_tokens < 1:
@@ -97,20 +100,19 @@ def encode_records(
         )
     parts: list[list[int]] = []
     prompt_sizes: list[int] = []
-    num_bytes = num_shortened = 0
+    num_bytes = num_shortened = num_left_out = 0
     for group in _groups(records):
         prompts = tokenizer.encode_batch([template.text(record.fields) for record in group])
         answers = tokenizer.encode_batch([template.answer_text(record.answers[0]) for record in group])
         for record, whole, answer in zip(group, prompts, answers, strict=True):
             room = min(most_tokens, sequence_length - len(answer))
-            if room < 1:
-                raise KerasGPTError(
-                    f"{record.place}: its answer has {len(answer)} tokens, and a window {sequence_length}:"
-                    " shorten it, or raise train.sequence_length"
-                )
             prompt = list(whole)
             if len(prompt) > room:
-                text, was_shortened = template.fitting(record.fields, tokenizer, room, record.place)
+                try:
+                    text, was_shortened = template.fitting(record.fields, tokenizer, room, record.place)
+                except DoesNotFitError:
+                    num_left_out += 1
+                    continue
                 prompt, num_shortened = tokenizer.encode(text), num_shortened + was_shortened
             if not prompt:
                 raise KerasGPTError(f"{record.place}: its prompt is empty; give a text or another template")
@@ -119,7 +121,7 @@ def encode_records(
             num_bytes += len(template.answer_text(record.answers[0]).encode())
     starts = np.cumsum([0, *map(len, parts)]).astype(np.int64)
     ids = np.fromiter((token for part in parts for token in part), np.uint32, count=int(starts[-1]))
-    return Examples(ids, starts, np.array(prompt_sizes, np.int64), num_bytes, num_shortened)
+    return Examples(ids, starts, np.array(prompt_sizes, np.int64), num_bytes, num_shortened, num_left_out)
 
 
 def _groups(records: Iterable[TaskRecord]) -> Iterable[list[TaskRecord]]:

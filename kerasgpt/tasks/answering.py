@@ -12,13 +12,14 @@ from typing import TypeAlias
 from kerasgpt.config import GenerationConfig
 from kerasgpt.protocols import LanguageModel
 from kerasgpt.tasks import question_answering, summarization, translation
+from kerasgpt.tasks.asking import fitted_prompts
 from kerasgpt.tasks.base import Counts, Figures, Outcome
 from kerasgpt.tasks.bleu import bleu_counts, bleu_figures
 from kerasgpt.tasks.reading import read_records
 from kerasgpt.tasks.records import TaskRecord
 from kerasgpt.tasks.rouge import rouge_counts, rouge_figures
 from kerasgpt.tasks.squad import answer_counts, answer_figures
-from kerasgpt.tasks.templates import PromptText, TaskTemplate
+from kerasgpt.tasks.templates import TaskTemplate
 
 Baseline: TypeAlias = Callable[[Sequence[TaskRecord]], list[str]]
 
@@ -91,18 +92,14 @@ class WrittenTask:
         """Characters of its prompt."""
         return len(self.template.text(example.fields))
 
-    def prompts(self, lm: LanguageModel, examples: Sequence[TaskRecord]) -> list[PromptText]:
-        """Each record's prompt, and whether it had to be shortened.
+    def answer(self, lm: LanguageModel, examples: Sequence[TaskRecord]) -> list[Outcome]:
+        """Let a model write the answers; a record draws from the settings' seed + its own number.
 
         Raises:
             KerasGPTError: one does not fit into the model's context, even with nothing of its long field.
         """
-        room = lm.max_sequence_length - self.writing.max_new_tokens
-        return [self.template.fitting(record.fields, lm.tokenizer, room, record.place) for record in examples]
-
-    def answer(self, lm: LanguageModel, examples: Sequence[TaskRecord]) -> list[Outcome]:
-        """Let a model write the answers; a record draws from the settings' seed + its own number."""
-        prompts = self.prompts(lm, examples)
+        fields, places = [record.fields for record in examples], [record.place for record in examples]
+        prompts = fitted_prompts(lm, self.template, fields, self.writing.max_new_tokens, places)
         settings = [
             dataclasses.replace(self.writing, seed=self.writing.seed + record.number - index)
             for index, record in enumerate(examples)  # generate adds the index again

@@ -26,6 +26,10 @@ FIELDS = {
 """Task -> what its records are made of."""
 
 
+class DoesNotFitError(KerasGPTError):
+    """A prompt is too long for the model's context, even with nothing of its long field."""
+
+
 class PromptText(NamedTuple):
     """A prompt, and whether one of its fields was shortened to make it fit."""
 
@@ -104,7 +108,7 @@ class TaskTemplate:
             place: what to name in the error.
 
         Raises:
-            KerasGPTError: it is too long even with nothing of that field.
+            DoesNotFitError: it is too long even with nothing of that field.
         """
         whole = self.text(fields)
         if len(tokenizer.encode(whole)) <= most_tokens:
@@ -114,7 +118,7 @@ class TaskTemplate:
             return len(tokenizer.encode(self.text({**fields, self.long_field: text}))) <= most_tokens
 
         if not fits(""):
-            raise KerasGPTError(
+            raise DoesNotFitError(
                 f"{place or self.task}: without any {self.long_field} the prompt still has more than"
                 f" {most_tokens} tokens, which is what the context has room for: shorten the rest of it, or"
                 " take a model with a longer context (train.sequence_length)"

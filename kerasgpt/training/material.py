@@ -118,6 +118,11 @@ def _open_examples(recipe: Recipe, run: Path, say: Callable[[str], None]) -> tup
     if split.parts["test"]:
         write_records(task.name, split.parts["test"], run / artifacts.RUN_TEST)
     for part, examples in corpus.examples.items():
+        if examples.num_left_out:
+            say(
+                f"{part}: {examples.num_left_out:,} records do not fit into the window, even with nothing of"
+                f" their {template.long_field}: left out"
+            )
         if examples.num_shortened:
             say(
                 f"{part}: {examples.num_shortened:,} of {len(examples):,} examples have a"
