@@ -63,11 +63,11 @@ def command(
         raise UsageError("--stream writes one continuation: give one prompt and one sample")
     lm = load(folder, engine, precision, num_threads=num_threads, providers=providers or None)
     settings = without_words(bad_words, lm.tokenizer, settings)
-    prompts = texts if no_template else _in_template(folder, lm, texts, settings)
+    filled = texts if no_template else _in_template(folder, lm, texts, settings)
     if stream:
-        _stream(lm, prompts[0], settings)
+        _stream(lm, filled[0], settings)
     else:
-        _print_all(lm, texts, prompts, settings, as_json)
+        _print_all(lm, texts, filled, settings, as_json)
 
 
 def _in_template(folder: str, lm: LanguageModel, texts: list[str], settings: GenerationConfig) -> list[str]:

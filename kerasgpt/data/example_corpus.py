@@ -69,10 +69,12 @@ class ExampleCorpus:
 
     Attributes:
         examples: of each part.
+        test_records: those of the test part.
         num_duplicates: documents left out; of a task's files none are.
     """
 
     examples: dict[Part, Examples]
+    test_records: tuple[TaskRecord, ...] = ()
     num_duplicates: int = 0
 
     @classmethod
@@ -80,12 +82,11 @@ class ExampleCorpus:
         cls, split: RecordSplit, template: TaskTemplate, tokenizer: Tokenizer, sequence_length: int
     ) -> ExampleCorpus:
         """Turn divided records into ids; arguments and errors as in `encode_records`."""
-        return cls(
-            {
-                part: encode_records(records, template, tokenizer, sequence_length)
-                for part, records in split.parts.items()
-            }
-        )
+        examples = {
+            part: encode_records(records, template, tokenizer, sequence_length)
+            for part, records in split.parts.items()
+        }
+        return cls(examples, tuple(split.parts["test"]))
 
     @property
     def sizes(self) -> dict[Part, PartSize]:

@@ -19,7 +19,7 @@ from kerasgpt.tasks.reading import read_records
 from kerasgpt.tasks.records import TaskRecord
 from kerasgpt.tasks.rouge import rouge_counts, rouge_figures
 from kerasgpt.tasks.squad import answer_counts, answer_figures
-from kerasgpt.tasks.templates import TaskTemplate
+from kerasgpt.tasks.templates import DEFAULTS, TaskTemplate, read_template
 
 Baseline: TypeAlias = Callable[[Sequence[TaskRecord]], list[str]]
 
@@ -125,3 +125,50 @@ class WrittenTask:
             name: [self.judge(record, text) for record, text in zip(examples, answer(examples), strict=True)]
             for name, answer in JUDGEMENTS[self.name].baselines.items()
         }
+
+
+def completion_task(
+    folder: str | Path, template: str | None = None, settings: GenerationConfig | None = None
+) -> WrittenTask:
+    """Completion by a model; arguments as in `written_task`."""
+    return written_task("completion", folder, template, settings)
+
+
+def translation_task(
+    folder: str | Path, template: str | None = None, settings: GenerationConfig | None = None
+) -> WrittenTask:
+    """Translation by a model; arguments as in `written_task`."""
+    return written_task("translation", folder, template, settings)
+
+
+def summarization_task(
+    folder: str | Path, template: str | None = None, settings: GenerationConfig | None = None
+) -> WrittenTask:
+    """Summarization by a model; arguments as in `written_task`."""
+    return written_task("summarization", folder, template, settings)
+
+
+def question_answering_task(
+    folder: str | Path, template: str | None = None, settings: GenerationConfig | None = None
+) -> WrittenTask:
+    """Question answering by a model; arguments as in `written_task`."""
+    return written_task("question_answering", folder, template, settings)
+
+
+def written_task(
+    name: str, folder: str | Path, template: str | None = None, settings: GenerationConfig | None = None
+) -> WrittenTask:
+    """A task as a model is to do it.
+
+    Args:
+        name: of the task.
+        folder: of the model; one that was fine-tuned on this task has its template there.
+        template: of the prompt, in place of that; None means that, or the task's own.
+        settings: how to write; None means greedily, with the template's longest answer.
+
+    Raises:
+        UsageError: the template lacks a field that it must have, or has one that the task has not.
+    """
+    kept = read_template(folder)
+    own = kept if kept and kept.task == name else DEFAULTS[name]
+    return WrittenTask(dataclasses.replace(own, prompt=template) if template else own, settings)

@@ -53,7 +53,7 @@ class TaskTemplate:
 
     >>> template = DEFAULTS["translation"]
     >>> template.text({"source": "A dog runs."})
-    'A dog runs.\\nTranslation:'
+    'A dog runs.\nTranslation:'
     """
 
     task: str

@@ -107,6 +107,12 @@ def sample_prompt(material: Material, recipe: Recipe, tokenizer: Tokenizer) -> s
     return recipe.train.sample_prompt
 
 
+def keep_test_part(material: Material, recipe: Recipe, run: Path) -> None:
+    """Leave the records of a task that nothing is learned from in the run, for `kerasgpt evaluate`."""
+    if isinstance(material, ExampleCorpus) and material.test_records:
+        write_records(recipe.task.name, material.test_records, run / artifacts.RUN_TEST)
+
+
 def _open_examples(recipe: Recipe, run: Path, say: Callable[[str], None]) -> tuple[Tokenizer, ExampleCorpus]:
     data, task, template = recipe.data, recipe.task, recipe.task.template()
     split = RecordSplit.read(task.name, data.paths, data.division(), task.validation_paths)
@@ -115,8 +121,6 @@ def _open_examples(recipe: Recipe, run: Path, say: Callable[[str], None]) -> tup
     )
     corpus = ExampleCorpus.encode(split, template, tokenizer, recipe.train.sequence_length)
     require_rows(training_batches(corpus, recipe, tokenizer, 0, 1), data.paths)
-    if split.parts["test"]:
-        write_records(task.name, split.parts["test"], run / artifacts.RUN_TEST)
     for part, examples in corpus.examples.items():
         if examples.num_left_out:
             say(

@@ -26,7 +26,7 @@ from kerasgpt.training.journal import draw_losses, read_journal
 from kerasgpt.training.learner import make_learner
 from kerasgpt.training.lengths import stages
 from kerasgpt.training.lock import locked
-from kerasgpt.training.material import open_material
+from kerasgpt.training.material import Material, keep_test_part, open_material
 from kerasgpt.training.optimizer import averaged
 from kerasgpt.training.progress import Progress
 from kerasgpt.training.report import write_report
@@ -118,7 +118,7 @@ def _run(
     state.is_over = state.is_enough(recipe.train)  # a forced recipe may have more steps
     if not state.is_over:  # what it came to before, with fewer steps, is no result of this recipe
         (run / artifacts.RUN_SUMMARY).unlink(missing_ok=True)
-    _begin(run, recipe, tokenizer)
+    _begin(run, recipe, tokenizer, corpus)
     sitting = Sitting(recipe, run, learner, tokenizer, corpus, state, device, quiet)
     if not state.is_over:
         say(f"training on {device}, by {keras.backend.backend()}")
@@ -171,9 +171,10 @@ def _note_environment(
     state.environment = now
 
 
-def _begin(run: Path, recipe: Recipe, tokenizer: Tokenizer) -> None:
+def _begin(run: Path, recipe: Recipe, tokenizer: Tokenizer, corpus: Material) -> None:
     """Put into the run's folder what a resumed run must find, the recipe first: it makes the rest anew."""
     write_text(run / artifacts.RUN_CONFIG, recipe.to_toml())
+    keep_test_part(corpus, recipe, run)
     if not (run / artifacts.RUN_MODEL / artifacts.TOKENIZER).is_file():
         with atomic_folder(run / artifacts.RUN_MODEL) as temporary:
             tokenizer.save_to_preset(temporary)

@@ -1,0 +1,56 @@
+import gzip
+
+import pytest
+
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.tasks.lines import numbered_lines, numbered_objects, text_field, text_fields
+
+
+def test_lines_are_numbered_and_lose_their_ends_gzipped_or_not(tmp_path):
+    data = "eins\r\nzwei\n\ndrei".encode()
+    (tmp_path / "plain.txt").write_bytes(data)
+    (tmp_path / "packed.txt.gz").write_bytes(gzip.compress(data))
+    for name in ("plain.txt", "packed.txt.gz"):
+        assert list(numbered_lines(tmp_path / name)) == [(1, "eins"), (2, "zwei"), (3, ""), (4, "drei")]
+
+
+def test_objects_come_with_their_place_and_empty_lines_are_counted(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"a": 1}\n\n{"a": 2}\n')
+    places = [place for place, _ in numbered_objects(tmp_path / "a.jsonl")]
+    assert places == [f"{tmp_path / 'a.jsonl'}, line 1", f"{tmp_path / 'a.jsonl'}, line 3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "sentence"),
+    [
+        ("a.txt", b"fine\nna\xefve\n", "a.txt, line 2: not UTF-8"),
+        ("a.txt.gz", b"no gzip", "not a whole gzip file"),
+        ("b.txt.gz", gzip.compress(b"cut off" * 100)[:-9], "not a whole gzip file"),
+        ("a.jsonl", b'{"a": 1}\n{"a"\n', "a.jsonl, line 2: not valid JSON"),
+        ("b.jsonl", b"[1]\n", "b.jsonl, line 1: is no object"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(tmp_path, name, data, sentence):
+    (tmp_path / name).write_bytes(data)
+    read = numbered_objects if ".jsonl" in name else numbered_lines
+    with pytest.raises(KerasGPTError, match=sentence):
+        list(read(tmp_path / name))
+
+
+def test_a_file_that_is_missing_is_named(tmp_path):
+    with pytest.raises(KerasGPTError, match="none.txt: cannot read"):
+        list(numbered_lines(tmp_path / "none.txt"))
+
+
+def test_fields_are_texts_and_lists_of_sentences_are_joined():
+    value = {"one": "a", "many": ["b", "c"], "number": 3, "blank": " "}
+    assert text_field(value, "one", "here") == "a"
+    assert text_field(value, "many", "here") == "b c"
+    assert text_field(value, "blank", "here", may_be_empty=True) == " "
+    assert text_fields(value, "one", "here") == ("a",)
+    assert text_fields(value, "many", "here") == ("b", "c")
+    for name, read in (("number", text_field), ("none", text_field), ("number", text_fields)):
+        with pytest.raises(KerasGPTError, match=f'here: has no text "{name}", only one, many'):
+            read(value, name, "here")
+    with pytest.raises(KerasGPTError, match='here: its "blank" is empty'):
+        text_field(value, "blank", "here")
