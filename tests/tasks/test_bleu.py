@@ -6,7 +6,22 @@ from sacrebleu.metrics import BLEU, CHRF
 from kerasgpt.tasks.base import Outcome, totals
 from kerasgpt.tasks.bleu import bleu_counts, bleu_figures
 
-WORDS = "ein eine der Hund Katze läuft schläft im Park, schnell. zwei Männer 3,5 l".split()
+WORDS = [
+    "ein",
+    "eine",
+    "der",
+    "Hund",
+    "Katze",
+    "läuft",
+    "schläft",
+    "im",
+    "Park,",
+    "schnell.",
+    "zwei",
+    "Männer",
+    "3,5",
+    "l",
+]
 
 
 def _corpus(num_sentences, num_references):

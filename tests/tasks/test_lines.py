@@ -7,7 +7,7 @@ from kerasgpt.tasks.lines import numbered_lines, numbered_objects, text_field, t
 
 
 def test_lines_are_numbered_and_lose_their_ends_gzipped_or_not(tmp_path):
-    data = "eins\r\nzwei\n\ndrei".encode()
+    data = b"eins\r\nzwei\n\ndrei"
     (tmp_path / "plain.txt").write_bytes(data)
     (tmp_path / "packed.txt.gz").write_bytes(gzip.compress(data))
     for name in ("plain.txt", "packed.txt.gz"):

@@ -10,7 +10,9 @@ def _at_most(num_words):
 def test_the_nearest_sentences_stay_in_the_order_of_the_text():
     asked = "Which bicycle did Bob ride when the sun shone?"
     assert nearest_sentences(CONTEXT, asked, _at_most(5)) == "The sun shone all day."
-    assert nearest_sentences(CONTEXT, asked, _at_most(10)) == "Bob rides an old bicycle. The sun shone all day."
+    assert (
+        nearest_sentences(CONTEXT, asked, _at_most(10)) == "Bob rides an old bicycle. The sun shone all day."
+    )
     assert nearest_sentences(CONTEXT, asked, _at_most(100)) == CONTEXT
 
 

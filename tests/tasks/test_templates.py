@@ -19,7 +19,9 @@ def test_a_folder_keeps_its_template(tmp_path):
     assert template.text({"source": "{x}"}) == "{en} {x} -> {de}"  # what is put in is not read again
 
 
-@pytest.mark.parametrize("content", ['{"task": "translation"}', '{"task": "x", "prompt": "", "long_field": ""}'])
+@pytest.mark.parametrize(
+    "content", ['{"task": "translation"}', '{"task": "x", "prompt": "", "long_field": ""}']
+)
 def test_a_damaged_file_is_named(tmp_path, content):
     (tmp_path / TASK).write_text(content)
     with pytest.raises(KerasGPTError, match=r"task.json: damaged"):
@@ -53,7 +55,9 @@ def test_a_context_is_shortened_and_a_question_never():
         assert text.endswith("\nQuestion: Who slept?\nAnswer:")
     text, _ = ANSWERING.fitting(fields, BYTES, len(whole) - 1)
     assert text.startswith("It was cold. The cat slept.\n")
-    with pytest.raises(DoesNotFitError, match="data, line 3: without any context the prompt still has more than"):
+    with pytest.raises(
+        DoesNotFitError, match="data, line 3: without any context the prompt still has more than"
+    ):
         ANSWERING.fitting(fields, BYTES, len(whole) - len(fields["context"]) - 1, "data, line 3")
 
 
