@@ -1,6 +1,7 @@
-"""Our ROUGE beside the scores that XSum's authors published for five systems, on their own outputs.
+"""Our ROUGE beside the published scores of five systems on XSum: ``ARCHIVE [--out FILE]``.
 
-They used the Perl program ROUGE 1.5.5; rouge-score follows it and is no copy of it.
+The authors gave out the systems' summaries too. They used the Perl program ROUGE 1.5.5,
+which rouge-score follows without being a copy of it.
 """
 
 from __future__ import annotations
