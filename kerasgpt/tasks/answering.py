@@ -41,7 +41,7 @@ class Judgement:
 
 def majority(records: Sequence[TaskRecord]) -> list[str]:
     """The answer that is right most often among these very records, for all of them."""
-    answers = Counter(answer for record in records for answer in set(record.answers))
+    answers = Counter(answer for record in records for answer in dict.fromkeys(record.answers))
     return [answers.most_common(1)[0][0]] * len(records)
 
 
