@@ -14,6 +14,7 @@ from kerasgpt.version import __version__ as __version__
 if TYPE_CHECKING:
     from kerasgpt.config import GenerationConfig as GenerationConfig
     from kerasgpt.config import GPT2Config as GPT2Config
+    from kerasgpt.data.example_corpus import example_dataset as example_dataset
     from kerasgpt.data.pipeline import dataset as dataset
     from kerasgpt.engines import load as load
     from kerasgpt.errors import KerasGPTError as KerasGPTError
@@ -51,6 +52,7 @@ _PUBLIC = {
     "Tokenizer": "tokenizer.bpe",
     "TransformerBlock": "layers.block",
     "dataset": "data.pipeline",
+    "example_dataset": "data.example_corpus",
     "export_bundle": "export.pipeline",
     "load": "engines",
     "train": "training.train",

@@ -26,6 +26,7 @@ SPECIAL_TOKENS_MAP = "special_tokens_map.json"
 ADDED_TOKENS = "added_tokens.json"
 VOCABULARY = "vocab.json"
 MERGES = "merges.txt"
+TASK = "task.json"  # of a model that was fine-tuned on a task: how raw input becomes a prompt
 
 # A bundle has these beside them
 ONNX_MODEL = "onnx/model.onnx"
@@ -54,6 +55,7 @@ RUN_METRICS = "metrics.jsonl"
 RUN_SUMMARY = "summary.json"
 RUN_PLOT = "loss.png"
 RUN_REPORT = "report.html"
+RUN_TEST = "test.jsonl"  # of a task: the records that nothing was learned from
 RUN_TENSORBOARD = "tensorboard"
 
 FORMATS = {"onnx": ONNX_MODEL, "saved_model": SAVED_MODEL}

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kerasgpt.artifacts import model_folder
 from kerasgpt.commands.generation_settings import generation_options, settings_of, without_words
 from kerasgpt.config import GenerationConfig
 from kerasgpt.engines import load
 from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.tasks.asking import fitted_prompts, warn_of_shortened
+from kerasgpt.tasks.templates import read_template
 
 if TYPE_CHECKING:
     from kerasgpt.protocols import LanguageModel
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 @click.option("--num-threads", type=int, help="Threads of ONNX Runtime.  [default: one for each core]")
 @click.option("--provider", "providers", multiple=True, help="Where ONNX Runtime computes.  [default: cpu]")
 @generation_options
+@click.option(
+    "--no-template", is_flag=True, help="Take prompts as they are, whatever the model was tuned on."
+)
 @click.option("--stream", is_flag=True, help="Print the text as it comes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def command(
@@ -38,6 +44,7 @@ def command(
     num_threads: int | None,
     providers: tuple[str, ...],
     bad_words: tuple[str, ...],
+    no_template: bool,
     stream: bool,
     as_json: bool,
     **given: Any,
@@ -45,7 +52,8 @@ def command(
     """Continue prompts: --prompt, --prompt-file, or standard input (one final line break is dropped).
 
     Prints the continuation, without its prompt unless --echo asks for it. An empty prompt starts from
-    <|endoftext|>.
+    <|endoftext|>. A model that was fine-tuned on a task takes raw input: the text, or where the task has
+    several fields a JSON object of them.
     """
     if stream and as_json:
         raise UsageError("--stream and --json exclude each other: choose one")
@@ -55,10 +63,22 @@ def command(
         raise UsageError("--stream writes one continuation: give one prompt and one sample")
     lm = load(folder, engine, precision, num_threads=num_threads, providers=providers or None)
     settings = without_words(bad_words, lm.tokenizer, settings)
+    filled = texts if no_template else _in_template(folder, lm, texts, settings)
     if stream:
-        _stream(lm, texts[0], settings)
+        _stream(lm, filled[0], settings)
     else:
-        _print_all(lm, texts, settings, as_json)
+        _print_all(lm, texts, filled, settings, as_json)
+
+
+def _in_template(folder: str, lm: LanguageModel, texts: list[str], settings: GenerationConfig) -> list[str]:
+    """Raw inputs as the prompts that a fine-tuned model reads; without a template, as they are."""
+    template = read_template(model_folder(folder))
+    if template is None:
+        return texts
+    inputs = [template.parse(text) for text in texts]
+    prompts = fitted_prompts(lm, template, inputs, settings.max_new_tokens)
+    warn_of_shortened(template, prompts)
+    return [prompt.text for prompt in prompts]
 
 
 def _read_prompts(prompts: tuple[str, ...], prompt_file: str | None) -> list[str]:
@@ -87,8 +107,10 @@ def _stream(lm: LanguageModel, text: str, settings: GenerationConfig) -> None:
     click.echo()
 
 
-def _print_all(lm: LanguageModel, texts: list[str], settings: GenerationConfig, as_json: bool) -> None:
-    for number, generation in enumerate(lm.generate(texts, settings)):
+def _print_all(
+    lm: LanguageModel, texts: list[str], prompts: list[str], settings: GenerationConfig, as_json: bool
+) -> None:
+    for number, generation in enumerate(lm.generate(prompts, settings)):
         if as_json:
             prompt = texts[number // settings.num_return_sequences]
             content = {"prompt": prompt, **dataclasses.asdict(generation)}

@@ -13,14 +13,26 @@ from kerasgpt.errors import MissingExtraError, UsageError
 from kerasgpt.extras import require
 
 RECIPES = (
+    "completion",
     "finetune-lora",
     "gpt2-124m-owt",
+    "question-answering",
     "shakespeare-bpe",
     "shakespeare-char",
+    "summarization",
     "tinystories-10m",
+    "translation",
     "wikitext-124m",
 )
 """Those that come with the package; written out, so that --help is quick."""
+
+TASKS = {
+    "completion": "completion",
+    "translation": "translation",
+    "summarization": "summarization",
+    "question_answering": "question-answering",
+}
+"""Task -> the recipe that it has unless another is given."""
 
 BACKENDS = {"tensorflow": "train", "jax": "jax"}
 """What Keras runs on, and the extra that brings it."""
@@ -32,6 +44,12 @@ BACKENDS = {"tensorflow": "train", "jax": "jax"}
 )
 @click.argument("more_paths", nargs=-1, metavar="")
 @click.option("--out", required=True, help="Folder of the run.")
+@click.option(
+    "--task", type=click.Choice(list(TASKS)), help="Fine-tune on a task's files; see docs/tasks.md."
+)
+@click.option(
+    "--validation-data", multiple=True, metavar="PATH", help="Of a task: files to choose the best model on."
+)
 @click.option("--preset", help="Size of a new model, such as gpt-nano or gpt2.  [default: gpt-mini]")
 @click.option("--init", help="Model folder whose weights to start from.")
 @click.option("--config", help=f"A recipe in TOML, or one of {', '.join(RECIPES)}.")
@@ -43,6 +61,8 @@ BACKENDS = {"tensorflow": "train", "jax": "jax"}
 def command(
     out: str,
     config: str | None,
+    task: str | None,
+    validation_data: tuple[str, ...],
     settings: tuple[str, ...],
     device: str,
     resume: bool,
@@ -61,14 +81,18 @@ def command(
         raise UsageError(f"'{more_paths[0]}' belongs to no option: name files to train on by --data")
     _require_keras()
     from kerasgpt.training.config import Recipe
-    from kerasgpt.training.recipes import recipe_file
+    from kerasgpt.training.recipes import recipe_file, task_recipe
     from kerasgpt.training.train import train
 
-    overrides = [*_as_settings((*paths, *more_paths), **given), *settings]
+    overrides = [*_as_settings((*paths, *more_paths), task, validation_data, **given), *settings]
     begun = Path(out) / RUN_CONFIG
     if config is None and resume and begun.is_file():
         config = str(begun)
-    recipe = Recipe.from_toml(recipe_file(config), overrides) if config else Recipe.from_dict({}, overrides)
+    if config:
+        recipe = Recipe.from_toml(recipe_file(config), overrides)
+    else:
+        has_model = bool(given["preset"] or given["init"])
+        recipe = Recipe.from_dict(task_recipe(TASKS[task], has_model) if task else {}, overrides)
     run = train(recipe, out, resume=resume, force=force, device=device)
     click.echo(json.dumps(run.summary, indent=2))
 
@@ -87,11 +111,18 @@ def _require_keras() -> None:
 
 
 def _as_settings(
-    paths: tuple[str, ...], preset: str | None, init: str | None, errors: str | None
+    paths: tuple[str, ...],
+    task: str | None,
+    validation_data: tuple[str, ...],
+    preset: str | None,
+    init: str | None,
+    errors: str | None,
 ) -> list[str]:
     """The options as settings of a recipe."""
     table = {
         "data.paths": list(paths),
+        "task.name": task,
+        "task.validation_paths": list(validation_data),
         "data.errors": errors,
         "model.preset": preset,
         "model.init": init,

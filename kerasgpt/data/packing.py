@@ -55,6 +55,10 @@ class PackedCorpus:
         """Of each part, over all shards."""
         return {part: sum((shard.sizes[part] for shard in self.shards), PartSize()) for part in PARTS}
 
+    def num_labels(self, part: Part) -> int:
+        """Tokens of a part that are learned or measured: all but the first."""
+        return max(self.sizes[part].num_tokens - 1, 0)
+
     def ids(self, part: Part, source: int | None = None) -> Ids:
         """The ids of a part, (num_tokens,), mapped from disk and not read into memory.
 

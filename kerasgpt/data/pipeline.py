@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,18 +17,15 @@ from kerasgpt.data.reading import ErrorHandling
 from kerasgpt.data.segments import segments_and_positions
 from kerasgpt.data.shards import Ids
 from kerasgpt.data.splits import PARTS, Part, Split
+from kerasgpt.data.stepwise import Batch, StepwiseDataset
 from kerasgpt.data.windows import Windows
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.tokenizer.bpe import Tokenizer
 
-Inputs: TypeAlias = NDArray[np.int32] | dict[str, NDArray[np.int32]]
-Batch: TypeAlias = tuple[Inputs, NDArray[np.int32], NDArray[np.float32]]
-"""ids int32 (B, T), or them with `segments_and_positions`; labels int32 (B, T); weights float32 (B, T)."""
-
 AnyIds: TypeAlias = Ids | NDArray[np.int64]
 
 
-class TokenDataset(keras.utils.PyDataset):
+class TokenDataset(StepwiseDataset):
     """Windows of T tokens with the token after each, in batches, for `fit` and `evaluate`.
 
     An epoch covers the ids with windows that begin at multiples of T, moved by an offset of the epoch's
@@ -55,10 +50,6 @@ class TokenDataset(keras.utils.PyDataset):
         rows: the first row of each batch that is wanted, and the one after the last: of several processes
             each reads its own. None means all.
 
-    Attributes:
-        waited_seconds: spent in making batches so far, and so the most that `fit` waited for them: on
-            TensorFlow they are made ahead, in another thread.
-
     Raises:
         UsageError: a size is below 1, or weights and ids do not fit together.
         KerasGPTError: there is no id to predict.
@@ -82,22 +73,11 @@ class TokenDataset(keras.utils.PyDataset):
         end_of_text_id: int | None = None,
         rows: tuple[int, int] | None = None,
     ) -> None:
-        super().__init__()
-        if sequence_length < 1 or batch_size < 1:
-            raise UsageError(
-                f"sequence_length {sequence_length} and batch_size {batch_size}: at least 1 each"
-            )
+        super().__init__(sequence_length, batch_size, first_step, num_steps)
         self.ids = ids
-        self.sequence_length = sequence_length
-        self.batch_size = batch_size
         self.seed = seed
-        self.first_step = first_step
-        self.num_steps = num_steps
         self.end_of_text_id = end_of_text_id
         self.rows = rows or (0, batch_size)
-        self.waited_seconds = 0.0
-        self._epochs_done = 0
-        self._has_begun = self._is_under_way = False
         sequences: list[Any] = list(ids) if isinstance(ids, list | tuple) else [ids]
         self._mixture = _mixture_of(sequences, weights)
         self._windows, self.steps_per_epoch = self._divide(sequences)
@@ -113,30 +93,6 @@ class TokenDataset(keras.utils.PyDataset):
             for source, (one, count) in enumerate(zip(sequences, counts, strict=True))
         ]
         return windows, steps
-
-    @property
-    def num_batches(self) -> int:
-        """How many batches there are."""
-        return self.steps_per_epoch if self.num_steps is None else self.num_steps
-
-    def __len__(self) -> int:
-        return self.num_batches
-
-    def __getitem__(self, index: int) -> Batch:
-        began = time.perf_counter()
-        self._is_under_way |= index > 0 or self.num_batches == 1
-        batch = self.batch(self.first_step + index + self._epochs_done * self.steps_per_epoch)
-        self.waited_seconds += time.perf_counter() - began
-        return batch
-
-    def on_epoch_begin(self) -> None:
-        """Called by `fit`: the next epoch has an offset and an order of its own.
-
-        Before its first epoch it looks at a batch or two, on JAX in an epoch that it then drops.
-        """
-        if self._has_begun and self._is_under_way and self.num_steps is None:
-            self._epochs_done += 1
-        self._has_begun, self._is_under_way = True, False
 
     def batch(self, step: int) -> Batch:
         """The batch of a global step, whatever was asked for before."""

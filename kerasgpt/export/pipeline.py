@@ -32,6 +32,7 @@ from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.models.language_model import KerasStepModel
 from kerasgpt.protocols import Logits
+from kerasgpt.tasks.templates import TaskTemplate, read_template
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 Tell = Callable[[str], None]
@@ -49,6 +50,7 @@ def export_bundle(
     weights: str = "float32",
     fast_only: bool = False,
     generation_config: GenerationConfig | None = None,
+    task: TaskTemplate | None = None,
     provenance: dict[str, Any] | None = None,
     calibration_text: str = "",
     evaluation_text: str = "",
@@ -78,6 +80,7 @@ def export_bundle(
         fast_only: whether of the ONNX files only the fast ones stay in the bundle, which this package and
             ONNX Runtime GenAI read on a CPU: the smallest there is. The others still take part in the proof.
         generation_config: how the bundle generates unless told otherwise; default greedy, 64 tokens.
+        task: how raw input becomes a prompt, of a model that was fine-tuned on a task.
         provenance: what to remember of the weights' origin.
         calibration_text: what int8 and int4 files are calibrated on, text like that which the model will
             read; without it the model writes some itself.
@@ -109,6 +112,8 @@ def export_bundle(
         else:
             asked = formats, precisions, calibration_text, xla
             proofs = _write_and_prove(model, tokenizer, settings, bundle, *asked, tell)
+        if task:
+            task.write(bundle)
         if "saved_model" in formats:
             write_serving(bundle, target.resolve().name)
         if evaluation_text:
@@ -144,6 +149,7 @@ def export_folder(
         formats,
         precisions,
         generation_config=artifacts.read_generation_config(root),
+        task=read_template(root),
         provenance={"source": Path(source).name},
         tell=tell,
         writer=writer,

@@ -18,6 +18,7 @@ from kerasgpt.data.reading import ErrorHandling
 from kerasgpt.data.splits import Split
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.training.settings import LoraConfig, TrainConfig
+from kerasgpt.training.task import TaskConfig
 from kerasgpt.training.values import parse_override, typed
 
 DEFAULT_PRESET = "gpt-mini"
@@ -98,6 +99,7 @@ _SECTIONS: dict[str, type] = {
     "model": ModelConfig,
     "train": TrainConfig,
     "lora": LoraConfig,
+    "task": TaskConfig,
 }
 
 
@@ -117,8 +119,11 @@ class Recipe:
     model: ModelConfig = ModelConfig()
     train: TrainConfig = field(default_factory=TrainConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
+    task: TaskConfig = field(default_factory=TaskConfig)
 
     def __post_init__(self) -> None:
+        if self.task.name:
+            self._refuse_what_is_for_running_text()
         if self.train.refit_steps and not self.data.validation_fraction:
             raise UsageError(
                 f"train.refit_steps is {self.train.refit_steps} and data.validation_fraction 0: a refit adds"
@@ -132,6 +137,20 @@ class Recipe:
             raise UsageError(
                 "train.refit_steps and lora.rank: adapters are trained once; set one of them to 0"
             )
+
+    def _refuse_what_is_for_running_text(self) -> None:
+        for name, value in (
+            ("data.weights", self.data.weights),
+            ("data.deduplicate", self.data.deduplicate),
+            ("data.document_mask", self.data.document_mask),
+            ("train.refit_steps", self.train.refit_steps),
+            ("train.initial_sequence_length", self.train.initial_sequence_length),
+        ):
+            if value:
+                raise UsageError(
+                    f"{name} is set and so is task.name, '{self.task.name}': it is for running text; leave"
+                    " it out"
+                )
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Self:
@@ -174,6 +193,7 @@ class Recipe:
             "model": {key: value for key, value in model.items() if value not in ("", None)},
             "train": dataclasses.asdict(self.train),
             "lora": dataclasses.asdict(self.lora),
+            "task": dataclasses.asdict(self.task),
         }
 
     def to_toml(self) -> str:
@@ -197,8 +217,10 @@ class Recipe:
             tokenizer = os.path.abspath(tokenizer)
         paths = tuple(os.path.abspath(path) for path in data.paths)
         init = os.path.abspath(model.init) if model.init else ""
+        validation_paths = tuple(os.path.abspath(path) for path in self.task.validation_paths)
         return dataclasses.replace(
             self,
+            task=dataclasses.replace(self.task, validation_paths=validation_paths),
             data=dataclasses.replace(data, paths=paths, tokenizer=tokenizer),
             model=dataclasses.replace(model, init=init),
         )

@@ -8,14 +8,14 @@ from importlib.metadata import PackageNotFoundError, version
 import keras
 import numpy as np
 
-from kerasgpt.data.packing import PackedCorpus
 from kerasgpt.training.devices import Device
+from kerasgpt.training.material import Material
 
 DATA, DEVICES = "data", "devices"
 _NUM_SAMPLES, _SAMPLE_TOKENS = 1024, 64  # places spread over the data, and the ids at each that are hashed
 
 
-def environment(device: Device, corpus: PackedCorpus, devices: str = "") -> dict[str, str]:
+def environment(device: Device, corpus: Material, devices: str = "") -> dict[str, str]:
     """Describe backend, device, versions and data.
 
     Args:
@@ -51,7 +51,7 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def _fingerprint(corpus: PackedCorpus) -> str:
+def _fingerprint(corpus: Material) -> str:
     """Hash ids spread over the data to train on, and how many there are."""
     ids = corpus.ids("train")
     hashed = hashlib.sha256()

@@ -11,8 +11,7 @@ import keras
 from kerasgpt import artifacts
 from kerasgpt.atomic import atomic_folder
 from kerasgpt.config import GenerationConfig
-from kerasgpt.data.packing import PackedCorpus
-from kerasgpt.data.pipeline import TokenDataset
+from kerasgpt.data.stepwise import StepwiseDataset
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.models.language_model import KerasStepModel
@@ -32,6 +31,7 @@ from kerasgpt.training.learner import Learner
 from kerasgpt.training.lengths import ShorterWindows, stage_of
 from kerasgpt.training.lora import save_adapters
 from kerasgpt.training.losses import bits_per_byte
+from kerasgpt.training.material import Material, sample_prompt, training_batches, validation_batches
 from kerasgpt.training.processes import first_alone, is_first, num_processes, together
 from kerasgpt.training.progress import Progress
 from kerasgpt.training.resume import RunState, checkpoints, restore_checkpoint, save_checkpoint
@@ -52,7 +52,7 @@ class Sitting:
         run: its folder.
         learner: what learns.
         tokenizer: of the text.
-        corpus: of ids.
+        corpus: what is learned from.
         state: of the run, kept up to date.
         device: that computes.
         quiet: show nothing.
@@ -64,12 +64,12 @@ class Sitting:
     run: Path
     learner: Learner
     tokenizer: Tokenizer
-    corpus: PackedCorpus
+    corpus: Material
     state: RunState
     device: Device
     quiet: bool = False
     num_devices: int = 1
-    datasets: list[TokenDataset] = field(default_factory=list)
+    datasets: list[StepwiseDataset] = field(default_factory=list)
 
     @property
     def settings(self) -> TrainConfig:
@@ -80,11 +80,6 @@ class Sitting:
     def checkpoints(self) -> Path:
         """The folder of checkpoints."""
         return self.run / artifacts.RUN_CHECKPOINTS
-
-    @property
-    def _end_of_text_id(self) -> int | None:
-        """What parts documents, if each is to see itself alone."""
-        return self.tokenizer.end_of_text_id if self.recipe.data.document_mask else None
 
     def fit(self) -> None:
         """Train to the end of the run.
@@ -121,17 +116,14 @@ class Sitting:
 
     def _fit_a_stage(self, callbacks: list[keras.callbacks.Callback]) -> None:
         settings, state = self.settings, self.state
-        stage, weights = stage_of(settings, state.step), self.recipe.data.weights
-        dataset = TokenDataset(
-            self.corpus.ids_by_source("train") if weights else self.corpus.ids("train"),
-            settings.sequence_length,
-            settings.batch_size,
-            settings.seed,
-            first_step=(state.step + state.data_offset) * settings.accumulation_steps,
-            num_steps=(stage.end_step - state.step) * settings.accumulation_steps,
-            weights=weights,
-            end_of_text_id=self._end_of_text_id,
-            rows=own_rows(settings.batch_size),
+        stage = stage_of(settings, state.step)
+        dataset = training_batches(
+            self.corpus,
+            self.recipe,
+            self.tokenizer,
+            (state.step + state.data_offset) * settings.accumulation_steps,
+            (stage.end_step - state.step) * settings.accumulation_steps,
+            own_rows(settings.batch_size),
         )
         self.datasets.append(dataset)
         is_whole = stage.length == settings.sequence_length
@@ -161,28 +153,22 @@ class Sitting:
                 lambda: sum(dataset.waited_seconds for dataset in self.datasets),
             )
         )
-        if self.corpus.sizes["validation"].num_tokens > 1:
+        if self.corpus.num_labels("validation"):
             callbacks.append(self._evaluation(journal, progress))
         callbacks.append(SaveAndStop(settings, state, learner, interruption, self.checkpoints))
         return callbacks
 
     def _evaluation(self, journal: Journal, progress: Progress) -> EvaluateAndKeepBest:
-        settings, size = self.settings, self.corpus.sizes["validation"]
+        num_labels, size = self.corpus.num_labels("validation"), self.corpus.sizes["validation"]
+        prompt = sample_prompt(self.corpus, self.recipe, self.tokenizer)
         return EvaluateAndKeepBest(
-            settings,
+            self.settings,
             self.state,
             self.learner,
-            TokenDataset(
-                self.corpus.ids("validation"),
-                settings.sequence_length,
-                settings.batch_size,
-                seed=None,
-                end_of_text_id=self._end_of_text_id,
-                rows=own_rows(settings.batch_size),
-            ),
-            lambda loss: bits_per_byte(loss, size.num_tokens - 1, size.num_bytes),
+            validation_batches(self.corpus, self.recipe, self.tokenizer, own_rows(self.settings.batch_size)),
+            lambda loss: bits_per_byte(loss, num_labels, size.num_bytes),
             self.save_model,
-            self._write_sample,
+            partial(self._write_sample, prompt),
             journal,
             progress,
         )
@@ -200,8 +186,14 @@ class Sitting:
         with atomic_folder(self.run / artifacts.RUN_MODEL) as temporary:
             model.save_to_preset(temporary)
             self.tokenizer.save_to_preset(temporary, max_sequence_length=model.config.max_sequence_length)
+            if self.recipe.task.name:
+                template = self.recipe.task.template()
+                template.write(temporary)
+                answering = GenerationConfig(max_new_tokens=template.max_new_tokens)
+                settings = answering.to_huggingface(model.config)
+                artifacts.write_json(temporary / artifacts.GENERATION_CONFIG, settings)
 
-    def _write_sample(self, model: keras.Model) -> str:
+    def _write_sample(self, prompt: str, model: keras.Model) -> str:
         """A piece of text by the model as it is; of several processes the first writes it."""
         settings = self.settings
         if not settings.sample_tokens:
@@ -211,7 +203,7 @@ class Sitting:
                 return ""
             lm = StepLanguageModel(KerasStepModel(model), self.tokenizer)
             wanted = GenerationConfig(max_new_tokens=settings.sample_tokens, temperature=0.8, top_k=40)
-            return settings.sample_prompt + lm.generate([settings.sample_prompt], wanted)[0].text
+            return prompt + lm.generate([prompt], wanted)[0].text
 
     def _histograms(self, journal: Journal) -> WriteHistograms:
         """What writes for TensorBoard, which is told the journal's records too; the first process alone."""

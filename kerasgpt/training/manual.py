@@ -12,6 +12,7 @@ from typing import Any
 from kerasgpt.config import GPT2Config
 from kerasgpt.training.config import DataConfig, ModelConfig
 from kerasgpt.training.settings import LoraConfig, TrainConfig
+from kerasgpt.training.task import TaskConfig
 
 HEAD = """# Recipes: every setting
 
@@ -32,6 +33,7 @@ def manual() -> str:
         "model": model,
         "train": _rows(TrainConfig),
         "lora": _rows(LoraConfig),
+        "task": _rows(TaskConfig),
     }
     parts = [HEAD]
     for name, rows in sections.items():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from kerasgpt.errors import unknown_name
+from kerasgpt.training.config import Recipe
 
 
 def packaged_recipes() -> dict[str, Path]:
@@ -30,3 +32,16 @@ def recipe_file(name: str) -> Path:
     if not Path(name).exists() and not Path(name).suffix and Path(name).name == name:
         raise unknown_name("recipe", name, known)
     return Path(name)
+
+
+def task_recipe(name: str, has_model: bool) -> dict[str, dict[str, Any]]:
+    """The settings of a packaged recipe for a task.
+
+    Args:
+        name: of the recipe.
+        has_model: whether a size or a folder to start from is given: the recipe's own size is then left out.
+    """
+    settings = Recipe.from_toml(packaged_recipes()[name]).to_dict()
+    if has_model:
+        settings.pop("model")
+    return settings

@@ -13,6 +13,7 @@ from kerasgpt.tasks import language_modeling
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.config import Recipe
 from kerasgpt.training.losses import bits_per_byte, perplexity
+from kerasgpt.training.material import Material
 from kerasgpt.training.resume import RunState
 
 SCORES = ("loss", "perplexity", "bits_per_byte")
@@ -21,7 +22,7 @@ SCORES = ("loss", "perplexity", "bits_per_byte")
 def sum_up(
     model: Path,
     recipe: Recipe,
-    corpus: PackedCorpus,
+    corpus: Material,
     state: RunState,
     refit: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -56,14 +57,16 @@ def sum_up(
         summary |= {
             "validation_loss": state.best_loss,
             "validation_perplexity": perplexity(state.best_loss),
-            "validation_bits_per_byte": bits_per_byte(state.best_loss, size.num_tokens - 1, size.num_bytes),
+            "validation_bits_per_byte": bits_per_byte(
+                state.best_loss, corpus.num_labels("validation"), size.num_bytes
+            ),
         }
     if refit:
         summary |= {name: value for name, value in refit.items() if name in _prefixed("test", SCORES)}
         summary |= {"refit_steps": refit["steps"], "refit_train_loss": refit["train_loss"]}
         summary["tokens_seen"] += refit["tokens_seen"]
         summary["seconds"] = round(summary["seconds"] + refit["seconds"], 2)
-    elif corpus.sizes["test"].num_tokens:
+    elif isinstance(corpus, PackedCorpus) and corpus.sizes["test"].num_tokens:
         summary |= _score_test(model, corpus)
     if recipe.data.deduplicate:
         summary["duplicate_documents"] = corpus.num_duplicates

@@ -16,14 +16,10 @@ import keras
 from kerasgpt import artifacts
 from kerasgpt.artifacts import write_json
 from kerasgpt.atomic import atomic_folder, write_text
-from kerasgpt.checkpoints.formats import open_tokenizer
 from kerasgpt.config import read_json
-from kerasgpt.data.corpus import Corpus
-from kerasgpt.data.packing import PackedCorpus, pack
-from kerasgpt.data.pipeline import require_batch
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.tokenizer.bpe import Tokenizer
-from kerasgpt.training.config import DataConfig, Recipe
+from kerasgpt.training.config import Recipe
 from kerasgpt.training.devices import Device, choose_device
 from kerasgpt.training.distribution import described, distributed, require_engine
 from kerasgpt.training.environment import DATA, DEVICES, changes, environment
@@ -33,6 +29,7 @@ from kerasgpt.training.journal import draw_losses, read_journal
 from kerasgpt.training.learner import make_learner, model_config
 from kerasgpt.training.lengths import stages
 from kerasgpt.training.lock import locked
+from kerasgpt.training.material import Material, keep_test_part, open_material
 from kerasgpt.training.optimizer import averaged
 from kerasgpt.training.processes import is_first, require_same, together
 from kerasgpt.training.progress import Progress
@@ -134,16 +131,7 @@ def _run(
     """Train, with the folder locked and all that can be known beforehand checked."""
     sizes = recipe.train
     with together():
-        tokenizer = _tokenizer_of(recipe.data, run)
-        corpus = pack(
-            recipe.data.paths,
-            tokenizer,
-            recipe.data.division(),
-            errors=recipe.data.errors,
-            deduplicate=recipe.data.deduplicate,
-            separate=bool(recipe.data.weights),
-        )
-        require_batch(corpus.ids("train"), sizes.sequence_length, sizes.batch_size, recipe.data.paths)
+        tokenizer, corpus = open_material(recipe, run, say)
         config = model_config(recipe.model, sizes.sequence_length, tokenizer)
     with distributed(sizes, config) as num_devices:
         now = environment(device, corpus, described(sizes, num_devices))
@@ -154,7 +142,7 @@ def _run(
         state.is_over = state.is_enough(sizes)  # a forced recipe may have more steps
         with together():
             if is_first():
-                _begin(run, recipe, tokenizer, state)
+                _begin(run, recipe, tokenizer, corpus, state)
         sitting = Sitting(recipe, run, learner, tokenizer, corpus, state, device, quiet, num_devices)
         if not state.is_over:
             say(f"training on {now.get(DEVICES, device)}, by {keras.backend.backend()}")
@@ -169,7 +157,7 @@ def _run(
     return Run.read(run)
 
 
-def _conclude(run: Path, recipe: Recipe, corpus: PackedCorpus, state: RunState, refit: Run | None) -> None:
+def _conclude(run: Path, recipe: Recipe, corpus: Material, state: RunState, refit: Run | None) -> None:
     """Write what came of a run; its summary last, which says that it is finished."""
     records = read_journal(run / artifacts.RUN_METRICS)
     if refit:  # drawn after the steps before it
@@ -227,21 +215,12 @@ def _note_environment(
     state.environment = now
 
 
-def _tokenizer_of(data: DataConfig, run: Path) -> Tokenizer:
-    """Load the tokenizer, or learn it from the part of the text that is trained on."""
-    if data.tokenizer != "learn":
-        return open_tokenizer(data.tokenizer)
-    if (run / artifacts.RUN_MODEL / artifacts.TOKENIZER).is_file():
-        return Tokenizer.from_preset(run)
-    corpus = Corpus.of(data.paths, data.division(), data.errors, data.deduplicate, bool(data.weights))
-    return Tokenizer.learn(corpus.training_texts(), data.vocabulary_size)
-
-
-def _begin(run: Path, recipe: Recipe, tokenizer: Tokenizer, state: RunState) -> None:
+def _begin(run: Path, recipe: Recipe, tokenizer: Tokenizer, corpus: Material, state: RunState) -> None:
     """Put into the run's folder what a resumed run must find, the recipe first: it makes the rest anew."""
     if not state.is_over:  # what it came to before, with fewer steps, is no result of this recipe
         (run / artifacts.RUN_SUMMARY).unlink(missing_ok=True)
     write_text(run / artifacts.RUN_CONFIG, recipe.to_toml())
+    keep_test_part(corpus, recipe, run)
     if not (run / artifacts.RUN_MODEL / artifacts.TOKENIZER).is_file():
         with atomic_folder(run / artifacts.RUN_MODEL) as temporary:
             tokenizer.save_to_preset(temporary)

@@ -10,6 +10,7 @@ import pytest
 
 from kerasgpt import GenerationConfig, Tokenizer, load
 from kerasgpt.engines import ENGINES
+from kerasgpt.tasks.templates import TaskTemplate
 
 PROMPTS = ["", "The", "ROMEO:\nBut soft, what light", "naïve 北京 🙂"]
 SAMPLING = ("--temperature", 0.9, "--top-k", 50, "--top-p", 0.95)
@@ -328,3 +329,25 @@ def test_a_provider_is_one_of_those_that_are_here(run, refuses, bundle):
     sentence = refuses("generate", bundle, "--prompt", "ab", "--provider", "cuda", code=2)
     assert "provider 'cuda': onnxruntime" in sentence
     assert "cpu only; name one of these" in sentence
+
+
+def test_a_model_tuned_on_a_task_takes_raw_input(run, refuses, bundle_copy):
+    template = TaskTemplate("question_answering", "{context}|{question}>", "context", max_new_tokens=8)
+    expected = run("generate", bundle_copy, "--prompt", "It rained.|Who slept?>", "--json").rows
+    template.write(bundle_copy)
+    prompt = json.dumps({"context": "It rained.", "question": "Who slept?"})
+    answered = run("generate", bundle_copy, "--prompt", prompt, "--json").rows
+    assert [row["text"] for row in answered] == [row["text"] for row in expected]
+    assert answered[0]["prompt"] == prompt
+    streamed = run("generate", bundle_copy, "--prompt", prompt, "--stream").out
+    assert streamed == expected[0]["text"] + "\n"
+    as_it_is = run(
+        "generate", bundle_copy, "--prompt", "It rained.|Who slept?>", "--no-template", "--json"
+    ).rows
+    assert as_it_is == expected
+    long = json.dumps({"context": "It rained again. " * 40, "question": "Who slept?"})
+    outcome = run("generate", bundle_copy, "--prompt", long)
+    assert "the context of 1 of 1 inputs was shortened" in outcome.err
+    assert 'is an object {"context": "...", "question": "..."}' in refuses(
+        "generate", bundle_copy, "--prompt", "why?", code=2
+    )

@@ -108,3 +108,18 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(arguments, tmp_path):
     assert json.loads(child.stdout)["steps"] == 800
     steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
     assert sorted(set(steps)) == list(range(1, 801))
+
+
+def test_a_task_takes_its_recipe_and_a_size_its_place(tmp_path, capsys):
+    path = str(tmp_path / "pairs.jsonl")
+    (tmp_path / "pairs.jsonl").write_text('{"source": "a b", "target": "c d"}\n' * 40)
+    given = ["train", "--task", "translation", "--data", path, "--validation-data", path]
+    small = ["train.steps=1", "train.batch_size=2", "train.jit_compile=false", "train.sample_tokens=0"]
+    sets = [part for setting in (*small, "data.vocabulary_size=270") for part in ("--set", setting)]
+    out = tmp_path / "run"
+    assert cli.main([*given, "--preset", "gpt-nano", "--out", str(out), *sets]) == 0, capsys.readouterr().err
+    recipe = Recipe.from_toml(out / "config.toml")
+    assert (recipe.task.name, recipe.task.validation_paths) == ("translation", (path,))
+    assert (recipe.model.preset, dict(recipe.model.fields)) == ("gpt-nano", {})
+    assert recipe.train.early_stopping_patience > 0  # as the packaged recipe says
+    assert json.loads((out / "model" / "task.json").read_text())["task"] == "translation"

@@ -7,12 +7,14 @@ import onnx
 import pytest
 
 from kerasgpt import GenerationConfig, GPT2CausalLM, export_bundle, load
-from kerasgpt.artifacts import FAST_FP32, FORMATS, ONNX_MODEL, Manifest, read_generation_config
+from kerasgpt.artifacts import FAST_FP32, FORMATS, ONNX_MODEL, TASK, Manifest, read_generation_config
 from kerasgpt.checkpoints.mapping import assign_arrays, named_arrays
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.export import pipeline, saved_model
 from kerasgpt.export.onnx_graph import write_onnx
+from kerasgpt.export.pipeline import export_folder
 from kerasgpt.in_graph import transformer
+from kerasgpt.tasks.templates import DEFAULTS, read_template
 
 SETTINGS = GenerationConfig(max_new_tokens=8)
 
@@ -168,6 +170,15 @@ def test_weights_that_were_written_wrong_are_refused(export, tmp_path, monkeypat
     with pytest.raises(KerasGPTError, match="model.safetensors: differs from the trained model"):
         export("onnx", proved=["keras"])
     assert not any(tmp_path.iterdir())
+
+
+def test_the_template_of_a_task_goes_along(model_folder, tmp_path, monkeypatch, prove_only):
+    monkeypatch.setattr(pipeline, "prove", prove_only())
+    shutil.copytree(model_folder, tmp_path / "source")
+    DEFAULTS["translation"].write(tmp_path / "source")
+    export_folder(tmp_path / "source", tmp_path / "bundle", formats=("onnx",))
+    assert read_template(tmp_path / "bundle") == DEFAULTS["translation"]
+    assert TASK in Manifest.read(tmp_path / "bundle").files
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, MemoryError, OSError(28, "No space left on device")])

@@ -1,0 +1,83 @@
+"""StepwiseDataset: batches for `fit`, each a pure function of the global step."""
+
+from __future__ import annotations
+
+import abc
+import time
+from typing import TypeAlias
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from kerasgpt.errors import UsageError
+
+Inputs: TypeAlias = NDArray[np.int32] | dict[str, NDArray[np.int32]]
+Batch: TypeAlias = tuple[Inputs, NDArray[np.int32], NDArray[np.float32]]
+"""ids int32 (B, T), or them with ``segment_ids`` and ``position_ids``; labels int32 (B, T); weights float32
+(B, T)."""
+
+
+class StepwiseDataset(keras.utils.PyDataset, abc.ABC):
+    """Batches of (B, T), epoch after epoch, that depend on nothing but the number of the step.
+
+    Args:
+        sequence_length: T, tokens of a row.
+        batch_size: B, rows of a batch.
+        first_step: global step of the first batch.
+        num_steps: batches it has; None means one epoch, and `fit` goes on to the next epoch by itself.
+
+    Attributes:
+        steps_per_epoch: batches of an epoch; a subclass sets it.
+        waited_seconds: spent in making batches so far, and so the most that `fit` waited for them: on
+            TensorFlow they are made ahead, in another thread.
+
+    Raises:
+        UsageError: a size is below 1.
+    """
+
+    steps_per_epoch: int
+
+    def __init__(
+        self, sequence_length: int, batch_size: int, first_step: int = 0, num_steps: int | None = None
+    ) -> None:
+        super().__init__()
+        if sequence_length < 1 or batch_size < 1:
+            raise UsageError(
+                f"sequence_length {sequence_length} and batch_size {batch_size}: at least 1 each"
+            )
+        self.sequence_length = sequence_length
+        self.batch_size = batch_size
+        self.first_step = first_step
+        self.num_steps = num_steps
+        self.waited_seconds = 0.0
+        self._epochs_done = 0
+        self._has_begun = self._is_under_way = False
+
+    @property
+    def num_batches(self) -> int:
+        """How many batches there are."""
+        return self.steps_per_epoch if self.num_steps is None else self.num_steps
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __getitem__(self, index: int) -> Batch:
+        began = time.perf_counter()
+        self._is_under_way |= index > 0 or self.num_batches == 1
+        batch = self.batch(self.first_step + index + self._epochs_done * self.steps_per_epoch)
+        self.waited_seconds += time.perf_counter() - began
+        return batch
+
+    def on_epoch_begin(self) -> None:
+        """Called by `fit`: the next epoch has an order of its own.
+
+        Before its first epoch it looks at a batch or two, on JAX in an epoch that it then drops.
+        """
+        if self._has_begun and self._is_under_way and self.num_steps is None:
+            self._epochs_done += 1
+        self._has_begun, self._is_under_way = True, False
+
+    @abc.abstractmethod
+    def batch(self, step: int) -> Batch:
+        """The batch of a global step, whatever was asked for before."""

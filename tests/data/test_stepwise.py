@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from kerasgpt.data.stepwise import StepwiseDataset
+from kerasgpt.errors import UsageError
+
+
+class Counted(StepwiseDataset):
+    """A batch is the number of its step."""
+
+    steps_per_epoch = 3
+
+    def batch(self, step):
+        return np.full((2, 4), step, np.int32), np.zeros((2, 4), np.int32), np.ones((2, 4), np.float32)
+
+
+def _steps(data):
+    return [int(data[number][0][0, 0]) for number in range(len(data))]
+
+
+def test_a_run_goes_on_from_any_step():
+    assert _steps(Counted(4, 2, first_step=5, num_steps=4)) == [5, 6, 7, 8]
+
+
+def test_an_epoch_counts_once_more_than_its_first_batch_was_asked_for():
+    data = Counted(4, 2)
+    data.on_epoch_begin()
+    data[0]  # JAX looks at its shape
+    data.on_epoch_begin()
+    assert _steps(data) == [0, 1, 2]
+    data.on_epoch_begin()
+    assert _steps(data) == [3, 4, 5]
+    assert data.waited_seconds > 0
+
+
+@pytest.mark.parametrize("sizes", [(0, 2), (4, 0)])
+def test_a_size_below_one_is_refused(sizes):
+    with pytest.raises(UsageError, match="at least 1 each"):
+        Counted(*sizes)

@@ -1,0 +1,48 @@
+import gzip
+
+import pytest
+
+from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.tasks import translation
+
+
+@pytest.fixture
+def parallel(tmp_path):
+    def write(sources, targets):
+        (tmp_path / "a.en.gz").write_bytes(gzip.compress("\n".join(sources).encode()))
+        (tmp_path / "a.de").write_text("\n".join(targets))
+        return [str(tmp_path / "a.en.gz"), str(tmp_path / "a.de")]
+
+    return write
+
+
+def test_lines_of_parallel_files_belong_together(parallel):
+    records = list(translation.read(parallel(["A dog.", "A cat."], ["Ein Hund.", "Eine Katze."])))
+    assert [(record.fields["source"], record.answers) for record in records] == [
+        ("A dog.", ("Ein Hund.",)),
+        ("A cat.", ("Eine Katze.",)),
+    ]
+    assert records[1].place.endswith("a.de, line 2")
+    assert translation.copied(records[0]) == "A dog."
+
+
+@pytest.mark.parametrize(
+    ("sources", "targets", "sentence"),
+    [
+        (["a", "b"], ["c"], r"a.en.gz, line 2: the other file .* has no such line"),
+        (["a"], ["c", "d"], r"a.de, line 2: the other file .* has no such line"),
+        (["a", "", "c"], ["d", "e", "f"], r"a.en.gz, line 2: is empty"),
+        (["a", "b"], ["c", " "], r"a.de, line 2: has an empty answer"),
+    ],
+)
+def test_a_line_without_its_other_half_is_told(parallel, sources, targets, sentence):
+    with pytest.raises(KerasGPTError, match=sentence):
+        list(translation.read(parallel(sources, targets)))
+
+
+def test_json_lines_and_nothing_else(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"source": "x", "target": ["y", "z"]}\n')
+    (record,) = translation.read([str(tmp_path / "a.jsonl")])
+    assert record.answers == ("y", "z")
+    with pytest.raises(UsageError, match="from 3 files of text: give two, the source first"):
+        list(translation.read(["a", "b", "c"]))

@@ -1,0 +1,147 @@
+"""Runs on a task: what they leave, that they resume exactly, that the bundle answers raw input."""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from kerasgpt import artifacts
+from kerasgpt.engines import load
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.tasks.asking import ask
+from kerasgpt.tasks.reading import read_records
+from kerasgpt.tasks.templates import read_template
+from kerasgpt.tokenizer.bpe import Tokenizer
+from kerasgpt.training.callbacks import LogLosses
+from kerasgpt.training.config import Recipe
+from kerasgpt.training.interruption import InterruptedRunError
+from kerasgpt.training.journal import read_journal
+from kerasgpt.training.material import open_material, sample_prompt, training_batches, validation_batches
+from kerasgpt.training.train import train
+
+SETTINGS = [
+    "task.name=completion",
+    "task.max_new_tokens=4",
+    "data.validation_fraction=0.2",
+    "data.test_fraction=0.2",
+    "data.vocabulary_size=270",
+    "model.num_layers=1",
+    "model.num_heads=2",
+    "model.hidden_dim=16",
+    "train.steps=8",
+    "train.batch_size=2",
+    "train.sequence_length=32",
+    "train.warmup_steps=2",
+    "train.learning_rate=0.01",
+    "train.log_every=2",
+    "train.evaluate_every=4",
+    "train.checkpoint_every=3",
+    "train.sample_tokens=3",
+    "train.jit_compile=false",
+]
+MEASURED = {"tokens_per_second", "mfu", "memory_bytes", "input_share"}
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """120 sums with their results."""
+    path = tmp_path / "sums.jsonl"
+    sums = [(one, other) for one in range(10) for other in range(12)]
+    path.write_text(
+        "".join(json.dumps({"prompt": f"{a} + {b} =", "answer": f" {a + b}"}) + "\n" for a, b in sums)
+    )
+    return lambda *settings: Recipe.from_dict({"data": {"paths": str(path)}}, [*SETTINGS, *settings])
+
+
+def _journal(run):
+    return [
+        {name: value for name, value in record.items() if name not in MEASURED}
+        for record in read_journal(run.folder / artifacts.RUN_METRICS)
+    ]
+
+
+def test_a_run_leaves_a_model_that_answers_raw_input_and_the_records_it_never_saw(recipe, tmp_path):
+    run = train(recipe("task.prompt='Sum: {prompt}'"), tmp_path / "run", quiet=True)
+    template = read_template(run.model_folder)
+    assert (template.task, template.prompt, template.max_new_tokens) == ("completion", "Sum: {prompt}", 4)
+    assert artifacts.read_generation_config(run.model_folder).max_new_tokens == 4
+    lm = load(run.folder)
+    (expected,) = lm.generate(["Sum: 1 + 1 ="])
+    assert ask(lm, template, ["1 + 1 ="]) == [expected.text.strip()]
+    held_out = list(read_records("completion", [run.folder / artifacts.RUN_TEST]))
+    assert 10 < len(held_out) < 40
+    assert run.summary["validation_loss"] > 0
+    assert "sample" in _journal(run)[2]
+
+
+@pytest.mark.parametrize("pack", ["true", "false"])
+def test_a_resumed_run_equals_one_never_stopped(recipe, tmp_path, monkeypatch, pack):
+    settings = ["model.dropout=0.2", f"task.pack={pack}", "task.prompt_weight=0.1"]
+    whole = train(recipe(*settings), tmp_path / "whole", quiet=True)
+    original = LogLosses.on_train_batch_end
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.first_step + batch + 1 == 5:
+            signal.raise_signal(signal.SIGINT)
+        original(self, batch, logs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LogLosses, "on_train_batch_end", on_train_batch_end)
+        with pytest.raises(InterruptedRunError, match="stopped at step 5 of 8"):
+            train(recipe(*settings), tmp_path / "parts", quiet=True)
+    parts = train(recipe(*settings), tmp_path / "parts", resume=True, quiet=True)
+    assert _journal(parts) == _journal(whole)
+    weights = [load_file(run.model_folder / artifacts.WEIGHTS) for run in (parts, whole)]
+    for name, array in weights[0].items():
+        np.testing.assert_array_equal(array, weights[1][name], err_msg=name)
+
+
+def test_the_vocabulary_is_learned_from_the_part_to_train_on_and_samples_go_on_from_a_held_out_prompt(
+    recipe, tmp_path
+):
+    settings = recipe().resolved()
+    tokenizer, corpus = open_material(settings, tmp_path, lambda line: None)
+    again, _ = open_material(settings, tmp_path, lambda line: None)
+    assert tokenizer.vocabulary == again.vocabulary
+    assert sample_prompt(corpus, settings, tokenizer).endswith(" =")
+    labels = [labels[weights == 1] for _, labels, weights in validation_batches(corpus, settings, tokenizer)]
+    assert sum(map(len, labels)) == corpus.num_labels("validation")
+    one = training_batches(corpus, settings, tokenizer, 0, 9)[4][1]
+    np.testing.assert_array_equal(one, training_batches(corpus, settings, tokenizer, 4, 1)[0][1])
+
+
+def test_shortened_and_left_out_records_are_told(tmp_path):
+    path = tmp_path / "texts.jsonl"
+    texts = [{"text": f"word {number} " * 40, "summary": "s"} for number in range(40)]
+    texts.append({"text": "short", "summary": "much too long for a window " * 9})
+    path.write_text("".join(json.dumps(text) + "\n" for text in texts))
+    settings = [setting for setting in SETTINGS if "task.name" not in setting and "fraction" not in setting]
+    given = [*settings, "task.name=summarization", "data.validation_fraction=0", "data.tokenizer='gpt2'"]
+    recipe = Recipe.from_dict({"data": {"paths": str(path)}}, given).resolved()
+    said = []
+    open_material(recipe, tmp_path, said.append)
+    assert said == [
+        "train: 1 records do not fit into the window, even with nothing of their text: left out",
+        "train: 40 of 40 examples have a text that is too long for the window: shortened",
+    ]
+
+
+def test_a_bad_line_leaves_nothing_behind(recipe, tmp_path):
+    (tmp_path / "sums.jsonl").write_text('{"prompt": "a", "answer": "b"}\n{"prompt": "a", "answer": ""}\n')
+    with pytest.raises(KerasGPTError, match=r"sums.jsonl, line 2: has an empty answer"):
+        train(recipe(), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_it_goes_on_from_a_model_with_that_models_tokenizer(recipe, tmp_path, model_folder):
+    fields = ("model.", "data.vocabulary_size")
+    kept = [setting for setting in SETTINGS if not setting.startswith(fields)]
+    given = {"data": {"paths": str(tmp_path / "sums.jsonl")}, "model": {"init": str(model_folder)}}
+    recipe()  # writes nothing: the file is there
+    run = train(Recipe.from_dict(given, kept), tmp_path / "tuned", quiet=True)
+    assert (
+        Tokenizer.from_preset(run.model_folder).vocabulary == Tokenizer.from_preset(model_folder).vocabulary
+    )
+    assert read_template(run.model_folder).task == "completion"
