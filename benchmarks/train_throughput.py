@@ -1,13 +1,13 @@
 """How fast each engine trains: ours in each precision, nanoGPT's own code, and keras-hub under `fit`.
 
-``python benchmarks/train_throughput.py --peers PYTHON --nanogpt CLONE [--shape small large] [--only NAME...]``
+``python benchmarks/train_throughput.py --peers PYTHON --nanogpt CLONE [--shape NAME...] [--only NAME...]``
 
 One model, batch and precision for all, at nanoGPT's two settings for shakespeare-char. Each engine runs in a
 process of its own, and they take turns, so that whatever else the machine does falls on all of them alike;
 medians over the rounds, and the most memory that a process has held. ``--peers`` names the Python of an
 environment with train_throughput.requirements.txt in it, ``--nanogpt`` a clone of nanoGPT; without these, ours
-alone. ``--restart`` ends each process after its turn, where memory does not hold all of them at once. Writes
-benchmarks/results/train_throughput.json.
+alone. ``--restart`` ends each process after its turn, where memory does not hold all of them at once. With
+``--only`` the figures are added to those of the file. Writes benchmarks/results/train_throughput.json.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ def main() -> None:
         size = arguments.batch_size or SHAPES[name]["batch_size"]
         shape = SHAPES[name] | {"batch_size": size}
         commands = engines(shape, arguments)
-        rows = measure(commands, shape, arguments)
+        before = found.get(name, {})
+        rows = before.get("engines", {}) if before.get("shape") == shape else {}
+        rows |= measure(commands, shape, arguments)
         found[name] = {"shape": shape, "num_rounds": arguments.rounds, "engines": rows}
         print(f"{name}, batch {size}\n{table(rows)}")
     facts = {"machine": machine(), "versions": versions("tensorflow", "keras", "jax", "numpy")}
@@ -184,9 +186,7 @@ def measure(
                 running[name] = trainer
     for trainer in running.values():
         trainer.end()
-    return {
-        name: {"tokens_per_second": summary(rates[name]), **facts[name]} for name in commands
-    }
+    return {name: {"tokens_per_second": summary(rates[name]), **facts[name]} for name in commands}
 
 
 def summary(values: list[float]) -> dict[str, float]:
@@ -203,9 +203,7 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
     lines = [f"{'engine':26} {'tokens/s':>9} {'lowest':>9} {'highest':>9} {'MiB':>6}"]
     for name, row in rows.items():
         median, lowest, highest = row["tokens_per_second"].values()
-        lines.append(
-            f"{name:26} {median:9.0f} {lowest:9.0f} {highest:9.0f} {row['peak_bytes'] / 2**20:6.0f}"
-        )
+        lines.append(f"{name:26} {median:9.0f} {lowest:9.0f} {highest:9.0f} {row['peak_bytes'] / 2**20:6.0f}")
     return "\n".join(lines)
 
 

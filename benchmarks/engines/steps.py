@@ -19,6 +19,16 @@ Train = Callable[[int, Callable[[], None]], float]
 """Takes so many steps, calls a function once the first is done, and gives the last loss when all are."""
 
 
+class FirstStep:
+    """When it ended."""
+
+    ended = 0.0
+
+    def done(self) -> None:
+        """It has just ended."""
+        self.ended = time.perf_counter()
+
+
 def serve(version: str, train: Train) -> None:
     """Answer requests; engines print what they like, elsewhere."""
     answers = sys.stdout
@@ -26,9 +36,9 @@ def serve(version: str, train: Train) -> None:
     print(json.dumps({"version": version}), file=answers, flush=True)
     for line in sys.stdin:
         num_steps = json.loads(line)["num_steps"]
-        moments: list[float] = []
-        loss = train(num_steps + 1, lambda: moments.append(time.perf_counter()))
-        seconds = time.perf_counter() - moments[0]
+        first = FirstStep()
+        loss = train(num_steps + 1, first.done)
+        seconds = time.perf_counter() - first.ended
         print(json.dumps({"seconds": seconds, "loss": loss}), file=answers, flush=True)
 
 

@@ -5,8 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 
-shape, backend, precision, jit = json.loads(sys.argv[1]), *sys.argv[2:]
-os.environ["KERAS_BACKEND"] = backend
+os.environ["KERAS_BACKEND"] = sys.argv[2]
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import keras
@@ -14,6 +13,9 @@ import keras_hub
 import numpy as np
 from keras_steps import fit
 from steps import batch, serve
+
+shape = json.loads(sys.argv[1])
+precision, jit = sys.argv[3:]
 
 
 class Batches(keras.utils.PyDataset):

@@ -1,4 +1,4 @@
-"""nanoGPT's own model and step, read from a clone: ``python train_nanogpt.py SHAPE REPOSITORY PRECISION COMPILE``.
+"""nanoGPT's own model and step: ``python train_nanogpt.py SHAPE CLONE PRECISION COMPILE``.
 
 The step is that of its train.py: the rate set, the forward pass under autocast, backward, the gradient's norm
 clipped at 1, AdamW with its groups, gradients dropped.
@@ -11,15 +11,16 @@ import sys
 import types
 from collections.abc import Callable
 
-shape, repository, precision, compiled = json.loads(sys.argv[1]), *sys.argv[2:]
-
 import torch
 from steps import batch, serve
+
+shape = json.loads(sys.argv[1])
+clone, precision, compiled = sys.argv[2:]
 
 
 def model_module() -> types.ModuleType:
     """Its model.py, of the clone's HEAD, whether that has a work tree or not."""
-    command = ["git", "-C", repository, "show", "HEAD:model.py"]
+    command = ["git", "-C", clone, "show", "HEAD:model.py"]
     module = types.ModuleType("nanogpt")
     sys.modules["nanogpt"] = module  # dataclasses look themselves up there
     exec(subprocess.run(command, check=True, capture_output=True, text=True).stdout, module.__dict__)

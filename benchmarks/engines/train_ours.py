@@ -1,12 +1,11 @@
-"""Ours under `model.fit`, as `kerasgpt train` sets it up: ``python train_ours.py SHAPE BACKEND PRECISION JIT``."""
+"""Ours under `model.fit`, as `kerasgpt train`: ``python train_ours.py SHAPE BACKEND PRECISION JIT``."""
 
 import json
 import os
 import sys
 from collections.abc import Callable
 
-shape, backend, precision, jit = json.loads(sys.argv[1]), *sys.argv[2:]
-os.environ["KERAS_BACKEND"] = backend
+os.environ["KERAS_BACKEND"] = sys.argv[2]
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import keras
@@ -19,6 +18,9 @@ from kerasgpt.data.pipeline import TokenDataset
 from kerasgpt.training.config import ModelConfig, Recipe
 from kerasgpt.training.learner import make_learner
 from kerasgpt.training.settings import TrainConfig
+
+shape = json.loads(sys.argv[1])
+precision, jit = sys.argv[3:]
 
 
 class Vocabulary:

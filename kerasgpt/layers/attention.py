@@ -11,7 +11,7 @@ from kerasgpt.layers.cache import Tensor, write_columns
 from kerasgpt.layers.dropout import Dropout
 
 QUERY_BLOCK = 128
-"""Queries attended together: fewer would leave out more of what is hidden, in products too small to be fast."""
+"""Queries attended together: fewer leave out more of what is hidden, in products too small to be fast."""
 
 
 def attention_mask_of(
@@ -60,7 +60,7 @@ def scaled_dot_product_weights(query: Tensor, key: Tensor, mask: Tensor, scale: 
     """
     scores = ops.matmul(query * ops.cast(scale, query.dtype), ops.transpose(key, (0, 1, 3, 2)))
     # float32 whatever the policy: a half-precision softmax over many columns loses the small ones.
-    # Adding what hides costs a pass over the scores, choosing between two costs several and one more backward.
+    # To add what hides costs a pass over the scores; to choose, several, and one more in the gradient.
     scores = ops.cast(scores, "float32") + ops.where(mask, 0.0, -1e9)  # (B, N, T, S)
     return ops.softmax(scores, axis=-1)
 
@@ -197,7 +197,9 @@ class MultiHeadAttention(keras.layers.Layer):
         batch, length, _ = ops.shape(hidden)
         fused = ops.reshape(self.qkv(hidden), (batch, length, 3, self.num_heads, self.head_dim))
         fused = ops.transpose(fused, (2, 0, 3, 1, 4))  # (3, B, N, T, H)
-        query, key, value = ops.unstack(fused, 3)  # the gradient of three slices is three tensors of this size
+        query, key, value = ops.unstack(
+            fused, 3
+        )  # the gradient of three slices is three tensors of this size
         return query, key, value
 
     def compute_output_spec(self, hidden: Any, *_: Any, **__: Any) -> tuple[Any, tuple[Any, Any]]:

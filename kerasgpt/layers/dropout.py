@@ -14,10 +14,10 @@ _LOWEST, _HIGHEST = -(2**31), 2**31 - 1
 class Dropout(keras.layers.Dropout):
     """Keras's Dropout (Srivastava et al. 2014), its mask drawn by multiply-shift hashing.
 
-    A row and a column get a random 32-bit word each, the row's odd, and element (i, j) is kept when the low 32
-    bits of r_i c_j, which are uniform, pass the rate: two elements agree as if drawn apart (Dietzfelbinger et
-    al. 1997, "A reliable randomized algorithm for the closest-pair problem"). A generator's number for each of
-    the T^2 attention weights costs more than all else in a training step on a CPU.
+    A row and a column get a random 32-bit word each, the row's odd, and element (i, j) is kept when the low
+    32 bits of r_i c_j, which are uniform, pass the rate: two elements agree about as often as if drawn apart
+    (Dietzfelbinger et al. 1997, "A reliable randomized algorithm for the closest-pair problem"). A number of
+    a generator for each of the T^2 attention weights costs a fifth of a training step on a CPU.
 
     >>> import numpy as np
     >>> dropped = np.asarray(Dropout(0.5, seed=0)(np.ones((4, 512), "float32"), training=True))

@@ -49,7 +49,8 @@ class TrainConfig:
         gradient_checkpointing: compute a block's activations again in the backward pass in place of keeping
             them: less memory, a third more time; on JAX.
         precision: ``"float32"``, ``"mixed_bfloat16"`` or ``"mixed_float16"``, the last with loss scaling.
-        jit_compile: whether to compile with XLA; ``"auto"`` does on TensorFlow and JAX.
+        jit_compile: whether to compile with XLA; ``"auto"`` does on TensorFlow and JAX, but
+            not for mixed_bfloat16 on a CPU by TensorFlow, which is faster without.
         seed: of initial weights, dropout and the order of the data.
         spike_policy: about an update whose gradient is not finite, or `spike_factor` times longer than usual:
             ``"none"``; ``"skip"`` leaves the weights as they are; ``"rollback"`` goes back to the last
