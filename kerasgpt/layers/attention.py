@@ -8,6 +8,10 @@ import keras
 from keras import ops
 
 from kerasgpt.layers.cache import Tensor, write_columns
+from kerasgpt.layers.dropout import Dropout
+
+QUERY_BLOCK = 128
+"""Queries attended together: fewer leave out more of what is hidden, in products too small to be fast."""
 
 
 def attention_mask_of(
@@ -56,8 +60,25 @@ def scaled_dot_product_weights(query: Tensor, key: Tensor, mask: Tensor, scale: 
     """
     scores = ops.matmul(query * ops.cast(scale, query.dtype), ops.transpose(key, (0, 1, 3, 2)))
     # float32 whatever the policy: a half-precision softmax over many columns loses the small ones.
-    scores = ops.where(mask, ops.cast(scores, "float32"), -1e9)  # (B, N, T, S)
+    # To add what hides costs a pass over the scores; to choose, several, and one more in the gradient.
+    scores = ops.cast(scores, "float32") + ops.where(mask, 0.0, -1e9)  # (B, N, T, S)
     return ops.softmax(scores, axis=-1)
+
+
+def num_query_blocks(num_queries: int | None) -> int:
+    """Into how many blocks to divide the queries of a whole text, so that most of what is hidden is left out.
+
+    With n blocks (n - 1) / 2n of the scores, all of them hidden, are never computed.
+
+    Args:
+        num_queries: T, or None where it is not known while a graph is made.
+
+    >>> num_query_blocks(64), num_query_blocks(256), num_query_blocks(1024), num_query_blocks(250)
+    (1, 2, 8, 1)
+    """
+    if num_queries is None or num_queries % QUERY_BLOCK:
+        return 1
+    return num_queries // QUERY_BLOCK
 
 
 @keras.saving.register_keras_serializable(package="kerasgpt")
@@ -99,8 +120,8 @@ class MultiHeadAttention(keras.layers.Layer):
         self.dropout = dropout
         self.initializer_range = initializer_range
         self.output_initializer_range = output_initializer_range
-        self.weights_dropout = keras.layers.Dropout(attention_dropout, dtype=self.dtype_policy)
-        self.output_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.weights_dropout = Dropout(attention_dropout, dtype=self.dtype_policy)
+        self.output_dropout = Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, hidden_shape: Any, *_: Any) -> None:
         """Make W_qkv (D, 3D) and W_o (D, D)."""
@@ -146,18 +167,40 @@ class MultiHeadAttention(keras.layers.Layer):
         if cache is not None:
             key = write_columns(cache[0], key, start)
             value = write_columns(cache[1], value, start)  # (B, N, S, H)
+        blocks = 1 if cache is not None else num_query_blocks(query.shape[2])
+        mixed = self._attend_in_blocks(query, key, value, mask, blocks, training)  # (B, N, T, H)
+        mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), ops.shape(hidden))  # (B, T, D)
+        return self.output_dropout(self.output_projection(mixed), training=training), (key, value)
+
+    def _attend_in_blocks(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, num_blocks: int, training: bool | None
+    ) -> Tensor:
+        """Attention of a block of queries after the other, each over the columns up to its last query."""
+        if num_blocks == 1:
+            return self._attend(query, key, value, mask, training)
+        size, mixed = query.shape[2] // num_blocks, []
+        for number, rows in enumerate(ops.split(query, num_blocks, axis=2)):  # (B, N, T / num_blocks, H)
+            first, end = number * size, (number + 1) * size
+            seen = key[:, :, :end], value[:, :, :end], mask[:, :, first:end, :end]
+            mixed.append(self._attend(rows, *seen, training))
+        return ops.concatenate(mixed, axis=2)
+
+    def _attend(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, training: bool | None
+    ) -> Tensor:
         scale = self.head_dim**-0.5 if self.attention_scale is None else self.attention_scale
         weights = scaled_dot_product_weights(query, key, mask, scale)
         weights = self.weights_dropout(ops.cast(weights, self.compute_dtype), training=training)
-        mixed = ops.matmul(weights, value)  # (B, N, T, H)
-        mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), ops.shape(hidden))  # (B, T, D)
-        return self.output_dropout(self.output_projection(mixed), training=training), (key, value)
+        return ops.matmul(weights, value)
 
     def _project(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         batch, length, _ = ops.shape(hidden)
         fused = ops.reshape(self.qkv(hidden), (batch, length, 3, self.num_heads, self.head_dim))
         fused = ops.transpose(fused, (2, 0, 3, 1, 4))  # (3, B, N, T, H)
-        return fused[0], fused[1], fused[2]
+        query, key, value = ops.unstack(
+            fused, 3
+        )  # the gradient of three slices is three tensors of this size
+        return query, key, value
 
     def compute_output_spec(self, hidden: Any, *_: Any, **__: Any) -> tuple[Any, tuple[Any, Any]]:
         """Symbolic result of a call without a cache."""

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from kerasgpt.layers.cache import Tensor
+from kerasgpt.layers.dropout import Dropout
 
 
 def look_up(table: Tensor, ids: Tensor) -> Tensor:
@@ -136,7 +137,7 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="position_embedding",
         )
-        self.embedding_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.embedding_dropout = Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, *_: Any) -> None:
         """Make both tables; their shapes do not depend on the input."""

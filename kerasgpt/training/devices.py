@@ -63,6 +63,13 @@ def choose_device(wanted: str = "auto") -> Device:
     return Device("gpu", names[0], len(names))
 
 
+def is_tensorflow_on_cpu() -> bool:
+    """Whether Keras runs on TensorFlow, and that on no GPU."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    return not require("tensorflow", "train", "training").config.get_visible_devices("GPU")
+
+
 def cpu_name() -> str:
     """The processor's name, as the system tells it."""
     info = Path("/proc/cpuinfo")

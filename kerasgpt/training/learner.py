@@ -17,6 +17,7 @@ from kerasgpt.errors import UsageError
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.config import ModelConfig, Recipe
+from kerasgpt.training.devices import is_tensorflow_on_cpu
 from kerasgpt.training.freezing import freeze
 from kerasgpt.training.lora import add_adapters
 from kerasgpt.training.losses import token_loss, token_metric
@@ -122,8 +123,11 @@ def _refuse_misfit(config: GPT2Config, sequence_length: int, tokenizer: Tokenize
 def uses_xla(settings: TrainConfig) -> bool:
     """Whether to compile with XLA: a gain on TensorFlow, even on a CPU, and JAX knows nothing else.
 
-    TensorFlow's replicas cannot be compiled so.
+    TensorFlow's replicas cannot be compiled so. In bfloat16 on a CPU it is no gain: oneDNN's products are
+    faster, and XLA does not call them.
     """
     if settings.jit_compile != "auto":
         return bool(settings.jit_compile)
+    if settings.precision == "mixed_bfloat16" and is_tensorflow_on_cpu():
+        return False
     return keras.backend.backend() in ("tensorflow", "jax") and settings.distribution != "mirrored"

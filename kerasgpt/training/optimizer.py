@@ -103,9 +103,22 @@ class RecordingAdamW(keras.optimizers.AdamW):
         return grads_and_vars
 
     def _norm(self, grads: Sequence[Any], window: int) -> Any:
-        before = self._accumulators or [0.0] * len(grads)
-        means = [(grad + sum_) / window for grad, sum_ in zip(grads, before, strict=True) if grad is not None]
-        return ops.sqrt(sum(ops.sum(ops.square(ops.cast(mean, "float32"))) for mean in means))
+        if self._accumulators:
+            grads = [
+                None if grad is None else (grad + sum_) / window
+                for grad, sum_ in zip(grads, self._accumulators, strict=True)
+            ]
+        return global_norm(grads)
+
+    def _clip_gradients(self, grads: Sequence[Any]) -> list[Any]:
+        """Called by Keras before it updates. The norm is the one recorded, so that XLA computes it once."""
+        if not self.global_clipnorm:
+            clipped: list[Any] = super()._clip_gradients(grads)
+            return clipped
+        norm = global_norm(grads)
+        # The difference is 0, and not a number where the norm is infinite: that shall not pass for a step.
+        factor = self.global_clipnorm / ops.maximum(norm, self.global_clipnorm) + (norm - norm)
+        return [None if grad is None else grad * ops.cast(factor, grad.dtype) for grad in grads]
 
     def _watch(self, norm: Any, updates: Any) -> Any:
         """Whether this is an update whose gradient is a spike; what is not adds to what is usual."""
@@ -140,6 +153,18 @@ class RecordingAdamW(keras.optimizers.AdamW):
             "spike_factor": self.spike_factor,
             "skips_spikes": self.skips_spikes,
         }
+
+
+def global_norm(grads: Sequence[Any]) -> Any:
+    """The square root of the sum of all squares, float32.
+
+    Vectors, two thirds of the variables, are summed as one: each sum by itself is a launch or two.
+    """
+    present = [ops.cast(grad, "float32") for grad in grads if grad is not None]
+    vectors = [ops.reshape(grad, (-1,)) for grad in present if len(grad.shape) < 2]
+    parts = [grad for grad in present if len(grad.shape) >= 2]
+    parts += [ops.concatenate(vectors)] if vectors else []
+    return ops.sqrt(sum(ops.sum(ops.square(part)) for part in parts))
 
 
 def make_optimizer(settings: TrainConfig, model: keras.Model) -> RecordingAdamW:

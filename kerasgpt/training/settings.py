@@ -50,7 +50,8 @@ class TrainConfig:
         gradient_checkpointing: compute a block's activations again in the backward pass in place of keeping
             them: less memory, a third more time; on JAX.
         precision: ``"float32"``, ``"mixed_bfloat16"`` or ``"mixed_float16"``, the last with loss scaling.
-        jit_compile: whether to compile with XLA; ``"auto"`` does on TensorFlow, on one device, and JAX.
+        jit_compile: whether to compile with XLA; ``"auto"`` does on JAX, and on TensorFlow on one device, but
+            not for mixed_bfloat16 on a CPU, which is faster without.
         distribution: over which devices: ``"none"`` takes one; on JAX ``"data"`` divides each batch among all
             of all processes, ``"model"`` among groups of them that divide the weights; on TensorFlow
             ``"mirrored"`` divides it among the GPUs of one machine. `batch_size` stays that of all devices.

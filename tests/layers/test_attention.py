@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kerasgpt.layers.attention import MultiHeadAttention, attention_mask_of
+from kerasgpt.layers.attention import MultiHeadAttention, attention_mask_of, num_query_blocks
 
 
 def naive_attention(layer, hidden):
@@ -65,3 +65,15 @@ def test_dropout_acts_in_training_only():
 def test_configuration_round_trips():
     layer = MultiHeadAttention(2, 0.3, 0.1, 0.2, 0.02, 0.01, name="attention")
     assert MultiHeadAttention.from_config(layer.get_config()).get_config() == layer.get_config()
+
+
+def test_blocks_of_queries_are_the_whole_at_once(monkeypatch):
+    hidden = np.random.default_rng(5).normal(size=(2, 12, 8)).astype("float32")
+    padding = np.arange(12)[None] < np.array([[12], [9]])
+    layer = MultiHeadAttention(num_heads=2)
+    whole, _ = layer(hidden, attention_mask_of(padding, 12, 12, 0))
+    monkeypatch.setattr("kerasgpt.layers.attention.QUERY_BLOCK", 4)
+    assert num_query_blocks(12) == 3
+    assert num_query_blocks(10) == num_query_blocks(None) == 1
+    divided, _ = layer(hidden, attention_mask_of(padding, 12, 12, 0))
+    np.testing.assert_allclose(divided, whole, atol=1e-6)

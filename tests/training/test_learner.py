@@ -78,3 +78,10 @@ def test_mixed_precision_keeps_weights_and_loss_in_float32(recipe, tokenizer, pr
 def test_xla_is_on_unless_told_otherwise():
     assert uses_xla(TrainConfig())
     assert not uses_xla(TrainConfig(jit_compile=False))
+
+
+def test_bfloat16_on_a_cpu_is_left_to_tensorflow(monkeypatch):
+    assert not uses_xla(TrainConfig(precision="mixed_bfloat16"))
+    assert uses_xla(TrainConfig(precision="mixed_bfloat16", jit_compile=True))
+    monkeypatch.setattr("kerasgpt.training.learner.is_tensorflow_on_cpu", lambda: False)  # a GPU is there
+    assert uses_xla(TrainConfig(precision="mixed_bfloat16"))

@@ -1,0 +1,70 @@
+"""nanoGPT's own model and step: ``python train_nanogpt.py SHAPE CLONE PRECISION COMPILE``.
+
+The step is that of its train.py: the rate set, the forward pass under autocast, backward, the gradient's norm
+clipped at 1, AdamW with its groups, gradients dropped.
+"""
+
+import contextlib
+import json
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+
+import torch
+from steps import batch, serve
+
+shape = json.loads(sys.argv[1])
+clone, precision, compiled = sys.argv[2:]
+
+
+def model_module() -> types.ModuleType:
+    """Its model.py, of the clone's HEAD, whether that has a work tree or not."""
+    command = ["git", "-C", clone, "show", "HEAD:model.py"]
+    module = types.ModuleType("nanogpt")
+    sys.modules["nanogpt"] = module  # dataclasses look themselves up there
+    exec(subprocess.run(command, check=True, capture_output=True, text=True).stdout, module.__dict__)
+    return module
+
+
+def main() -> None:
+    """Train on random ids."""
+    nanogpt = model_module()
+    config = nanogpt.GPTConfig(
+        block_size=shape["sequence_length"],
+        vocab_size=shape["vocabulary_size"],
+        n_layer=shape["num_layers"],
+        n_head=shape["num_heads"],
+        n_embd=shape["hidden_dim"],
+        dropout=shape["dropout"],
+        bias=True,
+    )
+    plain = nanogpt.GPT(config)
+    optimizer = plain.configure_optimizers(0.1, 1e-3, (0.9, 0.99), "cpu")
+    model = torch.compile(plain) if compiled == "true" else plain
+    half = torch.amp.autocast(device_type="cpu", dtype=torch.bfloat16)
+    context = half if precision == "bfloat16" else contextlib.nullcontext()
+    done = 0
+
+    def train(num_steps: int, first_done: Callable[[], None]) -> float:
+        nonlocal done
+        for number in range(num_steps):
+            ids, labels = (torch.from_numpy(array).long() for array in batch(shape, done))
+            done += 1
+            for group in optimizer.param_groups:
+                group["lr"] = 1e-3
+            with context:
+                _, loss = model(ids, labels)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            if number == 0:
+                first_done()
+        return loss.item()
+
+    serve(torch.__version__, train)
+
+
+if __name__ == "__main__":
+    main()
