@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
+from kerasgpt.architectures import AnyConfig, config_from_huggingface
 from kerasgpt.atomic import write_text
 from kerasgpt.config import GenerationConfig, GPT2Config, read_json
 from kerasgpt.errors import KerasGPTError
@@ -112,6 +113,19 @@ def present_name(layer: int, part: Literal["key", "value"]) -> str:
     return f"present.{layer}.{part}"
 
 
+PAST_STATE, PRESENT_STATE = "past_state.", "present_state."
+
+
+def past_state_name(layer: int, part: str) -> str:
+    """The ONNX input that holds the state of a recurrent layer, ``hidden`` or ``cell``, float32 (1, B, H)."""
+    return f"{PAST_STATE}{layer}.{part}"
+
+
+def present_state_name(layer: int, part: str) -> str:
+    """The ONNX output that holds a recurrent layer's new state, float32 (1, B, H)."""
+    return f"{PRESENT_STATE}{layer}.{part}"
+
+
 LOGIT_OFFSETS = "logit_offsets"
 """The optional ONNX input of a fused graph: the positions to answer for, counted from each row's last."""
 
@@ -161,8 +175,14 @@ def model_folder(folder: str | os.PathLike[str]) -> Path:
     return root / RUN_MODEL
 
 
-def read_config(folder: str | os.PathLike[str]) -> GPT2Config:
+def read_config(folder: str | os.PathLike[str]) -> AnyConfig:
     """Read a model folder's config.json."""
+    path = Path(folder) / CONFIG
+    return config_from_huggingface(read_json(path), source=str(path))
+
+
+def read_gpt2_config(folder: str | os.PathLike[str]) -> GPT2Config:
+    """Read the config.json of what can only be a GPT-2."""
     path = Path(folder) / CONFIG
     return GPT2Config.from_huggingface(read_json(path), source=str(path))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -15,7 +16,7 @@ from kerasgpt.data.packing import PackedCorpus
 from kerasgpt.data.pipeline import TokenDataset
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.generation.language_model import StepLanguageModel
-from kerasgpt.models.language_model import KerasStepModel
+from kerasgpt.models.language_model import step_model
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.callbacks import (
     CountSteps,
@@ -233,9 +234,9 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(sign in words for sign in signs)
 
 
-def _write_sample(model: keras.Model, tokenizer: Tokenizer, settings: TrainConfig) -> str:
+def _write_sample(model: Any, tokenizer: Tokenizer, settings: TrainConfig) -> str:
     if not settings.sample_tokens:
         return ""
-    lm = StepLanguageModel(KerasStepModel(model), tokenizer)
+    lm = StepLanguageModel(step_model(model), tokenizer)
     wanted = GenerationConfig(max_new_tokens=settings.sample_tokens, temperature=0.8, top_k=40)
     return settings.sample_prompt + lm.generate([settings.sample_prompt], wanted)[0].text
