@@ -90,6 +90,9 @@ VARIANTS = {
 BUNDLE_FORMAT = 1
 """Of what a bundle's files mean; counted up when who knows the old ones only would misread the new."""
 
+OWN_CLIENTS = "kerasgpt, onnxruntime and tensorflow alone: this model type is kerasgpt's own"
+"""Who runs a bundle whose model type no other library knows."""
+
 FolderKind: TypeAlias = Literal["bundle", "run", "model"]
 
 
@@ -213,6 +216,7 @@ class Manifest:
         formats: the export formats that are there.
         provenance: where the weights came from, and the versions that made the bundle.
         precisions: of the exported files, in the order they were asked for.
+        model_type: of the model, see `kerasgpt.architectures`.
     """
 
     files: dict[str, str]
@@ -220,6 +224,7 @@ class Manifest:
     provenance: dict[str, Any] = field(default_factory=dict)
     precisions: list[str] = field(default_factory=lambda: ["fp32"])
     version: str = __version__
+    model_type: str = "gpt2"
 
     @classmethod
     def of_folder(
@@ -228,13 +233,14 @@ class Manifest:
         formats: list[str],
         provenance: dict[str, Any],
         precisions: Sequence[str] = ("fp32",),
+        model_type: str = "gpt2",
     ) -> Self:
         """Hash every file under a folder."""
         root = Path(folder)
         files = sorted(path for path in root.rglob("*") if path.is_file())
         hashes = {path.relative_to(root).as_posix(): sha256_of(path) for path in files}
         hashes.pop(MANIFEST, None)
-        return cls(hashes, formats, provenance, list(precisions))
+        return cls(hashes, formats, provenance, list(precisions), model_type=model_type)
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> Self:
@@ -253,6 +259,7 @@ class Manifest:
                 dict(values["provenance"]),
                 list(values.get("precisions", ["fp32"])),
                 values["version"],
+                values.get("model_type", "gpt2"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise KerasGPTError(f"{path}: damaged manifest ({error}); export the model again") from error
@@ -270,6 +277,8 @@ class Manifest:
             "version": self.version,
             "formats": self.formats,
             "precisions": self.precisions,
+            "model_type": self.model_type,
+            **({} if self.model_type == "gpt2" else {"clients": OWN_CLIENTS}),
             "provenance": self.provenance,
             "files": self.files,
         }

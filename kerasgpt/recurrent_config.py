@@ -1,4 +1,4 @@
-"""RecurrentConfig: the frozen settings of an LSTM or GRU language model, its size presets, and its JSON form."""
+"""RecurrentConfig: frozen settings of an LSTM or GRU language model, its size presets, and its JSON form."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class RecurrentConfig:
         return dataclasses.asdict(self)
 
     def to_huggingface(self) -> dict[str, Any]:
-        """The content of a ``config.json``; its ``model_type`` is the cell, which no Hugging Face library has."""
+        """The content of a ``config.json``; its ``model_type``, the cell, is of this package alone."""
         fields = {name: value for name, value in self.to_dict().items() if name != "cell"}
         return {"architectures": [f"{self.cell.upper()}CausalLM"], "model_type": self.cell, **fields}
 

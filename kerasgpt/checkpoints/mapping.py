@@ -138,7 +138,7 @@ def _variables(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _transformer_variables(model: GPT2CausalLM) -> Iterator[tuple[str, Any]]:
-    """Those of a GPT-2 one by one; a layer is built when its turn comes, so that filling it can precede the next."""
+    """Those of a GPT-2; a layer is built when its turn comes, so that filling it can precede the next."""
     embedding = model.backbone.embedding
     _build(model, embedding)
     yield "transformer.wte.weight", embedding.token_embedding.embeddings

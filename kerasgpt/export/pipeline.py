@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from kerasgpt import artifacts
+from kerasgpt.architectures import ARCHITECTURES
 from kerasgpt.artifacts import Manifest
 from kerasgpt.atomic import atomic_folder
 from kerasgpt.checkpoints.mapping import named_arrays
@@ -109,9 +110,11 @@ def export_bundle(
         if evaluation_text:
             proofs = [measured(bundle, proof, evaluation_text, tell) for proof in proofs]
             check_prices(proofs, max_perplexity_increase)
-        write_report(bundle, model.count_params(), proofs, writer)
+        model_type = model.model_type if isinstance(model, CausalLM) else "gpt2"
+        title = ARCHITECTURES[model_type].title
+        write_report(bundle, model.count_params(), proofs, writer, title)
         made_by = {**(provenance or {}), "writer": writer, "versions": versions()}
-        Manifest.of_folder(bundle, list(formats), made_by, precisions).write(bundle)
+        Manifest.of_folder(bundle, list(formats), made_by, precisions, model_type).write(bundle)
     return proofs
 
 

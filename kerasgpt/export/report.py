@@ -15,9 +15,9 @@ from kerasgpt.export.proof import Proof, artifact_path
 _PACKAGES = ("kerasgpt", "keras", "tensorflow", "onnx", "tf2onnx", "onnxruntime", "tokenizers", "numpy")
 
 HOW = (
-    "A GPT-2 of {num_parameters:,} parameters. Each artifact was loaded in a fresh process from its own files"
-    " only and compared with the trained Keras model: logits at every position, read at once and token by"
-    " token with the cache, and greedy text, together and one by one."
+    "A language model ({title}) of {num_parameters:,} parameters. Each artifact was loaded in a fresh process"
+    " from its own files only and compared with the trained Keras model: logits at every position, read at"
+    " once and token by token with the cache, and greedy text, together and one by one."
 )
 HOW_FORWARD = (
     "A Keras model of {num_parameters:,} parameters, **the forward pass alone**, written by tf2onnx:"
@@ -45,7 +45,9 @@ def size_in_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def write_report(folder: Path, num_parameters: int, proofs: list[Proof], writer: str = "direct") -> None:
+def write_report(
+    folder: Path, num_parameters: int, proofs: list[Proof], writer: str = "direct", title: str = "GPT-2"
+) -> None:
     """Write export_report.json and export_report.md into a bundle in the making."""
     rows = [_row(folder, proof) for proof in proofs]
     content = {
@@ -55,7 +57,7 @@ def write_report(folder: Path, num_parameters: int, proofs: list[Proof], writer:
         "artifacts": rows,
     }
     artifacts.write_json(folder / artifacts.REPORT_JSON, content)
-    write_text(folder / artifacts.REPORT_MARKDOWN, _markdown(content, rows))
+    write_text(folder / artifacts.REPORT_MARKDOWN, _markdown(content, rows, title))
 
 
 def _row(folder: Path, proof: Proof) -> dict[str, Any]:
@@ -77,8 +79,8 @@ def _row(folder: Path, proof: Proof) -> dict[str, Any]:
     return row if proof.speed is None else {**row, **asdict(proof.speed)}
 
 
-def _markdown(content: dict[str, Any], rows: list[dict[str, Any]]) -> str:
-    how = (HOW if content["writer"] == "direct" else HOW_FORWARD).format(**content)
+def _markdown(content: dict[str, Any], rows: list[dict[str, Any]], title: str) -> str:
+    how = (HOW if content["writer"] == "direct" else HOW_FORWARD).format(title=title, **content)
     lines = [
         "# Export report",
         "",

@@ -77,8 +77,8 @@ def check_model(
     if unknown:
         title = architecture_of(model.config).title if known else "GPT-2"
         raise UsageError(
-            f"{type(model).__name__} has weights that no {title} has ({unknown[0]}): export it with the writer"
-            f" tf2onnx, which takes any Keras model and writes its forward pass"
+            f"{type(model).__name__} has weights that no {title} has ({unknown[0]}): export it with the"
+            f" writer tf2onnx, which takes any Keras model and writes its forward pass"
         )
 
 

@@ -148,7 +148,9 @@ class SavedModelLanguageModel:
         return [self._generation(row, own) for row, own in zip(rows, each, strict=True)]
 
     def stream(self, prompt: Prompt, settings: GenerationConfig | None = None) -> Iterator[str]:
-        """Yield the continuation of a text a few tokens at a time; that of ids, or of a recurrent model, at once.
+        """Yield the continuation of a text a few tokens at a time; that of ids in one piece.
+
+        A recurrent model's graph writes whole texts, so that it gives one piece too.
 
         Raises:
             UsageError: as `generate` does.

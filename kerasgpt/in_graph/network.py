@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from kerasgpt.architectures import AnyConfig
 
 
+@runtime_checkable
 class GraphNetwork(Protocol):
     """A language model's forward pass in core TensorFlow ops."""
 
@@ -15,7 +16,7 @@ class GraphNetwork(Protocol):
         """Of the model, for its sizes."""
 
     def read_prompts(self, ids: Any) -> tuple[Any, ...]:
-        """Read ids int64 (B, T) padded on the right: what each position holds, float32 (B, T, D), and more."""
+        """Read ids int64 (B, T), padded on the right: what positions hold, float32 (B, T, D), and more."""
 
     def final_norm(self, stream: Any) -> Any:
         """Of what positions hold (..., D), the hidden states (..., D) that the head reads."""

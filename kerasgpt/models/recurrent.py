@@ -1,4 +1,4 @@
-"""LSTMCausalLM and GRUCausalLM: recurrent language models, their state an argument and a result of the call."""
+"""LSTMCausalLM and GRUCausalLM: language models, the state an argument of the call and a result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LAYERS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
 
 
 class RecurrentCausalLM(CausalLM):
-    """Embedding, L recurrent layers with dropout between them, and a head: the probability of each next token.
+    """Embedding, L recurrent layers with dropout between, and a head: the probability of each next token.
 
     An ordinary Keras model: `compile`, `fit` on (ids, next ids), `evaluate`, `save`, `export`. The layers are
     Keras's own, LSTM (Hochreiter and Schmidhuber 1997; gates i, f, c, o) and GRU (Cho et al. 2014,

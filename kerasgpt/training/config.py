@@ -71,8 +71,8 @@ class ModelConfig:
 
     Args:
         type: ``"gpt2"``, ``"lstm"`` or ``"gru"``; empty means that of the preset, else ``"gpt2"``.
-        preset: a size of `kerasgpt.architectures.ALL_PRESETS`; empty means `DEFAULT_PRESET` unless fields or a
-            folder say otherwise.
+        preset: a size of `kerasgpt.architectures.ALL_PRESETS`; empty means `DEFAULT_PRESET` unless a type,
+            fields or a folder say otherwise.
         init: a model folder whose weights to start from.
         fields: of GPT2Config or RecurrentConfig, that differ from that; ``dropout`` sets all rates unless
             the others are there too.
@@ -262,7 +262,7 @@ def _build(section: str, table: Mapping[str, Any]) -> Any:
 
 
 def _model_fields(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that ``[model]`` may set, and their types; of a folder's model it is not known which it is."""
+    """The fields that ``[model]`` may set, and their types; of a folder's model those of any."""
     named = str(table.get("type") or "")
     if not named and table.get("preset"):
         named = type_of_preset(str(table["preset"]))
