@@ -10,7 +10,6 @@ training and, in ONNX Runtime, the step that reads one token more after so many,
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -21,17 +20,18 @@ import numpy as np
 from machine import machine, versions
 
 from kerasgpt import Recipe, train
+from kerasgpt.architectures import config_of_preset
 from kerasgpt.artifacts import write_json
 from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.config import GPT2Config
-from kerasgpt.models.causal_lm import CausalLM, load_model, model_class
+from kerasgpt.models.causal_lm import CausalLM, model_class
 from kerasgpt.runtime.language_model import open_step_model
 from kerasgpt.training.journal import read_journal
 
 RESULTS = Path(__file__).parent / "results"
 PRESETS = {"gpt-micro": "GPT-2", "lstm-micro": "LSTM", "gru-micro": "GRU"}
 LENGTHS = (64, 128, 256, 512, 1024, 2048)
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "data": {"validation_fraction": 0.01, "vocabulary_size": 4096},
     "model": {"dropout": 0.1},
     "train": {
@@ -56,31 +56,44 @@ def train_all(text: str, runs: Path, steps: int) -> None:
 
 
 def measure(runs: Path) -> dict[str, Any]:
-    """Everything that the table says of the runs."""
-    models = {preset: load_model(runs / preset) for preset in PRESETS}
-    decode = decode_milliseconds(models)
-    speed = train_tokens_per_second(models)
-    rows = {}
-    for preset, model in models.items():
-        records = read_journal(runs / preset / "metrics.jsonl")
-        summary = json.loads((runs / preset / "summary.json").read_text())
-        tokens = SETTINGS["train"]["batch_size"] * SETTINGS["train"]["sequence_length"]  # type: ignore[operator]
-        rows[preset] = {
+    """Everything that the table says of the runs, and the times of models of their shapes."""
+    models = {preset: fresh(preset) for preset in PRESETS}
+    decode, speed = decode_milliseconds(models), train_tokens_per_second(models)
+    curves = {preset: curve(runs / preset, "validation_loss") for preset in PRESETS}
+    common = min(
+        points[-1][0] for points in curves.values()
+    )  # of tokens, that every run has been measured after
+    rows = {
+        preset: {
             "title": PRESETS[preset],
             "num_parameters": model.count_params(),
-            "tokens_seen": summary["tokens_seen"],
-            "validation_loss": summary["validation_loss"],
-            "validation_bits_per_byte": summary["validation_bits_per_byte"],
-            "curve": [
-                [record["step"] * tokens, record["validation_loss"]]
-                for record in records
-                if "validation_loss" in record
-            ],
-            "train_curve": [[r["step"] * tokens, r["loss"]] for r in records if "loss" in r],
+            "tokens_seen": common,
+            "validation_loss": dict(curves[preset])[common],
+            "validation_bits_per_byte": dict(curve(runs / preset, "bits_per_byte"))[common],
+            "validation_curve": [point for point in curves[preset] if point[0] <= common],
+            "train_curve": [point for point in curve(runs / preset, "loss") if point[0] <= common],
             "train_tokens_per_second": speed[preset],
             "decode_milliseconds": decode[preset],
         }
+        for preset, model in models.items()
+    }
     return {"machine": machine(), "versions": versions("keras", "tensorflow", "onnxruntime"), "models": rows}
+
+
+def curve(run: Path, name: str) -> list[tuple[int, float]]:
+    """Tokens read, and a number of metrics.jsonl after them."""
+    tokens = SETTINGS["train"]["batch_size"] * SETTINGS["train"]["sequence_length"]
+    return [
+        (each["step"] * tokens, each[name]) for each in read_journal(run / "metrics.jsonl") if name in each
+    ]
+
+
+def fresh(preset: str) -> CausalLM:
+    """A model of the runs' shape with weights of its own, on which no time depends."""
+    config = config_of_preset(preset, vocabulary_size=4096, max_sequence_length=128)
+    model = model_class(config)(config)
+    model.build()
+    return model
 
 
 def decode_milliseconds(models: dict[str, CausalLM], rounds: int = 3, steps: int = 20) -> dict[str, Any]:
@@ -125,7 +138,7 @@ def train_tokens_per_second(models: dict[str, CausalLM], rounds: int = 3, steps:
     """Tokens a second of `fit`'s steps, models in turn, after a first step that traces the graph."""
     import keras
 
-    train_settings: Any = SETTINGS["train"]
+    train_settings = SETTINGS["train"]
     batch, length = train_settings["batch_size"], train_settings["sequence_length"]
     ids = np.random.default_rng(0).integers(0, 4096, (batch, length + 1))
     for model in models.values():
@@ -153,7 +166,7 @@ def draw(content: dict[str, Any], path: Path) -> None:
     for row, colour in zip(content["models"].values(), ("tab:blue", "tab:orange", "tab:green"), strict=True):
         label = f"{row['title']}, {row['num_parameters'] / 1e6:.2f} M"
         losses.plot(*zip(*row["train_curve"], strict=True), color=colour, alpha=0.4, linewidth=1)
-        losses.plot(*zip(*row["curve"], strict=True), "o-", color=colour, label=label)
+        losses.plot(*zip(*row["validation_curve"], strict=True), "o-", color=colour, label=label)
         times = row["decode_milliseconds"]
         costs.plot(
             [int(length) for length in times], list(times.values()), "o-", color=colour, label=row["title"]
