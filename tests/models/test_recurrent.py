@@ -7,6 +7,7 @@ import pytest
 from kerasgpt import LSTMCausalLM, RecurrentConfig
 from kerasgpt.errors import UsageError
 from kerasgpt.models.causal_lm import load_model
+from kerasgpt.training.optimizer import undecayed_variables
 
 IDS = np.random.default_rng(0).integers(0, 290, (3, 11))
 
@@ -55,3 +56,9 @@ def test_it_is_a_keras_model_that_learns_and_is_saved(tmp_path):
 def test_a_class_has_its_own_cell():
     with pytest.raises(UsageError, match="cell gru: a LSTMCausalLM has the cell lstm"):
         LSTMCausalLM(RecurrentConfig("gru"))
+
+
+def test_biases_do_not_decay(recurrent_folder):
+    model = load_model(recurrent_folder)
+    undecayed = {id(variable) for variable in undecayed_variables(model)}
+    assert undecayed == {id(variable) for variable in model.weights if variable.name == "bias"}
