@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from kerasgpt.layers.feed_forward import FeedForward as FeedForward
     from kerasgpt.models.gpt2 import GPT2 as GPT2
     from kerasgpt.models.gpt2 import GPT2CausalLM as GPT2CausalLM
+    from kerasgpt.models.recurrent import GRUCausalLM as GRUCausalLM
+    from kerasgpt.models.recurrent import LSTMCausalLM as LSTMCausalLM
     from kerasgpt.protocols import Generation as Generation
     from kerasgpt.protocols import LanguageModel as LanguageModel
     from kerasgpt.protocols import Score as Score
+    from kerasgpt.recurrent_config import RecurrentConfig as RecurrentConfig
     from kerasgpt.runtime.batching import ContinuousBatching as ContinuousBatching
     from kerasgpt.tokenizer.bpe import Tokenizer as Tokenizer
     from kerasgpt.training.config import Recipe as Recipe
@@ -40,13 +43,16 @@ _PUBLIC = {
     "GPT2": "models.gpt2",
     "GPT2CausalLM": "models.gpt2",
     "GPT2Config": "config",
+    "GRUCausalLM": "models.recurrent",
     "Generation": "protocols",
     "GenerationConfig": "config",
     "KVCache": "layers.cache",
     "KerasGPTError": "errors",
+    "LSTMCausalLM": "models.recurrent",
     "LanguageModel": "protocols",
     "MultiHeadAttention": "layers.attention",
     "Recipe": "training.config",
+    "RecurrentConfig": "recurrent_config",
     "Score": "protocols",
     "TokenAndPositionEmbedding": "layers.embedding",
     "Tokenizer": "tokenizer.bpe",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
+from kerasgpt.architectures import AnyConfig, config_from_huggingface
 from kerasgpt.atomic import write_text
 from kerasgpt.config import GenerationConfig, GPT2Config, read_json
 from kerasgpt.errors import KerasGPTError
@@ -91,6 +92,9 @@ VARIANTS = {
 BUNDLE_FORMAT = 1
 """Of what a bundle's files mean; counted up when who knows the old ones only would misread the new."""
 
+OWN_CLIENTS = "kerasgpt, onnxruntime and tensorflow alone: this model type is kerasgpt's own"
+"""Who runs a bundle whose model type no other library knows."""
+
 FolderKind: TypeAlias = Literal["bundle", "run", "model"]
 
 
@@ -112,6 +116,19 @@ def past_name(layer: int, part: Literal["key", "value"]) -> str:
 def present_name(layer: int, part: Literal["key", "value"]) -> str:
     """The ONNX output that holds a layer's cache, float32 (B, N, past + T, H)."""
     return f"present.{layer}.{part}"
+
+
+PAST_STATE, PRESENT_STATE = "past_state.", "present_state."
+
+
+def past_state_name(layer: int, part: str) -> str:
+    """The ONNX input that holds the state of a recurrent layer, ``hidden`` or ``cell``, float32 (1, B, H)."""
+    return f"{PAST_STATE}{layer}.{part}"
+
+
+def present_state_name(layer: int, part: str) -> str:
+    """The ONNX output that holds a recurrent layer's new state, float32 (1, B, H)."""
+    return f"{PRESENT_STATE}{layer}.{part}"
 
 
 LOGIT_OFFSETS = "logit_offsets"
@@ -163,8 +180,14 @@ def model_folder(folder: str | os.PathLike[str]) -> Path:
     return root / RUN_MODEL
 
 
-def read_config(folder: str | os.PathLike[str]) -> GPT2Config:
+def read_config(folder: str | os.PathLike[str]) -> AnyConfig:
     """Read a model folder's config.json."""
+    path = Path(folder) / CONFIG
+    return config_from_huggingface(read_json(path), source=str(path))
+
+
+def read_gpt2_config(folder: str | os.PathLike[str]) -> GPT2Config:
+    """Read the config.json of what can only be a GPT-2."""
     path = Path(folder) / CONFIG
     return GPT2Config.from_huggingface(read_json(path), source=str(path))
 
@@ -195,6 +218,7 @@ class Manifest:
         formats: the export formats that are there.
         provenance: where the weights came from, and the versions that made the bundle.
         precisions: of the exported files, in the order they were asked for.
+        model_type: of the model, see `kerasgpt.architectures`.
     """
 
     files: dict[str, str]
@@ -202,6 +226,7 @@ class Manifest:
     provenance: dict[str, Any] = field(default_factory=dict)
     precisions: list[str] = field(default_factory=lambda: ["fp32"])
     version: str = __version__
+    model_type: str = "gpt2"
 
     @classmethod
     def of_folder(
@@ -210,13 +235,14 @@ class Manifest:
         formats: list[str],
         provenance: dict[str, Any],
         precisions: Sequence[str] = ("fp32",),
+        model_type: str = "gpt2",
     ) -> Self:
         """Hash every file under a folder."""
         root = Path(folder)
         files = sorted(path for path in root.rglob("*") if path.is_file())
         hashes = {path.relative_to(root).as_posix(): sha256_of(path) for path in files}
         hashes.pop(MANIFEST, None)
-        return cls(hashes, formats, provenance, list(precisions))
+        return cls(hashes, formats, provenance, list(precisions), model_type=model_type)
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> Self:
@@ -235,6 +261,7 @@ class Manifest:
                 dict(values["provenance"]),
                 list(values.get("precisions", ["fp32"])),
                 values["version"],
+                values.get("model_type", "gpt2"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise KerasGPTError(f"{path}: damaged manifest ({error}); export the model again") from error
@@ -252,6 +279,8 @@ class Manifest:
             "version": self.version,
             "formats": self.formats,
             "precisions": self.precisions,
+            "model_type": self.model_type,
+            **({} if self.model_type == "gpt2" else {"clients": OWN_CLIENTS}),
             "provenance": self.provenance,
             "files": self.files,
         }

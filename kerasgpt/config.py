@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import inf, isfinite
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 
@@ -245,6 +245,18 @@ _LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
 """Field of GenerationConfig -> what holds for it, and that in words."""
 
 
+class HasTextIds(Protocol):
+    """A model's configuration, as far as text needs it."""
+
+    @property
+    def bos_token_id(self) -> int | None:
+        """Begins a text."""
+
+    @property
+    def eos_token_id(self) -> int | None:
+        """Ends a text."""
+
+
 @dataclass(frozen=True)
 class GenerationConfig:
     """How to write text; the default is greedy decoding of 64 new tokens, all else being off.
@@ -367,7 +379,7 @@ class GenerationConfig:
         values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value != getattr(default, name)}
 
-    def to_huggingface(self, config: GPT2Config) -> dict[str, Any]:
+    def to_huggingface(self, config: HasTextIds) -> dict[str, Any]:
         """The content of a Hugging Face ``generation_config.json`` for a model of this configuration.
 
         What belongs to one request, `seed`, `skip_special_tokens` and `echo`, is not part of it.

@@ -160,3 +160,77 @@ def full_disk() -> Callable[[int], AbstractContextManager[None]]:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return limited
+
+
+def sigmoid(values: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-values))
+
+
+def naive_logits(folder: Path, ids: np.ndarray) -> np.ndarray:
+    """Logits float64 (T, V) of a recurrent model folder after each of ids (T,), in a few lines of numpy."""
+    from safetensors.numpy import load_file
+
+    arrays = {name: array.astype(float) for name, array in load_file(folder / "model.safetensors").items()}
+    rows = arrays["embeddings.weight"][ids]  # (T, E)
+    for layer in range(sum(name.endswith("state.weight") for name in arrays)):
+        kernel, recurrent, bias = (
+            arrays[f"layers.{layer}.{w}"] for w in ("input.weight", "state.weight", "bias")
+        )
+        hidden = cell = np.zeros(len(recurrent))
+        found = []
+        for row in rows:
+            if bias.ndim == 1:
+                i, f, g, o = np.split(row @ kernel + hidden @ recurrent + bias, 4)
+                cell = sigmoid(f) * cell + sigmoid(i) * np.tanh(g)
+                hidden = sigmoid(o) * np.tanh(cell)
+            else:
+                (z, r, n), (hz, hr, hn) = (
+                    np.split(part, 3) for part in (row @ kernel + bias[0], hidden @ recurrent + bias[1])
+                )
+                z = sigmoid(z + hz)
+                hidden = z * hidden + (1 - z) * np.tanh(n + sigmoid(r + hr) * hn)
+            found.append(hidden)
+        rows = np.array(found)
+    if "projection.weight" in arrays:
+        rows = rows @ arrays["projection.weight"] + arrays["projection.bias"]
+    return rows @ arrays.get("head.weight", arrays["embeddings.weight"]).T
+
+
+@pytest.fixture
+def naive_recurrence() -> Callable[[Path, np.ndarray], np.ndarray]:
+    return naive_logits
+
+
+@pytest.fixture(scope="session", params=["lstm", "gru"])
+def recurrent_folder(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shakespeare: str
+) -> Path:
+    """A small LSTM, and a small GRU with an untied head, with random weights that write varied text."""
+    import keras
+
+    from kerasgpt import GenerationConfig, RecurrentConfig
+    from kerasgpt.artifacts import GENERATION_CONFIG, write_json
+    from kerasgpt.models.causal_lm import model_class
+    from kerasgpt.tokenizer.bpe import Tokenizer
+
+    keras.utils.set_random_seed(1)
+    tokenizer = Tokenizer.learn([shakespeare[:20_000]], 300)
+    config = RecurrentConfig(
+        request.param,
+        tokenizer.vocabulary_size,
+        max_sequence_length=48,
+        hidden_dim=24,
+        embedding_dim=16,
+        tie_word_embeddings=request.param == "lstm",
+    )
+    model = model_class(config)(config)
+    model.build()
+    generator = np.random.default_rng(2)
+    for variable in model.trainable_variables:  # biases too, which begin as zeros
+        variable.assign(variable + 0.4 * generator.normal(size=variable.shape))
+    folder = tmp_path_factory.mktemp(request.param) / "model"
+    model.save_to_preset(folder)
+    tokenizer.save_to_preset(folder, max_sequence_length=config.max_sequence_length)
+    settings = GenerationConfig(max_new_tokens=12).to_huggingface(config)
+    write_json(folder / GENERATION_CONFIG, settings)
+    return folder

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kerasgpt import artifacts
+from kerasgpt.architectures import AnyConfig
 from kerasgpt.checkpoints.pickles import PICKLES, refusal
 from kerasgpt.checkpoints.stored import Arrays
-from kerasgpt.config import GenerationConfig, GPT2Config, read_json
+from kerasgpt.config import GenerationConfig, read_json
 from kerasgpt.engines import resolve
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer.bpe import Tokenizer
@@ -100,7 +101,7 @@ def find_format(source: str | os.PathLike[str]) -> Format:
     return next(row for row in FORMATS if row.tells(root))
 
 
-def read_checkpoint(source: Any, weights: bool = True) -> tuple[GPT2Config, Arrays]:
+def read_checkpoint(source: Any, weights: bool = True) -> tuple[AnyConfig, Arrays]:
     """Read a checkpoint of any known format.
 
     Args:

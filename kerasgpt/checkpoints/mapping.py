@@ -11,11 +11,16 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from kerasgpt import recurrent_config
+from kerasgpt.architectures import AnyConfig
+from kerasgpt.checkpoints import recurrent
 from kerasgpt.checkpoints.stored import StoredArray
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import KerasGPTError
+from kerasgpt.recurrent_config import RecurrentConfig
 
 if TYPE_CHECKING:
+    from kerasgpt.models.causal_lm import CausalLM
     from kerasgpt.models.gpt2 import GPT2CausalLM
 
 HEAD = "lm_head.weight"
@@ -78,7 +83,7 @@ _STRAY_BUFFER = re.compile(r"h\.\d+\.attn\.(masked_)?bias$")
 
 # GPT-2's layers multiply from the left, (in, out), as Keras's Dense does; only the untied head is
 # stored the other way round.
-_TRANSPOSED = frozenset({HEAD})
+_TRANSPOSED = frozenset({HEAD, recurrent_config.HEAD})
 
 
 def weights(config: GPT2Config) -> list[Weight]:
@@ -102,8 +107,10 @@ def _under(prefix: Weight, row: Weight) -> Weight:
     return Weight(*(before + name for before, name in zip(prefix, row, strict=True)))
 
 
-def shapes_by_name(config: GPT2Config) -> dict[str, tuple[int, ...]]:
+def shapes_by_name(config: AnyConfig) -> dict[str, tuple[int, ...]]:
     """The shape of each array of a checkpoint, by its canonical name."""
+    if isinstance(config, RecurrentConfig):
+        return recurrent.shapes_by_name(config)
     sizes = _sizes(config)
     return {row.huggingface: tuple(sizes[axis] for axis in row.axes) for row in weights(config)}
 
@@ -119,13 +126,19 @@ def _sizes(config: GPT2Config) -> dict[str, int]:
     }
 
 
-def variables_by_name(model: GPT2CausalLM) -> dict[str, Any]:
-    """List every variable of a GPT-2 under its canonical name, in reading order."""
+def variables_by_name(model: CausalLM) -> dict[str, Any]:
+    """List every variable of a model under its canonical name, in reading order."""
     return dict(_variables(model))
 
 
-def _variables(model: GPT2CausalLM) -> Iterator[tuple[str, Any]]:
-    """The same one by one; a layer is built when its turn comes, so that filling it can precede the next."""
+def _variables(model: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(model.config, RecurrentConfig):
+        return recurrent.variables(model)
+    return _transformer_variables(model)
+
+
+def _transformer_variables(model: GPT2CausalLM) -> Iterator[tuple[str, Any]]:
+    """Those of a GPT-2; a layer is built when its turn comes, so that filling it can precede the next."""
     embedding = model.backbone.embedding
     _build(model, embedding)
     yield "transformer.wte.weight", embedding.token_embedding.embeddings
@@ -171,7 +184,7 @@ def _kernel(layer: Any) -> Any:
     return layer._kernel + layer.lora_alpha / layer.lora_rank * update
 
 
-def named_arrays(model: GPT2CausalLM) -> dict[str, NDArray[np.float32]]:
+def named_arrays(model: CausalLM) -> dict[str, NDArray[np.float32]]:
     """Read a model's weights as float32 arrays in checkpoint form, to be read and not written to."""
     return {
         name: np.ascontiguousarray(_oriented(name, _numbers(variable)), np.float32)
@@ -186,7 +199,7 @@ def _numbers(variable: Any) -> NDArray[Any]:
     return np.asarray(keras.ops.stop_gradient(variable))
 
 
-def assign_arrays(model: GPT2CausalLM, arrays: Mapping[str, NDArray[Any] | StoredArray], source: str) -> None:
+def assign_arrays(model: CausalLM, arrays: Mapping[str, NDArray[Any] | StoredArray], source: str) -> None:
     """Set a model's weights from arrays in checkpoint form, see `checked_arrays`.
 
     A model not built yet is built layer by layer as they come.
@@ -203,9 +216,10 @@ def assign_arrays(model: GPT2CausalLM, arrays: Mapping[str, NDArray[Any] | Store
 
 
 @contextmanager
-def _plain_start(model: GPT2CausalLM) -> Iterator[None]:
+def _plain_start(model: Any) -> Iterator[None]:
     """Let the token embeddings begin as zeros: drawing them takes thrice their memory, for nothing here."""
-    layer = model.backbone.embedding.token_embedding
+    is_recurrent = isinstance(model.config, RecurrentConfig)
+    layer = model.token_embedding if is_recurrent else model.backbone.embedding.token_embedding
     drawn, layer.embeddings_initializer = layer.embeddings_initializer, keras.initializers.Zeros()
     try:
         yield
@@ -214,7 +228,7 @@ def _plain_start(model: GPT2CausalLM) -> Iterator[None]:
 
 
 def checked_arrays(
-    arrays: Mapping[str, NDArray[Any] | StoredArray], config: GPT2Config, source: str
+    arrays: Mapping[str, NDArray[Any] | StoredArray], config: AnyConfig, source: str
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Read a checkpoint's arrays one at a time as float32, by canonical name, in reading order.
 
@@ -228,7 +242,7 @@ def checked_arrays(
     Raises:
         KerasGPTError: an array is missing, left over, of another shape, unreadable, or not all finite.
     """
-    given = canonical_names(arrays)
+    given = dict(arrays) if isinstance(config, RecurrentConfig) else canonical_names(arrays)
     if config.tie_word_embeddings:
         given.pop(HEAD, None)  # a tied head, written out all the same
     shapes = shapes_by_name(config)

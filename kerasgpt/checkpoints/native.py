@@ -14,19 +14,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from kerasgpt import artifacts
+from kerasgpt.architectures import AnyConfig
 from kerasgpt.atomic import atomic_file
 from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.checkpoints.stored import Arrays, StoredArray
-from kerasgpt.config import GenerationConfig, GPT2Config, read_json
+from kerasgpt.config import GenerationConfig, read_json
 from kerasgpt.errors import KerasGPTError
 
 if TYPE_CHECKING:
-    from kerasgpt.models.gpt2 import GPT2CausalLM
+    from kerasgpt.models.causal_lm import CausalLM
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 
 
-def read_folder(source: str | os.PathLike[str], weights: bool = True) -> tuple[GPT2Config, Arrays]:
+def read_folder(source: str | os.PathLike[str], weights: bool = True) -> tuple[AnyConfig, Arrays]:
     """Read a model folder, a run's model or a bundle.
 
     Args:
@@ -97,7 +98,7 @@ def _stored(file: Any, name: str, path: Path) -> StoredArray:
     return StoredArray(name, tuple(view.get_shape()), read)
 
 
-def write_model(model: GPT2CausalLM, folder: str | os.PathLike[str]) -> None:
+def write_model(model: CausalLM, folder: str | os.PathLike[str]) -> None:
     """Write a model as config.json, generation_config.json and model.safetensors.
 
     Raises:
@@ -107,7 +108,7 @@ def write_model(model: GPT2CausalLM, folder: str | os.PathLike[str]) -> None:
 
 
 def write_arrays(
-    config: GPT2Config,
+    config: AnyConfig,
     arrays: Mapping[str, NDArray[np.float32]],
     folder: str | os.PathLike[str],
     settings: GenerationConfig | None = None,

@@ -53,4 +53,4 @@ def read_folder(source: str | os.PathLike[str], weights: bool = True) -> tuple[G
     """
     if weights:
         raise refusal(min(path for name in PICKLES for path in Path(source).glob(name)))
-    return artifacts.read_config(source), {}
+    return artifacts.read_gpt2_config(source), {}

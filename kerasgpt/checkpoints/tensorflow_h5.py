@@ -27,7 +27,7 @@ def read_folder(source: str | os.PathLike[str], weights: bool = True) -> tuple[G
     Raises:
         KerasGPTError: a file is missing or damaged.
     """
-    config = artifacts.read_config(source)
+    config = artifacts.read_gpt2_config(source)
     return config, _canonical(open_datasets(Path(source) / WEIGHTS), config) if weights else {}
 
 

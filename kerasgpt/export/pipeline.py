@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from kerasgpt import artifacts
+from kerasgpt.architectures import ARCHITECTURES
 from kerasgpt.artifacts import Manifest
 from kerasgpt.atomic import atomic_folder
 from kerasgpt.checkpoints.mapping import named_arrays
@@ -29,9 +30,11 @@ from kerasgpt.export.serving_folder import write_serving
 from kerasgpt.export.slimming import left_out, remove
 from kerasgpt.export.transformers_js import write_transformers_js
 from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.models.causal_lm import CausalLM, load_model
 from kerasgpt.models.gpt2 import GPT2CausalLM
-from kerasgpt.models.language_model import KerasStepModel
+from kerasgpt.models.language_model import step_model
 from kerasgpt.protocols import Logits
+from kerasgpt.recurrent_config import RecurrentConfig
 from kerasgpt.tasks.templates import TaskTemplate, read_template
 from kerasgpt.tokenizer.bpe import Tokenizer
 
@@ -39,7 +42,7 @@ Tell = Callable[[str], None]
 
 
 def export_bundle(
-    model: GPT2CausalLM | keras.Model,
+    model: CausalLM | keras.Model,
     tokenizer: Tokenizer | None,
     folder: str | os.PathLike[str],
     formats: Sequence[str] = ("saved_model", "onnx"),
@@ -103,7 +106,7 @@ def export_bundle(
     target = Path(folder)
     check_request(formats, precisions, target, writer)
     model, tokenizer = ours(model, tokenizer)
-    check_model(model, formats, precisions, writer)
+    check_model(model, formats, precisions, writer, xla=xla)
     settings = generation_config or GenerationConfig()
     unwanted = left_out(model.config, formats, precisions, weights, fast_only)
     with atomic_folder(target) as bundle:
@@ -119,14 +122,16 @@ def export_bundle(
         if evaluation_text:
             proofs = [measured(bundle, proof, evaluation_text, tell) for proof in proofs]
             check_prices(proofs, max_perplexity_increase)
-        write_report(bundle, model.count_params(), proofs, writer, unwanted)
+        model_type = model.model_type if isinstance(model, CausalLM) else "gpt2"
+        title = ARCHITECTURES[model_type].title
+        write_report(bundle, model.count_params(), proofs, writer, unwanted, title)
         remove(bundle, unwanted)
-        if "onnx" in formats and writer == DIRECT:
+        if "onnx" in formats and writer == DIRECT and isinstance(model, GPT2CausalLM):
             write_genai(model.config, settings, bundle)
             write_transformers_js(bundle)
         made_by = {**(provenance or {}), "writer": writer, "versions": versions()}
         kept = [name for name in formats if name not in unwanted]
-        Manifest.of_folder(bundle, kept, made_by, precisions).write(bundle)
+        Manifest.of_folder(bundle, kept, made_by, precisions, model_type).write(bundle)
     return proofs
 
 
@@ -143,7 +148,7 @@ def export_folder(
     check_request(formats, precisions, Path(folder), writer)
     root = artifacts.model_folder(source)
     return export_bundle(
-        GPT2CausalLM.from_preset(root),
+        load_model(root),
         Tokenizer.from_preset(root),
         folder,
         formats,
@@ -158,7 +163,7 @@ def export_folder(
 
 
 def _write_model_folder(
-    model: GPT2CausalLM, tokenizer: Tokenizer, settings: GenerationConfig, bundle: Path
+    model: CausalLM, tokenizer: Tokenizer, settings: GenerationConfig, bundle: Path
 ) -> None:
     model.save_to_preset(bundle)
     tokenizer.save_to_preset(bundle, max_sequence_length=model.config.max_sequence_length)
@@ -166,7 +171,7 @@ def _write_model_folder(
 
 
 def _write_and_prove(
-    model: GPT2CausalLM,
+    model: CausalLM,
     tokenizer: Tokenizer,
     settings: GenerationConfig,
     bundle: Path,
@@ -179,7 +184,7 @@ def _write_and_prove(
     tell("writing the weights and the tokenizer")
     _write_model_folder(model, tokenizer, settings, bundle)
     tell("recording the model's answers")
-    lm = StepLanguageModel(KerasStepModel(model), tokenizer, settings)
+    lm = StepLanguageModel(step_model(model), tokenizer, settings)
     reference, logits = record(lm)
     reference.save(bundle / artifacts.PARITY)
     with _logits_file(logits) as full_logits:
@@ -192,7 +197,7 @@ def _write_and_prove(
             tell(f"writing {artifacts.FORMATS[name]}")
             _write_onnx(model, bundle)
             proofs.append(_proved(bundle, name, full_logits, tell))
-    if "onnx" in formats:
+    if "onnx" in formats and isinstance(model, GPT2CausalLM):
         proofs += _write_variants(lm, model, bundle, precisions, calibration_text, tell)
     return proofs
 
@@ -217,7 +222,7 @@ def _logits_file(logits: Logits) -> Iterator[Path]:
 
 def _write_variants(
     lm: StepLanguageModel,
-    model: GPT2CausalLM,
+    model: CausalLM,
     bundle: Path,
     precisions: Sequence[str],
     calibration_text: str,
@@ -249,15 +254,21 @@ def _proved(
     return proof
 
 
-def _write_onnx(model: GPT2CausalLM, bundle: Path) -> None:
-    from kerasgpt.export.onnx_graph import write_onnx  # onnx may be missing where it is not asked for
+def _write_onnx(model: CausalLM, bundle: Path) -> None:
+    # onnx may be missing where it is not asked for
+    if isinstance(model.config, RecurrentConfig):
+        from kerasgpt.export.recurrent_graph import write_recurrent
 
-    write_onnx(model.config, named_arrays(model), bundle / artifacts.ONNX_MODEL)
+        write_recurrent(model.config, named_arrays(model), bundle / artifacts.ONNX_MODEL)
+    else:
+        from kerasgpt.export.onnx_graph import write_onnx
+
+        write_onnx(model.config, named_arrays(model), bundle / artifacts.ONNX_MODEL)
 
 
 def _write_saved_models(
     lm: StepLanguageModel,
-    model: GPT2CausalLM,
+    model: CausalLM,
     bundle: Path,
     precisions: Sequence[str],
     xla: bool,
@@ -276,7 +287,7 @@ def _write_saved_models(
         )
         if precision != "fp32":
             rounded = saved_model.rounded_model(model.config, weights, precision)
-            reference, _ = record(StepLanguageModel(KerasStepModel(rounded), lm.tokenizer, lm.settings))
+            reference, _ = record(StepLanguageModel(step_model(rounded), lm.tokenizer, lm.settings))
             reference.save(bundle / f"parity_{engine}.npz")
         proofs.append(_proved(bundle, engine, full_logits if precision == "fp32" else None, tell, precision))
     return proofs

@@ -16,9 +16,9 @@ from kerasgpt.export.proof import Proof, artifact_path
 _PACKAGES = ("kerasgpt", "keras", "tensorflow", "onnx", "tf2onnx", "onnxruntime", "tokenizers", "numpy")
 
 HOW = (
-    "A GPT-2 of {num_parameters:,} parameters. Each artifact was loaded in a fresh process from its own files"
-    " only and compared with the trained Keras model: logits at every position, read at once and token by"
-    " token with the cache, and greedy text, together and one by one."
+    "A language model ({title}) of {num_parameters:,} parameters. Each artifact was loaded in a fresh process"
+    " from its own files only and compared with the trained Keras model: logits at every position, read at"
+    " once and token by token with the cache, and greedy text, together and one by one."
 )
 HOW_FORWARD = (
     "A Keras model of {num_parameters:,} parameters, **the forward pass alone**, written by tf2onnx:"
@@ -52,10 +52,11 @@ def write_report(
     proofs: list[Proof],
     writer: str = "direct",
     left_out: Collection[str] = (),
+    title: str = "GPT-2",
 ) -> None:
     """Write export_report.json and export_report.md into a bundle in the making.
 
-    `left_out` are the engines whose artifacts will not stay in it.
+    `left_out` are the engines whose artifacts will not stay in it, `title` what the model is called.
     """
     rows = [_row(folder, proof) | _fate(proof.engine in left_out) for proof in proofs]
     content = {
@@ -65,7 +66,7 @@ def write_report(
         "artifacts": rows,
     }
     artifacts.write_json(folder / artifacts.REPORT_JSON, content)
-    write_text(folder / artifacts.REPORT_MARKDOWN, _markdown(content, rows))
+    write_text(folder / artifacts.REPORT_MARKDOWN, _markdown(content, rows, title))
 
 
 def _row(folder: Path, proof: Proof) -> dict[str, Any]:
@@ -91,8 +92,8 @@ def _fate(is_left_out: bool) -> dict[str, bool]:
     return {"left_out": True} if is_left_out else {}
 
 
-def _markdown(content: dict[str, Any], rows: list[dict[str, Any]]) -> str:
-    how = (HOW if content["writer"] == "direct" else HOW_FORWARD).format(**content)
+def _markdown(content: dict[str, Any], rows: list[dict[str, Any]], title: str) -> str:
+    how = (HOW if content["writer"] == "direct" else HOW_FORWARD).format(title=title, **content)
     lines = [
         "# Export report",
         "",

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from kerasgpt import artifacts
+from kerasgpt.architectures import architecture_of, type_of
 from kerasgpt.checkpoints.mapping import variables_by_name
 from kerasgpt.engines import ENGINE_PRECISIONS
 from kerasgpt.errors import UsageError, unknown_name
 from kerasgpt.extras import require
-from kerasgpt.models.gpt2 import GPT2CausalLM
+from kerasgpt.models.causal_lm import CausalLM
 
 DIRECT, TF2ONNX = "direct", "tf2onnx"
 WRITERS = (DIRECT, TF2ONNX)
@@ -47,23 +48,37 @@ def check_request(formats: Sequence[str], precisions: Sequence[str], target: Pat
         raise UsageError(f"{target}: exists and is no bundle; choose another folder, or remove it")
 
 
-def check_model(model: Any, formats: Sequence[str], precisions: Sequence[str], writer: str) -> None:
+def check_model(
+    model: Any, formats: Sequence[str], precisions: Sequence[str], writer: str, *, xla: bool = False
+) -> None:
     """Refuse a model that the writer does not know; arguments as in `export_bundle`.
 
     Raises:
-        UsageError: it has weights that a GPT-2 has not, or is not what tf2onnx can be given.
+        UsageError: it has weights that no model of its type has, or is not what tf2onnx can be given; or a
+            recurrent model is asked for in a form that it has not.
     """
     if writer == TF2ONNX:
         from kerasgpt.export.forward import check_forward  # onnx may be missing where it is not asked for
 
         check_forward(model, formats, precisions)
         return
-    known = isinstance(model, GPT2CausalLM) and {id(weight) for weight in variables_by_name(model).values()}
+    if isinstance(model, CausalLM) and type_of(model.config) != "gpt2":
+        for name in precisions:
+            if name != "fp32":
+                raise UsageError(
+                    f"precision {name}: a model of type {model.model_type} is exported in fp32 alone"
+                )
+        if xla:
+            raise UsageError(
+                f"xla: the SavedModel of a model of type {model.model_type} has no compiled form"
+            )
+    known = isinstance(model, CausalLM) and {id(weight) for weight in variables_by_name(model).values()}
     unknown = [weight.path for weight in model.weights if not known or id(weight) not in known]
     if unknown:
+        title = architecture_of(model.config).title if known else "GPT-2"
         raise UsageError(
-            f"{type(model).__name__} has weights that no GPT-2 has ({unknown[0]}): export it with the writer"
-            f" tf2onnx, which takes any Keras model and writes its forward pass"
+            f"{type(model).__name__} has weights that no {title} has ({unknown[0]}): export it with the"
+            f" writer tf2onnx, which takes any Keras model and writes its forward pass"
         )
 
 

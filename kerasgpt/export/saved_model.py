@@ -8,24 +8,30 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from kerasgpt.architectures import AnyConfig
 from kerasgpt.atomic import atomic_folder
+from kerasgpt.checkpoints import recurrent
 from kerasgpt.checkpoints.mapping import assign_arrays
 from kerasgpt.config import GenerationConfig, GPT2Config
 from kerasgpt.errors import UsageError
 from kerasgpt.export.folding import with_plain_norms, without_gains, without_means
 from kerasgpt.export.onnx_weights import Weights, checked_weights
 from kerasgpt.in_graph.compiled import compiled_model
-from kerasgpt.in_graph.generation import Words
+from kerasgpt.in_graph.decode import GraphModel
+from kerasgpt.in_graph.generation import Words, step_by_step
+from kerasgpt.in_graph.network import GraphNetwork
+from kerasgpt.in_graph.recurrence import GraphRecurrence
 from kerasgpt.in_graph.signatures import signatures
 from kerasgpt.in_graph.tokenizer import InGraphTokenizer
 from kerasgpt.in_graph.transformer import GraphTransformer
 from kerasgpt.in_graph.weights import GraphWeights, rounded
 from kerasgpt.models.gpt2 import GPT2CausalLM
+from kerasgpt.recurrent_config import RecurrentConfig
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 
 def write_saved_model(
-    config: GPT2Config,
+    config: AnyConfig,
     weights: Weights,
     tokenizer: Tokenizer,
     generation_config: GenerationConfig,
@@ -58,20 +64,33 @@ def write_saved_model(
         )
     if generation_config.max_new_tokens < 1:
         raise UsageError("max_new_tokens is 0: a SavedModel that writes nothing is of no use, give 1 or more")
-    arrays = graph_weights(config, checked_weights(config, weights), precision)
     module = tf.Module()
-    module.weights = GraphWeights(arrays, precision)
+    network: GraphNetwork
+    if isinstance(config, RecurrentConfig):
+        module.weights = GraphWeights(recurrent.checked_weights(config, weights))
+        recurrence = GraphRecurrence(config, module.weights)
+        network, model = recurrence, recurrence.model()
+    else:
+        arrays = graph_weights(config, checked_weights(config, weights), precision)
+        module.weights = GraphWeights(arrays, precision)
+        network, model = _transformer(config, module.weights, centred=precision == "fp32", xla=xla)
     module.tokenizer = InGraphTokenizer.from_tokenizer(tokenizer)
-    centred = precision == "fp32"
-    transformer = GraphTransformer(config, module.weights, centred=centred)
     words = Words(module.tokenizer, tokenizer.end_of_text_id)
-    for_xla = GraphTransformer(config, module.weights, centred=centred, compiled=True)
-    model = compiled_model(for_xla) if xla else None
-    functions = signatures(transformer, words, generation_config.max_new_tokens, model)
+    functions = signatures(network, words, generation_config.max_new_tokens, model)
     for name, function in functions.items():
         setattr(module, name, function)
     with atomic_folder(folder) as temporary:
         tf.saved_model.save(module, str(temporary), functions)
+
+
+def _transformer(
+    config: GPT2Config, weights: GraphWeights, *, centred: bool, xla: bool
+) -> tuple[GraphTransformer, GraphModel]:
+    """The network, and what writes with it."""
+    network = GraphTransformer(config, weights, centred=centred)
+    if not xla:
+        return network, step_by_step(network)
+    return network, compiled_model(GraphTransformer(config, weights, centred=centred, compiled=True))
 
 
 def graph_weights(config: GPT2Config, weights: Weights, precision: str) -> dict[str, NDArray[np.float32]]:

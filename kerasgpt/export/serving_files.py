@@ -15,6 +15,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 
 from kerasgpt import artifacts
+from kerasgpt.architectures import AnyConfig
 from kerasgpt.atomic import write_text
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import KerasGPTError
@@ -54,11 +55,11 @@ def write_files(bundle: Path, name: str) -> None:
     _write_templates(folder, name, signatures)
 
 
-def _write_extra_assets(saved_model: Path, name: str, examples: Examples, config: GPT2Config) -> None:
+def _write_extra_assets(saved_model: Path, name: str, examples: Examples, config: AnyConfig) -> None:
     """Write what lies inside a SavedModel."""
     signatures, model = read_signatures(saved_model), tf.saved_model.load(str(saved_model))
     asked = warmup_inputs(model, signatures, examples)
-    if is_compiled(saved_model):
+    if isinstance(config, GPT2Config) and is_compiled(saved_model):
         asked += bucket_inputs(model, signatures["generate_tokens"], config)
     write_warmup(saved_model, [predict_request(name, *each) for each in asked])
     write_text(saved_model / TENSORS_FILE, _tensors(signatures))

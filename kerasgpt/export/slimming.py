@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from kerasgpt import artifacts
+from kerasgpt.architectures import AnyConfig
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import UsageError, unknown_name
 from kerasgpt.export.proof import answers_file, artifact_path
@@ -16,7 +17,7 @@ WEIGHTS: Final = ("float32", "none")
 
 
 def left_out(
-    config: GPT2Config, formats: Sequence[str], precisions: Sequence[str], weights: str, fast_only: bool
+    config: AnyConfig, formats: Sequence[str], precisions: Sequence[str], weights: str, fast_only: bool
 ) -> list[str]:
     """The artifacts that a bundle is not to keep, by the names of `kerasgpt.export.proof.Proof.engine`.
 
@@ -37,7 +38,13 @@ def left_out(
         return names
     from kerasgpt.export.variants import chosen  # onnx may be missing where it is not asked for
 
-    kept, reason = chosen(config, precisions) if "onnx" in formats else ([], "the formats name no onnx")
+    if "onnx" not in formats:
+        kept: list[str] = []
+        reason = "the formats name no onnx"
+    elif isinstance(config, GPT2Config):
+        kept, reason = chosen(config, precisions)
+    else:
+        kept, reason = [], "a recurrent model has none"
     fast = [name for name in kept if name.startswith("fast_")]
     if not fast:
         reason = reason or f"there is none in {', '.join(precisions)}"

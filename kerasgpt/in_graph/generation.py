@@ -9,6 +9,7 @@ import tensorflow as tf
 from kerasgpt.in_graph.cache import rows_of, with_room
 from kerasgpt.in_graph.decode import Continuations, GraphModel, Write, decode, one_step
 from kerasgpt.in_graph.groups import in_groups, rows_per_group
+from kerasgpt.in_graph.network import GraphNetwork
 from kerasgpt.in_graph.prompts import FittedPrompts, fit_prompts
 from kerasgpt.in_graph.requests import Request
 from kerasgpt.in_graph.stop_texts import cut_at_stop
@@ -29,19 +30,19 @@ class Words(NamedTuple):
 
 
 def generate(
-    model: GraphModel, transformer: GraphTransformer, words: Words, ids: Any, request: Request, error: Any
+    model: GraphModel, network: GraphNetwork, words: Words, ids: Any, request: Request, error: Any
 ) -> dict[str, Any]:
     """Continue each row: the outputs of the signature ``generate``.
 
     Args:
         model: reads and writes.
-        transformer: for its sizes.
+        network: for its sizes.
         words: of the model.
         ids: ragged int64 (B, None).
         request: of each row, harmless where there is an error.
         error: string (B,), what is wrong with the row, or "".
     """
-    config = transformer.config
+    config = network.config
     limits = {"end_of_text_id": words.end_of_text_id, "context": config.max_sequence_length}
     prompts = fit_prompts(ids, request.max_new_tokens, **limits)
     most = tf.minimum(tf.reduce_max(tf.concat([request.max_new_tokens, [0]], 0)), config.max_sequence_length)

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kerasgpt.config import GPT2Config
+from kerasgpt.architectures import AnyConfig
 
 LARGEST_CACHE_BYTES = 2**30
 """Of the keys and values of a group; rows that need more are read and written later."""
@@ -19,7 +19,7 @@ LARGEST_ANSWER_BYTES = 2**31 - 1
 """Of one output that grows with rows times tokens: a request for more is refused."""
 
 
-def rows_per_group(config: GPT2Config, columns: Any) -> Any:
+def rows_per_group(config: AnyConfig, columns: Any) -> Any:
     """How many rows of so many columns, int64 (), go together: int32 ()."""
     column_bytes = 2 * 4 * config.num_layers * config.hidden_dim
     rows = LARGEST_CACHE_BYTES // column_bytes // tf.maximum(tf.cast(columns, tf.int64), 1)

@@ -76,6 +76,11 @@ class SavedModel:
         generate = self._signatures["generate_tokens"]
         return _rows(generate(input_ids=tf.constant(ids), lengths=tf.constant(lengths), **_tensors(settings)))
 
+    @property
+    def can_pause(self) -> bool:
+        """Whether it writes a few tokens a call; a recurrent model's graph writes whole texts."""
+        return {"prefill", "decode"} <= set(self._signatures)
+
     def pieces(self, prompt: str, **settings: Any) -> Iterator[str]:
         """Continue a text piece by piece; the settings are those of `generate`, an array (1,) each."""
         inputs = _tensors(settings)
@@ -145,12 +150,14 @@ class SavedModelLanguageModel:
     def stream(self, prompt: Prompt, settings: GenerationConfig | None = None) -> Iterator[str]:
         """Yield the continuation of a text a few tokens at a time; that of ids in one piece.
 
+        A recurrent model's graph writes whole texts, so that it gives one piece too.
+
         Raises:
             UsageError: as `generate` does.
         """
         own = self.settings if settings is None else settings
         self._check(own)
-        if isinstance(prompt, str) and own.skip_special_tokens:
+        if self.model.can_pause and isinstance(prompt, str) and own.skip_special_tokens:
             self._reader.fitted(prompt, own.max_new_tokens)  # warns where it does not fit
             return self.model.pieces(prompt, **_inputs([own]))
         (generation,) = self.generate([prompt], own)
@@ -249,7 +256,7 @@ def open_file(folder: str | os.PathLike[str], name: str | os.PathLike[str]) -> S
     except (OSError, ValueError, tf.errors.OpError) as error:
         reason = str(error).strip().splitlines()[0]
         raise KerasGPTError(f"{path}: cannot load the SavedModel ({reason}); export it again") from error
-    missing = {"generate", "generate_tokens", "logits", "prefill", "decode"} - set(loaded.signatures)
+    missing = {"generate", "generate_tokens", "logits"} - set(loaded.signatures)
     if missing:
         raise KerasGPTError(f"{path}: has no signature {min(missing)}; export it again")
     config = artifacts.read_config(folder)

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from kerasgpt.in_graph.groups import in_groups, rows_per_group
+from kerasgpt.in_graph.network import GraphNetwork
 from kerasgpt.in_graph.prompts import keep_ends
-from kerasgpt.in_graph.transformer import GraphTransformer
 
 _TOKENS_AT_ONCE = 256  # whose logits are held
 
@@ -29,14 +29,14 @@ class Scores(NamedTuple):
     error: Any
 
 
-def score(model: GraphTransformer, prompts: Any, continuations: Any, end_of_text_id: int) -> Scores:
+def score(model: GraphNetwork, prompts: Any, continuations: Any, end_of_text_id: int) -> Scores:
     """Score each continuation after its prompt, as `kerasgpt.generation.scoring.Scorer` does.
 
     An empty prompt is end of text. Where the two do not fit into the context together only the prompt's end
     is read; a continuation longer than the context is an error of its row. An empty one is certain.
 
     Args:
-        model: the transformer.
+        model: the network.
         prompts: ragged int64 (B, None).
         continuations: ragged int64 (B, None).
         end_of_text_id: of the model.
@@ -67,7 +67,7 @@ def score(model: GraphTransformer, prompts: Any, continuations: Any, end_of_text
 
     def of_group(ids: Any, first: Any, count: Any) -> tuple[Any, Any]:
         ids = ids[:, : tf.reduce_max(first + count)]
-        stream, _, _ = model.read_prompts(ids[:, : tf.reduce_max(first + tf.maximum(count - 1, 0))])
+        stream, *_ = model.read_prompts(ids[:, : tf.reduce_max(first + tf.maximum(count - 1, 0))])
         return _sums(model, stream, ids, first, count)
 
     empty = (tf.zeros([0]), tf.zeros([0], tf.bool))
@@ -76,11 +76,11 @@ def score(model: GraphTransformer, prompts: Any, continuations: Any, end_of_text
     return Scores(logprob, num_tokens, is_greedy & ~too_long, tf.where(too_long, sentence, ""))
 
 
-def _sums(model: GraphTransformer, stream: Any, ids: Any, first: Any, count: Any) -> tuple[Any, Any]:
+def _sums(model: GraphNetwork, stream: Any, ids: Any, first: Any, count: Any) -> tuple[Any, Any]:
     """Sum log-probabilities of the tokens `first` .. `first + count - 1` of each row.
 
     Args:
-        model: the transformer.
+        model: the network.
         stream: float32 (R, T or T - 1, D).
         ids: int64 (R, T).
         first: int64 (R,), at least 1.

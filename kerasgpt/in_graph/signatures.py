@@ -8,8 +8,9 @@ from typing import Any
 import tensorflow as tf
 
 from kerasgpt.in_graph.decode import GraphModel
-from kerasgpt.in_graph.generation import Words, generate, next_step, step_by_step
+from kerasgpt.in_graph.generation import Words, generate, next_step
 from kerasgpt.in_graph.groups import in_groups, refuse_large, rows_per_group
+from kerasgpt.in_graph.network import GraphNetwork
 from kerasgpt.in_graph.prompts import fit_prompts, keep_ends
 from kerasgpt.in_graph.requests import (
     SETTINGS,
@@ -40,31 +41,31 @@ Functions = dict[str, Any]
 """Name -> a function of TensorFlow with an input signature, which gives a dict of tensors."""
 
 
-def signatures(
-    transformer: GraphTransformer, words: Words, max_new_tokens: int, model: GraphModel | None = None
-) -> Functions:
-    """Make the signatures over one transformer and one tokenizer; docs/signatures.md says what each is for.
+def signatures(network: GraphNetwork, words: Words, max_new_tokens: int, model: GraphModel) -> Functions:
+    """Make the signatures over one network and one tokenizer; docs/signatures.md says what each is for.
 
     Every input is batch-first. The settings of `SETTINGS` are each a tensor (B,), or (1,) for all rows, and
     have defaults, which a server fills in. A row's answer depends on nothing but its own inputs.
 
     Args:
-        transformer: the model.
+        network: the model.
         words: its tokenizer and end of text.
         max_new_tokens: of a request that does not say.
-        model: what `generate` and its like write with; None means the transformer, step by step.
+        model: what `generate` and its like write with. ``prefill`` and ``decode``, which hand out a KV cache,
+            are a transformer's alone.
     """
-    continue_ids = _shared_generator(model or step_by_step(transformer), transformer, words)
+    resuming = _resuming(network, words, max_new_tokens) if isinstance(network, GraphTransformer) else {}
+    continue_ids = _shared_generator(model, network, words)
     return {
-        **_generating(continue_ids, words, max_new_tokens, transformer.config.vocabulary_size),
-        **_reading(transformer, words),
+        **_generating(continue_ids, words, max_new_tokens, network.config.vocabulary_size),
+        **_reading(network, words),
         **_tokenizing(words),
-        **_resuming(transformer, words, max_new_tokens),
+        **resuming,
     }
 
 
 def _shared_generator(
-    model: GraphModel, transformer: GraphTransformer, words: Words
+    model: GraphModel, network: GraphNetwork, words: Words
 ) -> Callable[..., dict[str, Any]]:
     """The generator as one function of the graph, which the signatures share."""
     texts, numbers = tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.int64)
@@ -73,7 +74,7 @@ def _shared_generator(
     @tf.function(autograph=False, input_signature=[numbers, numbers, Request(numbers, knobs, texts), texts])
     def continue_ids(flat_ids: Any, row_splits: Any, request: Request, error: Any) -> dict[str, Any]:
         ids = tf.RaggedTensor.from_row_splits(flat_ids, row_splits, validate=False)
-        return generate(model, transformer, words, ids, request, error)
+        return generate(model, network, words, ids, request, error)
 
     return lambda ids, request, error: continue_ids(ids.flat_values, ids.row_splits, request, error)
 
@@ -144,9 +145,9 @@ def _generating(
     return _by_name(serving_default, generate, generate_tokens, serving)
 
 
-def _reading(transformer: GraphTransformer, words: Words) -> Functions:
+def _reading(network: GraphNetwork, words: Words) -> Functions:
     """Texts in, numbers out."""
-    config = transformer.config
+    config = network.config
     context, num_ids = config.max_sequence_length, config.vocabulary_size
 
     @tf.function(autograph=False, input_signature=[_PROMPTS, _CONTINUATIONS])
@@ -156,7 +157,7 @@ def _reading(transformer: GraphTransformer, words: Words) -> Functions:
         )
         encoded = words.tokenizer.encode(tf.concat([prompts, continuations], 0))
         number = tf.size(prompts)
-        scores = scores_of(transformer, encoded[:number], encoded[number:], words.end_of_text_id)
+        scores = scores_of(network, encoded[:number], encoded[number:], words.end_of_text_id)
         return scores._asdict()
 
     @tf.function(autograph=False, input_signature=[_IDS, _LENGTHS])
@@ -175,9 +176,9 @@ def _reading(transformer: GraphTransformer, words: Words) -> Functions:
             ids = tf.where(counts, input_ids, words.end_of_text_id)
 
         def of_group(ids: Any) -> tuple[Any]:
-            stream, _, _ = transformer.read_prompts(ids)
+            stream, *_ = network.read_prompts(ids)
             flat = tf.reshape(stream, [-1, config.hidden_dim])
-            found = transformer.head(transformer.final_norm(flat))
+            found = network.head(network.final_norm(flat))
             return (tf.reshape(found, tf.stack([-1, tf.shape(ids)[1], num_ids])),)
 
         empty = (tf.zeros(tf.stack([0, tf.cast(width, tf.int32), num_ids])),)
@@ -190,8 +191,8 @@ def _reading(transformer: GraphTransformer, words: Words) -> Functions:
         fitted = keep_ends(encoded, kept, words.end_of_text_id)
 
         def of_group(ids: Any, lengths: Any) -> tuple[Any, Any]:
-            stream, _, _ = transformer.read_prompts(ids[:, : tf.reduce_max(lengths)])
-            hidden = transformer.final_norm(stream)  # (R, T, D)
+            stream, *_ = network.read_prompts(ids[:, : tf.reduce_max(lengths)])
+            hidden = network.final_norm(stream)  # (R, T, D)
             counts = tf.sequence_mask(lengths, tf.shape(hidden)[1])[:, :, None]
             total = tf.reduce_sum(tf.where(counts, hidden, 0.0), axis=1)
             return total / tf.cast(lengths, tf.float32)[:, None], tf.gather(hidden, lengths - 1, batch_dims=1)

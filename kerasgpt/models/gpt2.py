@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
-from kerasgpt.config import PRESETS, GPT2Config
-from kerasgpt.engines import CHECKPOINT_ASSIGNER, CHECKPOINT_READER, CHECKPOINT_WRITER, resolve
-from kerasgpt.errors import unknown_name
+from kerasgpt.config import GPT2Config
 from kerasgpt.layers.attention import attention_mask_of
 from kerasgpt.layers.block import TransformerBlock
 from kerasgpt.layers.cache import KVCache, Tensor, empty_cache
 from kerasgpt.layers.embedding import TokenAndPositionEmbedding
+from kerasgpt.models.causal_lm import CausalLM
 
 
 def _as_config(config: GPT2Config | Mapping[str, Any]) -> GPT2Config:
@@ -131,7 +129,7 @@ class GPT2(keras.Model):
 
 
 @keras.saving.register_keras_serializable(package="kerasgpt")
-class GPT2CausalLM(keras.Model):
+class GPT2CausalLM(CausalLM):
     """GPT-2 with its language-model head: the probability of each next token.
 
     An ordinary Keras model: `compile`, `fit` on (ids, next ids), `evaluate`, `save`, `export`.
@@ -145,6 +143,8 @@ class GPT2CausalLM(keras.Model):
     >>> tuple(model(np.array([[3, 1, 4]])).shape)
     (1, 3, 16)
     """
+
+    model_type: ClassVar[str] = "gpt2"
 
     def __init__(self, config: GPT2Config | Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -201,58 +201,3 @@ class GPT2CausalLM(keras.Model):
             head_dim=self.config.head_dim,
             dtype=self.compute_dtype,
         )
-
-    def export(
-        self,
-        filepath: str | os.PathLike[str],
-        format: str = "tf_saved_model",
-        verbose: bool | None = None,
-        input_signature: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        """Export the forward pass alone, ``token_ids`` int32 (B, T) -> logits; see `keras.Model.export`.
-
-        `kerasgpt.export_bundle` exports what also writes text.
-        """
-        signature = input_signature or [keras.InputSpec(shape=(None, None), dtype="int32", name="token_ids")]
-        super().export(filepath, format, verbose, signature, **kwargs)
-
-    @classmethod
-    def from_preset(
-        cls, source: str | os.PathLike[str] | keras.Model, load_weights: bool = True, **overrides: Any
-    ) -> Self:
-        """Make a model of a preset's size, or load one from a checkpoint.
-
-        Args:
-            source: a model folder, a run or a bundle; a folder of OpenAI's, KerasHub's or transformers'
-                TensorFlow form; a KerasHub ``GPT2CausalLM``; or the name of a preset, which gives its
-                shape with fresh weights.
-            load_weights: whether to read the weights, or start from fresh ones.
-            **overrides: fields of the configuration to change, such as ``dropout=0.2``.
-
-        Raises:
-            UsageError: neither a checkpoint nor a preset.
-            KerasGPTError: the files cannot be read as a GPT-2 of that shape.
-        """
-        is_path = isinstance(source, str | os.PathLike)
-        if is_path and not os.path.exists(source):
-            if str(source) not in PRESETS:
-                raise unknown_name("preset or folder", str(source), PRESETS)
-            model = cls(GPT2Config.from_preset(str(source), **overrides))
-            model.build()
-            return model
-        config, arrays = resolve(CHECKPOINT_READER)(source, load_weights)
-        model = cls(config.replace(**overrides))
-        if load_weights:
-            name = str(source) if is_path else type(source).__name__
-            resolve(CHECKPOINT_ASSIGNER)(model, arrays, name)
-        model.build()
-        return model
-
-    def save_to_preset(self, folder: str | os.PathLike[str]) -> None:
-        """Write config.json, generation_config.json and model.safetensors in Hugging Face form."""
-        resolve(CHECKPOINT_WRITER)(self, folder)
-
-    def get_config(self) -> dict[str, Any]:
-        """Every constructor argument."""
-        return {**super().get_config(), "config": self.config.to_dict()}

@@ -12,12 +12,15 @@ from keras import KerasTensor, ops
 from numpy.typing import NDArray
 
 from kerasgpt import artifacts
+from kerasgpt.architectures import architecture_of
+from kerasgpt.engines import resolve
 from kerasgpt.generation.columns import counting_columns, packed, packed_mask
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.layers.cache import KVCache, Tensor, cache_like
+from kerasgpt.models.causal_lm import CausalLM, load_model
 from kerasgpt.models.compiled import compiled
 from kerasgpt.models.gpt2 import GPT2CausalLM
-from kerasgpt.protocols import Ids, Logits
+from kerasgpt.protocols import Ids, Logits, StepModel
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 CACHE_COLUMNS = 64  # buffers grow by this many columns at least
@@ -138,9 +141,16 @@ def _to_numpy(tensor: object) -> Logits:
     return np.asarray(ops.convert_to_numpy(tensor), np.float32)
 
 
+def step_model(model: CausalLM) -> StepModel:
+    """The engine that runs a Keras model of whatever architecture."""
+    found: StepModel = resolve(architecture_of(model.config).steps)(model)
+    return found
+
+
 def open_model(folder: str | os.PathLike[str]) -> StepLanguageModel:
     """Open a model folder with Keras."""
-    model = GPT2CausalLM.from_preset(folder)
     return StepLanguageModel(
-        KerasStepModel(model), Tokenizer.from_preset(folder), artifacts.read_generation_config(folder)
+        step_model(load_model(folder)),
+        Tokenizer.from_preset(folder),
+        artifacts.read_generation_config(folder),
     )

@@ -18,6 +18,7 @@ from kerasgpt.protocols import StepModel
 from kerasgpt.runtime import forward
 from kerasgpt.runtime.fused import FusedStepModel
 from kerasgpt.runtime.providers import CPU, resolve_providers
+from kerasgpt.runtime.recurrent import RecurrentOnnxModel
 from kerasgpt.runtime.session import MissingOperatorError, OnnxStepModel, open_session
 from kerasgpt.tokenizer.bpe import Tokenizer
 
@@ -131,6 +132,11 @@ def open_file(
             f"{path}: has {model.vocabulary_size} ids and {artifacts.CONFIG} says {config.vocabulary_size};"
             f" export the model again"
         )
+    if prefix_cache_tokens and isinstance(model, RecurrentOnnxModel):
+        raise UsageError(
+            f"prefix_cache_tokens {prefix_cache_tokens}: a recurrent model's state cannot go back to where"
+            f" another prompt parts from it; leave it out"
+        )
     settings = artifacts.read_generation_config(root)
     return StepLanguageModel(model, tokenizer, settings, prefix_cache_tokens=prefix_cache_tokens)
 
@@ -142,10 +148,12 @@ def open_step_model(
     num_threads: int = 0,
     providers: Sequence[str] | str | None = None,
 ) -> StepModel:
-    """Open an ONNX file, portable, fused or the forward pass alone: the file tells which it is."""
+    """Open an ONNX file, portable, fused, recurrent or the forward pass alone: the file tells which it is."""
     session: Any = open_session(path, num_threads, resolve_providers(providers))
     if {value.name for value in session.get_inputs()} == forward.INPUTS:
         return forward.ForwardModel(session, path, max_sequence_length=max_sequence_length)
+    if any(value.name.startswith(artifacts.PAST_STATE) for value in session.get_inputs()):
+        return RecurrentOnnxModel(session, max_sequence_length=max_sequence_length)
     if artifacts.LOGIT_OFFSETS in {value.name for value in session.get_overridable_initializers()}:
         return FusedStepModel(session, max_sequence_length=max_sequence_length)
     return OnnxStepModel(path, max_sequence_length=max_sequence_length, session=session)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from kerasgpt.runtime.graph import Graph, Node, Tensor
 
-PARTS: Final = ("embeddings", "attention", "feed_forward", "head", "norms", "other")
+PARTS: Final = ("embeddings", "attention", "feed_forward", "recurrence", "head", "norms", "other")
 INDICES: Final = "int64"  # of shapes, axes and the like: no weights
 
 
@@ -42,6 +42,8 @@ def part_of(node: Node) -> str:
         return "attention"
     if scope.startswith("h.") and scope.endswith("/mlp"):
         return "feed_forward"
+    if scope.startswith("layers."):
+        return "recurrence"
     return scope if scope in ("embeddings", "head") else "other"
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from kerasgpt.architectures import ARCHITECTURES, field_names, type_of_preset
 from kerasgpt.config import PRESETS, GPT2Config
 from kerasgpt.data.mixture import require_weights
 from kerasgpt.data.reading import ErrorHandling
@@ -67,32 +68,40 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The model to train: ``[model]``, a preset or a folder to start from, and fields of GPT2Config.
+    """The model to train: ``[model]``, a preset or a folder to start from, and fields of its configuration.
 
     Args:
-        preset: a size of `kerasgpt.config.PRESETS`; empty means `DEFAULT_PRESET` unless fields or a
-            folder say otherwise.
+        type: ``"gpt2"``, ``"lstm"`` or ``"gru"``; empty means that of the preset, else ``"gpt2"``.
+        preset: a size of `kerasgpt.architectures.ALL_PRESETS`; empty means `DEFAULT_PRESET` unless a type,
+            fields or a folder say otherwise.
         init: a model folder whose weights to start from.
-        fields: GPT2Config's fields that differ from that; ``dropout`` sets all three rates unless the
-            others are there too.
+        fields: of GPT2Config or RecurrentConfig, that differ from that; ``dropout`` sets all rates unless
+            the others are there too.
     """
 
     preset: str = ""
     init: str = ""
     fields: Mapping[str, Any] = field(default_factory=dict)
+    type: str = ""
 
     def __post_init__(self) -> None:
-        if self.preset and self.preset not in PRESETS:
-            raise unknown_name("preset", self.preset, PRESETS)
+        if self.type and self.type not in ARCHITECTURES:
+            raise unknown_name("model.type", self.type, ARCHITECTURES)
+        if self.preset and self.type not in ("", type_of_preset(self.preset)):
+            raise UsageError(
+                f"preset '{self.preset}' and type '{self.type}': give a preset of that type, or drop one"
+            )
         if self.preset and self.init:
             raise UsageError(f"preset '{self.preset}' and init '{self.init}': give the one or the other")
 
-    def overrides(self) -> dict[str, Any]:
-        """The fields that are set, with ``dropout`` spread over all three rates."""
-        rate = self.fields.get("dropout")
-        rates = {} if rate is None else {"embedding_dropout": rate, "attention_dropout": rate}
-        return {**rates, **self.fields}
+    def overrides(self, model_type: str = "gpt2") -> dict[str, Any]:
+        """The fields that are set, with ``dropout`` spread over all rates that such a model has."""
+        rate, known = self.fields.get("dropout"), field_names(ARCHITECTURES[model_type].config)
+        names = [name for name in ("embedding_dropout", "attention_dropout") if name in known]
+        return {**({} if rate is None else dict.fromkeys(names, rate)), **self.fields}
 
+
+_MODEL_WORDS = ("type", "preset", "init")
 
 _SECTIONS: dict[str, type] = {
     "data": DataConfig,
@@ -187,7 +196,8 @@ class Recipe:
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Nested tables, as TOML has them; what is unset in ``[model]`` is left out."""
-        model = {"preset": self.model.preset, "init": self.model.init, **self.model.fields}
+        own = {name: getattr(self.model, name) for name in _MODEL_WORDS}
+        model = {**own, **self.model.fields}
         return {
             "data": {**dataclasses.asdict(self.data), "paths": list(self.data.paths)},
             "model": {key: value for key, value in model.items() if value not in ("", None)},
@@ -207,7 +217,7 @@ class Recipe:
     def resolved(self) -> Self:
         """The recipe with nothing left to defaults that may move: absolute paths, preset and tokenizer."""
         data, model = self.data, self.model
-        if not model.init and not model.preset and not model.fields:
+        if not model.init and not model.preset and not model.fields and model.type in ("", "gpt2"):
             model = dataclasses.replace(model, preset=DEFAULT_PRESET)
         tokenizer = data.tokenizer
         if tokenizer == "auto":
@@ -262,12 +272,26 @@ def _build(section: str, table: Mapping[str, Any]) -> Any:
     cls = _SECTIONS[section]
     known = typing.get_type_hints(cls)
     if cls is ModelConfig:
-        known = {"preset": str, "init": str, **typing.get_type_hints(GPT2Config)}
+        known = dict.fromkeys(_MODEL_WORDS, str) | _model_fields(table)
     for key in table:
         if key not in known:
             raise unknown_name("setting", f"{section}.{key}", [f"{section}.{name}" for name in known])
     values = {key: typed(f"{section}.{key}", value, known[key]) for key, value in table.items()}
     if cls is ModelConfig:
-        own = {key: values.pop(key) for key in ("preset", "init") if key in values}
+        own = {key: values.pop(key) for key in _MODEL_WORDS if key in values}
         return ModelConfig(**own, fields=values)
     return cls(**values)
+
+
+def _model_fields(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that ``[model]`` may set, and their types; of a folder's model those of any."""
+    named = str(table.get("type") or "")
+    if not named and table.get("preset"):
+        named = type_of_preset(str(table["preset"]))
+    names = list(ARCHITECTURES) if table.get("init") and not named else [named or "gpt2"]
+    found: dict[str, Any] = {}
+    for name in reversed(names):
+        config = ARCHITECTURES[name].config if name in ARCHITECTURES else GPT2Config
+        hints = typing.get_type_hints(config)
+        found |= {field: hints[field] for field in hints if field in field_names(config)}
+    return found

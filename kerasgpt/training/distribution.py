@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from kerasgpt.architectures import AnyConfig
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import UsageError
 from kerasgpt.training.processes import are_named, num_processes
@@ -94,7 +95,7 @@ def _workers() -> int:
 
 
 @contextmanager
-def distributed(settings: TrainConfig, config: GPT2Config) -> Iterator[int]:
+def distributed(settings: TrainConfig, config: AnyConfig) -> Iterator[int]:
     """Let what is made and trained within lie on the devices that the settings ask for.
 
     Args:
@@ -127,7 +128,7 @@ def _mirrored(settings: TrainConfig) -> Any:
     return tensorflow.distribute.MirroredStrategy([device.name for device in devices])
 
 
-def _on_jax(settings: TrainConfig, config: GPT2Config) -> Any:
+def _on_jax(settings: TrainConfig, config: AnyConfig) -> Any:
     devices, parts = keras.distribution.list_devices(), settings.model_parallel
     if len(devices) % parts:
         raise UsageError(
@@ -136,6 +137,10 @@ def _on_jax(settings: TrainConfig, config: GPT2Config) -> Any:
     _require_rows(settings.batch_size, len(devices) // parts)
     if settings.distribution == "data":
         return keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False)
+    if not isinstance(config, GPT2Config):
+        raise UsageError(
+            'train.distribution is "model": the weights of a recurrent model are not divided; take "data"'
+        )
     mesh = keras.distribution.DeviceMesh((len(devices) // parts, parts), [BATCH, MODEL], devices)
     layouts = keras.distribution.LayoutMap(mesh)
     for path, axes in layouts_of(config, parts).items():

@@ -14,7 +14,7 @@ from kerasgpt.config import GenerationConfig
 from kerasgpt.data.stepwise import StepwiseDataset
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.generation.language_model import StepLanguageModel
-from kerasgpt.models.language_model import KerasStepModel
+from kerasgpt.models.language_model import step_model
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.callbacks import (
     CountSteps,
@@ -201,7 +201,7 @@ class Sitting:
         with first_alone(model) as is_writing:
             if not is_writing:
                 return ""
-            lm = StepLanguageModel(KerasStepModel(model), self.tokenizer)
+            lm = StepLanguageModel(step_model(model), self.tokenizer)
             wanted = GenerationConfig(max_new_tokens=settings.sample_tokens, temperature=0.8, top_k=40)
             return prompt + lm.generate([prompt], wanted)[0].text
 

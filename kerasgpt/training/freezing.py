@@ -7,12 +7,12 @@ from fnmatch import fnmatchcase
 
 from kerasgpt.checkpoints.mapping import variables_by_name
 from kerasgpt.errors import UsageError, unknown_name
-from kerasgpt.models.gpt2 import GPT2CausalLM
+from kerasgpt.models.causal_lm import CausalLM
 
 PREFIX = "transformer."
 
 
-def freeze(model: GPT2CausalLM, patterns: Sequence[str]) -> None:
+def freeze(model: CausalLM, patterns: Sequence[str]) -> None:
     """Make the weights that any pattern fits untrainable.
 
     Args:

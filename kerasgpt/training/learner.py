@@ -10,11 +10,12 @@ from typing import Any
 
 import keras
 
+from kerasgpt.architectures import AnyConfig, config_of_preset, config_of_type, type_of, type_of_preset
 from kerasgpt.checkpoints.formats import read_checkpoint
 from kerasgpt.checkpoints.mapping import assign_arrays
-from kerasgpt.config import GPT2Config
 from kerasgpt.errors import UsageError
-from kerasgpt.models.gpt2 import GPT2CausalLM
+from kerasgpt.models.causal_lm import CausalLM, model_class, refuse_recurrence
+from kerasgpt.recurrent_config import RecurrentConfig
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.config import ModelConfig, Recipe
 from kerasgpt.training.devices import is_tensorflow_on_cpu
@@ -36,7 +37,7 @@ class Learner:
         metric: the mean loss per token since it was last reset.
     """
 
-    model: GPT2CausalLM
+    model: CausalLM
     optimizer: RecordingAdamW
     metric: keras.metrics.Metric
 
@@ -50,8 +51,9 @@ def make_learner(recipe: Recipe, tokenizer: Tokenizer) -> Learner:
     """
     settings = recipe.train
     config = model_config(recipe.model, settings.sequence_length, tokenizer)
+    _refuse_what_only_transformers_have(recipe, config)
     with _seeded(settings.seed):
-        model = GPT2CausalLM(config, dtype=settings.precision)
+        model = model_class(config)(config, dtype=settings.precision)
         model.build()
     if recipe.model.init:
         assign_arrays(model, read_checkpoint(recipe.model.init)[1], recipe.model.init)
@@ -65,7 +67,7 @@ def make_learner(recipe: Recipe, tokenizer: Tokenizer) -> Learner:
         optimizer=optimizer,
         loss=token_loss(settings.label_smoothing, settings.z_loss),
         weighted_metrics=[metric],
-        jit_compile=uses_xla(settings),
+        jit_compile=uses_xla(settings, config),
     )
     model.optimizer.build(model.trainable_variables)
     return Learner(model, optimizer, metric)
@@ -86,28 +88,46 @@ def _seeded(seed: int) -> Iterator[None]:
         random.setstate(before)
 
 
-def model_config(settings: ModelConfig, sequence_length: int, tokenizer: Tokenizer) -> GPT2Config:
+def model_config(settings: ModelConfig, sequence_length: int, tokenizer: Tokenizer) -> AnyConfig:
     """The model's configuration: its context and vocabulary follow the data unless the recipe names them.
 
-    GPT-2's own sizes keep their context of 1,024, and a folder's model keeps the context it has.
+    GPT-2's own sizes keep their context of 1,024, a folder's model keeps the context it has, and a recurrent
+    one, whose state has no limit, has at least 1,024.
     """
-    given = settings.overrides()
+    preset = settings.preset
     if settings.init:
-        config = read_checkpoint(settings.init, weights=False)[0].replace(**given)
+        config = read_checkpoint(settings.init, weights=False)[0]
+        if settings.type not in ("", type_of(config)):
+            raise UsageError(f"{settings.init}: is of type {type_of(config)}, and model.type {settings.type}")
+        config = config.replace(**settings.overrides(type_of(config)))
     else:
+        model_type = type_of_preset(preset) if preset else settings.type or "gpt2"
+        given = settings.overrides(model_type)
         fields: dict[str, Any] = {"vocabulary_size": tokenizer.vocabulary_size, **given}
-        if not settings.preset.startswith("gpt2"):
+        if model_type != "gpt2":
+            fields.setdefault("max_sequence_length", max(sequence_length, 1024))
+        elif not preset.startswith("gpt2"):
             fields.setdefault("max_sequence_length", sequence_length)
         if tokenizer.end_of_text_id < fields["vocabulary_size"]:
             fields.setdefault("bos_token_id", tokenizer.end_of_text_id)
             fields.setdefault("eos_token_id", tokenizer.end_of_text_id)
-        preset = settings.preset
-        config = GPT2Config.from_preset(preset, **fields) if preset else GPT2Config(**fields)
+        config = config_of_preset(preset, **fields) if preset else config_of_type(model_type, **fields)
     _refuse_misfit(config, sequence_length, tokenizer)
     return config
 
 
-def _refuse_misfit(config: GPT2Config, sequence_length: int, tokenizer: Tokenizer) -> None:
+def _refuse_what_only_transformers_have(recipe: Recipe, config: AnyConfig) -> None:
+    wanted = {
+        "lora.rank": recipe.lora.rank,
+        "train.gradient_checkpointing": recipe.train.gradient_checkpointing,
+        "data.document_mask": recipe.data.document_mask,
+    }
+    for name, value in wanted.items():
+        if value:
+            refuse_recurrence(config, name)
+
+
+def _refuse_misfit(config: AnyConfig, sequence_length: int, tokenizer: Tokenizer) -> None:
     if sequence_length > config.max_sequence_length:
         raise UsageError(
             f"train.sequence_length {sequence_length} is longer than the model's context of"
@@ -120,14 +140,17 @@ def _refuse_misfit(config: GPT2Config, sequence_length: int, tokenizer: Tokenize
         )
 
 
-def uses_xla(settings: TrainConfig) -> bool:
+def uses_xla(settings: TrainConfig, config: AnyConfig) -> bool:
     """Whether to compile with XLA: a gain on TensorFlow, even on a CPU, and JAX knows nothing else.
 
     TensorFlow's replicas cannot be compiled so. In bfloat16 on a CPU it is no gain: oneDNN's products are
-    faster, and XLA does not call them.
+    faster, and XLA does not call them. TensorFlow's loop over the tokens of a recurrent model is three times
+    slower under XLA.
     """
     if settings.jit_compile != "auto":
         return bool(settings.jit_compile)
+    if isinstance(config, RecurrentConfig):
+        return keras.backend.backend() == "jax"
     if settings.precision == "mixed_bfloat16" and is_tensorflow_on_cpu():
         return False
     return keras.backend.backend() in ("tensorflow", "jax") and settings.distribution != "mirrored"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kerasgpt.config import GPT2Config
+from kerasgpt.recurrent_config import RecurrentConfig
 from kerasgpt.training.config import DataConfig, ModelConfig
 from kerasgpt.training.settings import LoraConfig, TrainConfig
 from kerasgpt.training.task import TaskConfig
@@ -28,6 +29,12 @@ This page is written by `python -m kerasgpt.training.manual`; a test holds it to
 def manual() -> str:
     """The page in Markdown: a table for each section of a recipe."""
     model = [row for row in _rows(ModelConfig) if row[0] != "fields"] + list(_rows(GPT2Config))
+    known = {"cell", *(name for name, _, _ in model)}
+    model += [
+        (name, default, f"of an LSTM or a GRU: {meaning}")
+        for name, default, meaning in _rows(RecurrentConfig)
+        if name not in known
+    ]
     sections = {
         "data": _rows(DataConfig),
         "model": model,

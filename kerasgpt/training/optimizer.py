@@ -185,11 +185,11 @@ def make_optimizer(settings: TrainConfig, model: keras.Model) -> RecordingAdamW:
 
 
 def undecayed_variables(model: keras.Model) -> list[Any]:
-    """Biases and norms, which are vectors, and the table of positions."""
+    """Biases, of which a GRU has two rows, and norms, which are vectors, and the table of positions."""
     return [
         variable
         for variable in model.trainable_variables
-        if len(variable.shape) < 2 or "position_embedding" in variable.path
+        if len(variable.shape) < 2 or variable.name == "bias" or "position_embedding" in variable.path
     ]
 
 

@@ -7,7 +7,8 @@ import time
 import numpy as np
 from keras import ops
 
-from kerasgpt.config import GPT2Config
+from kerasgpt.architectures import AnyConfig
+from kerasgpt.recurrent_config import RecurrentConfig
 from kerasgpt.training.devices import Device
 from kerasgpt.training.settings import TrainConfig
 
@@ -26,18 +27,22 @@ PEAKS = {
 }
 
 
-def flops_per_token(config: GPT2Config, sequence_length: int) -> float:
+def flops_per_token(config: AnyConfig, sequence_length: int) -> float:
     """Arithmetic of a training step for each token: 6 N + 12 L D T (Chowdhery et al. 2022, appendix B).
 
-    N counts the weights of matrix products: all but the positions; a tied head's table is one.
+    N counts the weights of matrix products: all but the positions; a tied head's table is one. A recurrent
+    model has no second part.
 
     Args:
         config: of the model.
         sequence_length: T.
 
+    >>> from kerasgpt.config import GPT2Config
     >>> round(flops_per_token(GPT2Config.from_preset("gpt2"), 1024) / 1e9, 3)
     0.855
     """
+    if isinstance(config, RecurrentConfig):
+        return 6.0 * (config.num_inner_parameters + config.vocabulary_size * config.embedding_width)
     weights = config.num_parameters - config.max_sequence_length * config.hidden_dim
     if not config.tie_word_embeddings:  # the table is looked up only
         weights -= config.vocabulary_size * config.hidden_dim

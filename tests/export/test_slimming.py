@@ -13,6 +13,7 @@ from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.export import pipeline
 from kerasgpt.export.slimming import left_out, remove
 from kerasgpt.export.verification import verify
+from kerasgpt.recurrent_config import RecurrentConfig
 
 SETTINGS = GenerationConfig(max_new_tokens=8)
 
@@ -100,6 +101,7 @@ def test_weights_alone_can_be_left_out() -> None:
         (GPT2Config(), ["saved_model"], ["fp32"], "none", "the formats name no onnx; leave out --fast-only"),
         (GPT2Config(), ["onnx"], ["fp16"], "none", "there is none in fp16"),
         (GPT2Config(hidden_dim=12, num_heads=4), ["onnx"], ["int8"], "none", "a head is"),
+        (RecurrentConfig(), ["onnx"], ["fp32"], "none", "a recurrent model has none"),
     ],
 )
 def test_what_cannot_be_kept_is_refused(config, formats, precisions, weights, sentence) -> None:

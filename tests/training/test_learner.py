@@ -4,7 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from kerasgpt.config import GPT2Config
 from kerasgpt.errors import UsageError
+from kerasgpt.recurrent_config import RecurrentConfig
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.config import ModelConfig
 from kerasgpt.training.learner import make_learner, model_config, uses_xla
@@ -76,12 +78,14 @@ def test_mixed_precision_keeps_weights_and_loss_in_float32(recipe, tokenizer, pr
 
 
 def test_xla_is_on_unless_told_otherwise():
-    assert uses_xla(TrainConfig())
-    assert not uses_xla(TrainConfig(jit_compile=False))
+    assert uses_xla(TrainConfig(), GPT2Config())
+    assert not uses_xla(TrainConfig(), RecurrentConfig())
+    assert not uses_xla(TrainConfig(jit_compile=False), GPT2Config())
 
 
 def test_bfloat16_on_a_cpu_is_left_to_tensorflow(monkeypatch):
-    assert not uses_xla(TrainConfig(precision="mixed_bfloat16"))
-    assert uses_xla(TrainConfig(precision="mixed_bfloat16", jit_compile=True))
+    config = GPT2Config()
+    assert not uses_xla(TrainConfig(precision="mixed_bfloat16"), config)
+    assert uses_xla(TrainConfig(precision="mixed_bfloat16", jit_compile=True), config)
     monkeypatch.setattr("kerasgpt.training.learner.is_tensorflow_on_cpu", lambda: False)  # a GPU is there
-    assert uses_xla(TrainConfig(precision="mixed_bfloat16"))
+    assert uses_xla(TrainConfig(precision="mixed_bfloat16"), config)

@@ -1,0 +1,113 @@
+"""CausalLM: what every language model here is, a Keras model that comes from and goes to a model folder."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, ClassVar, Self
+
+import keras
+
+from kerasgpt.architectures import ALL_PRESETS, ARCHITECTURES, AnyConfig, config_of_preset, type_of
+from kerasgpt.engines import CHECKPOINT_ASSIGNER, CHECKPOINT_READER, CHECKPOINT_WRITER, resolve
+from kerasgpt.errors import UsageError, unknown_name
+
+
+class CausalLM(keras.Model):
+    """The contract of a language model; a subclass has `config`, `head`, `make_cache` and its `call`.
+
+    Attributes:
+        model_type: of `kerasgpt.architectures.ARCHITECTURES`.
+    """
+
+    model_type: ClassVar[str]
+    config: Any
+
+    def export(
+        self,
+        filepath: str | os.PathLike[str],
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Export the forward pass alone, ``token_ids`` int32 (B, T) -> logits; see `keras.Model.export`.
+
+        `kerasgpt.export_bundle` exports what also writes text.
+        """
+        signature = input_signature or [keras.InputSpec(shape=(None, None), dtype="int32", name="token_ids")]
+        super().export(filepath, format, verbose, signature, **kwargs)
+
+    @classmethod
+    def from_preset(
+        cls, source: str | os.PathLike[str] | keras.Model, load_weights: bool = True, **overrides: Any
+    ) -> Self:
+        """Make a model of a preset's size, or load one from a checkpoint.
+
+        Args:
+            source: a model folder, a run or a bundle; for a GPT-2 also a folder of OpenAI's, KerasHub's or
+                transformers' TensorFlow form and a KerasHub ``GPT2CausalLM``; or the name of a preset, which
+                gives its shape with fresh weights.
+            load_weights: whether to read the weights, or start from fresh ones.
+            **overrides: fields of the configuration to change, such as ``dropout=0.2``.
+
+        Raises:
+            UsageError: neither a checkpoint nor a preset, or one of another architecture.
+            KerasGPTError: the files cannot be read as a model of that shape.
+        """
+        is_path = isinstance(source, str | os.PathLike)
+        if is_path and not os.path.exists(source):
+            if str(source) not in ALL_PRESETS:
+                raise unknown_name("preset or folder", str(source), ALL_PRESETS)
+            model = cls(cls._own(config_of_preset(str(source), **overrides), str(source)))
+            model.build()
+            return model
+        config, arrays = resolve(CHECKPOINT_READER)(source, load_weights)
+        name = str(source) if is_path else type(source).__name__
+        model = cls(cls._own(config, name).replace(**overrides))
+        if load_weights:
+            resolve(CHECKPOINT_ASSIGNER)(model, arrays, name)
+        model.build()
+        return model
+
+    @classmethod
+    def _own(cls, config: AnyConfig, source: str) -> Any:
+        """A configuration of this architecture, or an error."""
+        found = type_of(config)
+        if found != cls.model_type:
+            right = ARCHITECTURES[found].model.partition(":")[2]
+            raise UsageError(f"{source}: is a model of type {found}: use {right}.from_preset")
+        return config
+
+    def save_to_preset(self, folder: str | os.PathLike[str]) -> None:
+        """Write config.json, generation_config.json and model.safetensors in Hugging Face form."""
+        resolve(CHECKPOINT_WRITER)(self, folder)
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        return {**super().get_config(), "config": self.config.to_dict()}
+
+
+def model_class(config: AnyConfig) -> type[CausalLM]:
+    """The class of Keras models of a configuration."""
+    found: type[CausalLM] = resolve(ARCHITECTURES[type_of(config)].model)
+    return found
+
+
+def load_model(folder: str | os.PathLike[str]) -> CausalLM:
+    """Load a model of whatever architecture from a model folder, a run or a bundle.
+
+    Raises:
+        KerasGPTError: the files are missing, damaged, or do not fit together.
+    """
+    config, _ = resolve(CHECKPOINT_READER)(folder, False)
+    return model_class(config).from_preset(folder)
+
+
+def refuse_recurrence(config: AnyConfig, what: str) -> None:
+    """Refuse what only a GPT-2 has.
+
+    Raises:
+        UsageError: the configuration is of another architecture.
+    """
+    if type_of(config) != "gpt2":
+        raise UsageError(f"{what}: a model of type {type_of(config)} has no such thing; only a GPT-2 does")
