@@ -46,7 +46,7 @@ def number(value: float) -> str:
 
 def _cells(summary: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     return [
-        f"{number(summary['metrics'][name])} [{', '.join(map(number, summary['intervals'][name]))}]"
+        f"{number(summary['metrics'][name])}\n[{', '.join(map(number, summary['intervals'][name]))}]"
         for name in names
     ]
 

@@ -18,12 +18,16 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
 import kerasgpt
+from kerasgpt.config import GenerationConfig
+from kerasgpt.protocols import LanguageModel
 from kerasgpt.tasks.evaluation import evaluate_task
 from kerasgpt.tasks.few_shot import FewShot
 from kerasgpt.tasks.harness import HarnessModel
 from kerasgpt.tasks.hellaswag import HellaSwag
+from kerasgpt.tasks.labelled import PAIRS_TEMPLATE
 from kerasgpt.tasks.lambada import Lambada
 from kerasgpt.tasks.language_modeling import LanguageModeling
+from kerasgpt.tasks.shots import ShotTemplate
 
 TOLERANCE = 1e-4
 
@@ -81,7 +85,7 @@ def main(bundle: str) -> int:
     """Compare figures of three ways: ours, the harness with our adapter, the harness with transformers."""
     ours = our_figures(bundle, Path(tempfile.mkdtemp()))
     with tempfile.TemporaryDirectory() as scratch:
-        write_tasks(Path(scratch))
+        write_tasks(Path(scratch), kerasgpt.load(bundle, "onnx"))
         adapter = harness_figures(HarnessModel(bundle, engine="onnx", device="cpu", batch_size=1), scratch)
         theirs = harness_figures(
             HFLM(pretrained=bundle, dtype="float32", device="cpu", batch_size=4), scratch
@@ -104,8 +108,8 @@ def main(bundle: str) -> int:
 
 def our_figures(bundle: str, scratch: Path) -> dict[str, float]:
     """The figures by our tasks, by the harness's names."""
-    write_data(scratch)
     lm = kerasgpt.load(bundle, "onnx")
+    write_data(scratch, lm)
     window = lm.max_sequence_length
 
     def figures(task, name: str) -> dict[str, float]:
@@ -145,9 +149,9 @@ def harness_figures(model: lm_eval.api.model.LM, folder: str) -> dict[str, float
     }
 
 
-def write_tasks(folder: Path) -> None:
+def write_tasks(folder: Path, lm: LanguageModel) -> None:
     """Write the harness's configurations and their data."""
-    write_data(folder)
+    write_data(folder, lm)
     (folder / "words.py").write_text(WORDS)
     for name, configuration in CONFIGURATIONS.items():
         head = (
@@ -157,14 +161,28 @@ def write_tasks(folder: Path) -> None:
         (folder / f"{name}.yaml").write_text(head + configuration.lstrip())
 
 
-def write_data(folder: Path) -> None:
-    """Write small data sets from plays that the bundle has not been trained on."""
+def write_data(folder: Path, lm: LanguageModel) -> None:
+    """Write small data sets from plays that the bundle has not been trained on.
+
+    So small a model is never right; some answers are what it says itself.
+    """
     play = (resources.files("kerasgpt") / "assets" / "tinyshakespeare.txt").read_text()[-60_000:]
     speeches = [speech.strip() for speech in play.split("\n\n") if 80 < len(speech) < 350]
+    said = [speech.rpartition(" ")[0] for speech in speeches[60:80]]
+    ended = [before + one.text for before, one in zip(said, lm.generate(said), strict=True)]
+    asked = ["And", "the king", "O", "you are"]
+    template = ShotTemplate(PAIRS_TEMPLATE)
+    written = GenerationConfig(max_new_tokens=16, stop=("\n",))
+    answers = [one.text.strip() for one in lm.generate([template.question(word) for word in asked], written)]
     rows = {
         "own_text": [{"text": play[start : start + 1500].strip()} for start in range(0, 6000, 1500)],
         "own_wikitext": [{"page": page} for page in pages(speeches)],
-        "own_lambada": [{"text": speech.rstrip(".;:,!?")} for speech in speeches[:60]],
+        "own_lambada": [{"text": speech.rstrip(".;:,!?")} for speech in speeches[:60]]
+        + [
+            {"text": one[: one.index(" ", len(before) + 1)]}
+            for before, one in zip(said, ended, strict=True)
+            if one[len(before)] == " " and " " in one[len(before) + 1 :]
+        ],
         "own_hellaswag": [
             {
                 "activity_label": "Play",
@@ -175,7 +193,10 @@ def write_data(folder: Path) -> None:
             }
             for n, speech in enumerate(speeches[:50])
         ],
-        "own_writing": [{"input": word, "output": word} for word in ("And", "the king", "O", "you are")],
+        "own_writing": [
+            {"input": word, "output": word if n % 2 else answer or word}
+            for n, (word, answer) in enumerate(zip(asked, answers, strict=True))
+        ],
     }
     for name, values in rows.items():
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(value) + "\n" for value in values))

@@ -30,7 +30,9 @@ def test_rows_are_results_and_then_baselines() -> None:
     text = printed(RESULT, other)
     lines = text.splitlines()
     assert lines[0].strip() == "few_shot: runs/a (onnx)"
-    assert any("int8, 4 shots" in line and "0.5 [0.25, 0.75]" in line and "123,457" in line for line in lines)
+    first = next(n for n, line in enumerate(lines) if "int8, 4 shots" in line)
+    assert [cell.strip() for cell in lines[first].split("│")[2:4]] == ["0.5", "123,457"]
+    assert [cell.strip() for cell in lines[first + 1].split("│")[2:4]] == ["[0.25, 0.75]", "[1,000, 200,000]"]
     assert text.index("int8, 4 shots") < text.index("fp32, 4 shots") < text.index("majority")
     assert "1,234 examples, 9 truncated" in text
     assert "num" not in text
