@@ -83,6 +83,15 @@ def _refuse_on_tensorflow(settings: TrainConfig) -> None:
             "train.jit_compile true does not work with train.distribution 'mirrored': set it to false, or"
             f" {JAX_ROUTE}"
         )
+    for name, value, other in (
+        ("spike_policy", settings.spike_policy, "none"),
+        ("precision", settings.precision, "mixed_bfloat16"),
+    ):
+        if value in ("skip", "rollback", "mixed_float16"):  # each looks at all replicas' gradients at once
+            raise UsageError(
+                f"train.{name} '{value}' is not offered with train.distribution 'mirrored': set it to"
+                f" '{other}', or {JAX_ROUTE}"
+            )
 
 
 def _workers() -> int:

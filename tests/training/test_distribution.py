@@ -149,6 +149,16 @@ def on(monkeypatch):
             {"distribution": "mirrored", "jit_compile": True},
             "jit_compile true does not work with .*'mirrored': set it to false, or .*KERAS_BACKEND=jax",
         ),
+        (
+            "tensorflow",
+            {"distribution": "mirrored", "spike_policy": "skip"},
+            "spike_policy 'skip' is not offered with .*'mirrored': set it to 'none', or .*KERAS_BACKEND=jax",
+        ),
+        (
+            "tensorflow",
+            {"distribution": "mirrored", "precision": "mixed_float16"},
+            "precision 'mixed_float16' is not offered .*set it to 'mixed_bfloat16', or .*KERAS_BACKEND=jax",
+        ),
     ],
 )
 def test_what_an_engine_cannot_do_is_refused(on, backend, settings, sentence):
