@@ -34,6 +34,11 @@ from kerasgpt.extras import require
     help="Of ONNX. tf2onnx, Keras's own route, writes the forward pass alone: it scores and cannot generate.",
 )
 @click.option("--xla", is_flag=True, help="Let XLA compile what the SavedModel generates with.")
+@click.option(
+    "--inputs-embeds",
+    is_flag=True,
+    help="Write also the ONNX file that reads vectors: of other encoders, or a soft prompt.",
+)
 @click.option("--max-perplexity-increase", type=float, default=10.0, show_default=True, help="In percent.")
 def command(
     source: str,
@@ -44,6 +49,7 @@ def command(
     evaluation_data: str | None,
     writer: str,
     xla: bool,
+    inputs_embeds: bool,
     max_perplexity_increase: float,
 ) -> None:
     """Write the formats, load each in a fresh process, compare it with the model, then keep it.
@@ -64,6 +70,7 @@ def command(
         tell=lambda line: click.echo(line, err=True),
         writer=writer,
         xla=xla,
+        inputs_embeds=inputs_embeds,
         calibration_text=_text(calibration_data, "calibration") if calibration_data else "",
         evaluation_text=_text(evaluation_data, "evaluation") if evaluation_data else "",
         max_perplexity_increase=max_perplexity_increase,

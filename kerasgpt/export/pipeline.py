@@ -24,13 +24,21 @@ from kerasgpt.export.price import MAX_PERPLEXITY_INCREASE, check_prices, measure
 from kerasgpt.export.proof import Proof, artifact_path, prove
 from kerasgpt.export.reference import record
 from kerasgpt.export.report import versions, write_report
-from kerasgpt.export.requests import DIRECT, TF2ONNX, check_model, check_request
+from kerasgpt.export.requests import (
+    DIRECT,
+    TF2ONNX,
+    check_embeds,
+    check_model,
+    check_request,
+    check_soft_prompt,
+)
 from kerasgpt.export.serving_folder import write_serving
 from kerasgpt.export.transformers_js import write_transformers_js
 from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.generation.soft_prompt import read_soft_prompt, save_soft_prompt
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.models.language_model import KerasStepModel
-from kerasgpt.protocols import Logits
+from kerasgpt.protocols import Logits, Vectors
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 Tell = Callable[[str], None]
@@ -45,6 +53,8 @@ def export_bundle(
     *,
     writer: str = DIRECT,
     xla: bool = False,
+    inputs_embeds: bool = False,
+    soft_prompt: Vectors | None = None,
     generation_config: GenerationConfig | None = None,
     provenance: dict[str, Any] | None = None,
     calibration_text: str = "",
@@ -71,6 +81,10 @@ def export_bundle(
             forward pass alone: ONNX in float32 without a cache, which scores texts and writes none.
         xla: whether the SavedModel generates by functions that XLA compiles for a few sizes that requests are
             padded to: faster, after some seconds for each size when it first comes.
+        inputs_embeds: whether to write also the ONNX file that reads vectors in place of token ids: another
+            encoder's, or a soft prompt.
+        soft_prompt: vectors float32 (k, D) that the bundle puts before every text, by that very file; of the
+            format ``"onnx"`` in ``"fp32"`` alone.
         generation_config: how the bundle generates unless told otherwise; default greedy, 64 tokens.
         provenance: what to remember of the weights' origin.
         calibration_text: what int8 and int4 files are calibrated on, text like that which the model will
@@ -93,6 +107,10 @@ def export_bundle(
     """
     target = Path(folder)
     check_request(formats, precisions, target, writer)
+    inputs_embeds = inputs_embeds or soft_prompt is not None
+    check_embeds(inputs_embeds, formats, writer)
+    if soft_prompt is not None:
+        check_soft_prompt(formats, precisions)
     model, tokenizer = ours(model, tokenizer)
     check_model(model, formats, precisions, writer)
     settings = generation_config or GenerationConfig()
@@ -100,8 +118,11 @@ def export_bundle(
         if writer == TF2ONNX:
             proofs = _write_and_prove_forward(model, tokenizer, bundle, tell)
         else:
-            asked = formats, precisions, calibration_text, xla
+            asked = formats, precisions, calibration_text, xla, inputs_embeds
             proofs = _write_and_prove(model, tokenizer, settings, bundle, *asked, tell)
+        if soft_prompt is not None:
+            sizes = {"num_attention_heads": model.config.num_heads, "num_layers": model.config.num_layers}
+            save_soft_prompt(soft_prompt, bundle / artifacts.SOFT_PROMPT, str(target), sizes)
         if "saved_model" in formats:
             write_serving(bundle, target.resolve().name)
         if evaluation_text:
@@ -125,6 +146,7 @@ def export_folder(
     """Export a model folder or a run's best model; arguments and errors as in `export_bundle`."""
     check_request(formats, precisions, Path(folder), writer)
     root = artifacts.model_folder(source)
+    prompt = root / artifacts.SOFT_PROMPT
     return export_bundle(
         GPT2CausalLM.from_preset(root),
         Tokenizer.from_preset(root),
@@ -135,6 +157,7 @@ def export_folder(
         provenance={"source": Path(source).name},
         tell=tell,
         writer=writer,
+        soft_prompt=read_soft_prompt(prompt) if prompt.is_dir() else None,
         **options,
     )
 
@@ -156,6 +179,7 @@ def _write_and_prove(
     precisions: Sequence[str],
     calibration_text: str,
     xla: bool,
+    inputs_embeds: bool,
     tell: Tell,
 ) -> list[Proof]:
     tell("writing the weights and the tokenizer")
@@ -175,7 +199,7 @@ def _write_and_prove(
             _write_onnx(model, bundle)
             proofs.append(_proved(bundle, name, full_logits, tell))
     if "onnx" in formats:
-        proofs += _write_variants(lm, model, bundle, precisions, calibration_text, tell)
+        proofs += _write_variants(lm, model, bundle, precisions, inputs_embeds, calibration_text, tell)
         write_genai(model.config, settings, bundle)
         write_transformers_js(bundle)
     return proofs
@@ -204,12 +228,13 @@ def _write_variants(
     model: GPT2CausalLM,
     bundle: Path,
     precisions: Sequence[str],
+    inputs_embeds: bool,
     calibration_text: str,
     tell: Tell,
 ) -> list[Proof]:
     from kerasgpt.export import variants  # onnx may be missing where it is not asked for
 
-    names, left_out = variants.chosen(model.config, precisions)
+    names, left_out = variants.chosen(model.config, precisions, inputs_embeds)
     if left_out:
         tell(left_out)
     writer = variants.VariantWriter(model.config, named_arrays(model), lm, bundle, calibration_text)

@@ -72,12 +72,16 @@ class ModelConfig:
         preset: a size of `kerasgpt.config.PRESETS`; empty means `DEFAULT_PRESET` unless fields or a
             folder say otherwise.
         init: a model folder whose weights to start from.
+        word_vectors: file of vectors that the token embeddings start from where the vocabulary has the word:
+            of word2vec, GloVe or fastText, in text or binary. To leave them as they are, set ``train.freeze``
+            to ``["wte.weight"]``.
         fields: GPT2Config's fields that differ from that; ``dropout`` sets all three rates unless the
             others are there too.
     """
 
     preset: str = ""
     init: str = ""
+    word_vectors: str = ""
     fields: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -85,6 +89,11 @@ class ModelConfig:
             raise unknown_name("preset", self.preset, PRESETS)
         if self.preset and self.init:
             raise UsageError(f"preset '{self.preset}' and init '{self.init}': give the one or the other")
+        if self.word_vectors and self.init:
+            raise UsageError(
+                f"model.word_vectors '{self.word_vectors}' and model.init '{self.init}': a model's own token"
+                " embeddings are trained already; give the one or the other"
+            )
 
     def overrides(self) -> dict[str, Any]:
         """The fields that are set, with ``dropout`` spread over all three rates."""
@@ -92,6 +101,8 @@ class ModelConfig:
         rates = {} if rate is None else {"embedding_dropout": rate, "attention_dropout": rate}
         return {**rates, **self.fields}
 
+
+_MODEL_KEYS = ("preset", "init", "word_vectors")  # the others are GPT2Config's fields
 
 _SECTIONS: dict[str, type] = {
     "data": DataConfig,
@@ -133,6 +144,25 @@ class Recipe:
                 "train.refit_steps and lora.rank: adapters are trained once; set one of them to 0"
             )
 
+        if self.train.soft_prompt_tokens:
+            self._check_soft_prompt()
+
+    def _check_soft_prompt(self) -> None:
+        count = f"train.soft_prompt_tokens is {self.train.soft_prompt_tokens}"
+        if not self.model.init:
+            raise UsageError(
+                f"{count}: a soft prompt needs a model that stays as it is; name one by model.init"
+            )
+        for name, is_set in {
+            "lora.rank": self.lora.rank,
+            "train.refit_steps": self.train.refit_steps,
+            "data.document_mask": self.data.document_mask,
+        }.items():
+            if is_set:
+                raise UsageError(
+                    f"{count} and {name} is set: a soft prompt is trained alone; leave one of them out"
+                )
+
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Self:
         """Read a recipe from a file, then change it by ``section.key=value`` settings.
@@ -168,7 +198,8 @@ class Recipe:
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Nested tables, as TOML has them; what is unset in ``[model]`` is left out."""
-        model = {"preset": self.model.preset, "init": self.model.init, **self.model.fields}
+        own = {key: getattr(self.model, key) for key in _MODEL_KEYS}
+        model = {**own, **self.model.fields}
         return {
             "data": {**dataclasses.asdict(self.data), "paths": list(self.data.paths)},
             "model": {key: value for key, value in model.items() if value not in ("", None)},
@@ -197,10 +228,11 @@ class Recipe:
             tokenizer = os.path.abspath(tokenizer)
         paths = tuple(os.path.abspath(path) for path in data.paths)
         init = os.path.abspath(model.init) if model.init else ""
+        word_vectors = os.path.abspath(model.word_vectors) if model.word_vectors else ""
         return dataclasses.replace(
             self,
             data=dataclasses.replace(data, paths=paths, tokenizer=tokenizer),
-            model=dataclasses.replace(model, init=init),
+            model=dataclasses.replace(model, init=init, word_vectors=word_vectors),
         )
 
     def refit(self, model: str | os.PathLike[str]) -> Self:
@@ -240,12 +272,12 @@ def _build(section: str, table: Mapping[str, Any]) -> Any:
     cls = _SECTIONS[section]
     known = typing.get_type_hints(cls)
     if cls is ModelConfig:
-        known = {"preset": str, "init": str, **typing.get_type_hints(GPT2Config)}
+        known = {**dict.fromkeys(_MODEL_KEYS, str), **typing.get_type_hints(GPT2Config)}
     for key in table:
         if key not in known:
             raise unknown_name("setting", f"{section}.{key}", [f"{section}.{name}" for name in known])
     values = {key: typed(f"{section}.{key}", value, known[key]) for key, value in table.items()}
     if cls is ModelConfig:
-        own = {key: values.pop(key) for key in ("preset", "init") if key in values}
+        own = {key: values.pop(key) for key in _MODEL_KEYS if key in values}
         return ModelConfig(**own, fields=values)
     return cls(**values)

@@ -15,7 +15,9 @@ from kerasgpt.data.packing import PackedCorpus
 from kerasgpt.data.pipeline import TokenDataset
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.generation.soft_prompt import with_soft_prompt
 from kerasgpt.models.language_model import KerasStepModel
+from kerasgpt.models.soft_prompt import SoftPromptCausalLM
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.callbacks import (
     CountSteps,
@@ -188,6 +190,8 @@ class Sitting:
         with atomic_folder(self.run / artifacts.RUN_MODEL) as temporary:
             model.save_to_preset(temporary)
             self.tokenizer.save_to_preset(temporary, max_sequence_length=model.config.max_sequence_length)
+            if isinstance(model, SoftPromptCausalLM):
+                model.save_soft_prompt(temporary / artifacts.SOFT_PROMPT, base=self.recipe.model.init)
 
     def _roll_back(self, journal: Journal, progress: Progress) -> None:
         """Go back to the last checkpoint, and on from there with the data after the spike."""
@@ -237,5 +241,7 @@ def _write_sample(model: keras.Model, tokenizer: Tokenizer, settings: TrainConfi
     if not settings.sample_tokens:
         return ""
     lm = StepLanguageModel(KerasStepModel(model), tokenizer)
+    if isinstance(model, SoftPromptCausalLM):
+        lm = with_soft_prompt(lm, model.prompt)
     wanted = GenerationConfig(max_new_tokens=settings.sample_tokens, temperature=0.8, top_k=40)
     return settings.sample_prompt + lm.generate([settings.sample_prompt], wanted)[0].text

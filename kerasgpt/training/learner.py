@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from kerasgpt.checkpoints.mapping import assign_arrays
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import UsageError
 from kerasgpt.models.gpt2 import GPT2CausalLM
+from kerasgpt.models.soft_prompt import SoftPromptCausalLM
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.config import ModelConfig, Recipe
 from kerasgpt.training.freezing import freeze
@@ -23,6 +24,7 @@ from kerasgpt.training.losses import token_loss, token_metric
 from kerasgpt.training.optimizer import RecordingAdamW, make_optimizer
 from kerasgpt.training.rematerialisation import checkpoint_gradients
 from kerasgpt.training.settings import TrainConfig
+from kerasgpt.training.word_embeddings import start_from_word_vectors
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,15 @@ class Learner:
     metric: keras.metrics.Metric
 
 
-def make_learner(recipe: Recipe, tokenizer: Tokenizer) -> Learner:
+def make_learner(
+    recipe: Recipe, tokenizer: Tokenizer, say: Callable[[str], None] = lambda line: None
+) -> Learner:
     """Build and compile the model of a recipe, with fresh weights or those of the folder it starts from.
+
+    Args:
+        recipe: of the run.
+        tokenizer: of its text.
+        say: told what of the vocabulary was found among word vectors.
 
     Raises:
         UsageError: model, tokenizer and sequence length do not fit together.
@@ -50,10 +59,14 @@ def make_learner(recipe: Recipe, tokenizer: Tokenizer) -> Learner:
     settings = recipe.train
     config = model_config(recipe.model, settings.sequence_length, tokenizer)
     with _seeded(settings.seed):
-        model = GPT2CausalLM(config, dtype=settings.precision)
+        model = _make_model(config, settings)
         model.build()
     if recipe.model.init:
         assign_arrays(model, read_checkpoint(recipe.model.init)[1], recipe.model.init)
+    if isinstance(model, SoftPromptCausalLM):
+        model.start_from_tokens(settings.seed)
+    if path := recipe.model.word_vectors:
+        say(start_from_word_vectors(model, tokenizer, path, settings.seed).sentence)
     freeze(model, settings.freeze)
     with _seeded(settings.seed + 1):
         add_adapters(model, recipe.lora)
@@ -68,6 +81,20 @@ def make_learner(recipe: Recipe, tokenizer: Tokenizer) -> Learner:
     )
     model.optimizer.build(model.trainable_variables)
     return Learner(model, optimizer, metric)
+
+
+def _make_model(config: GPT2Config, settings: TrainConfig) -> GPT2CausalLM:
+    """The model, behind a soft prompt if there is to be one."""
+    count = settings.soft_prompt_tokens
+    if not count:
+        return GPT2CausalLM(config, dtype=settings.precision)
+    if settings.sequence_length + count > config.max_sequence_length:
+        raise UsageError(
+            f"train.soft_prompt_tokens {count} and train.sequence_length {settings.sequence_length} pass the"
+            f" model's context of {config.max_sequence_length}: make the latter"
+            f" {config.max_sequence_length - count} at most"
+        )
+    return SoftPromptCausalLM(config, count, dtype=settings.precision)
 
 
 @contextmanager

@@ -125,7 +125,7 @@ def _run(
     )
     train_ids, sizes = corpus.ids("train"), recipe.train
     require_batch(train_ids, sizes.sequence_length, sizes.batch_size, recipe.data.paths)
-    learner = make_learner(recipe, tokenizer)
+    learner = make_learner(recipe, tokenizer, say)
     state = restore_checkpoint(run / artifacts.RUN_CHECKPOINTS, learner, say)
     _note_environment(state, environment(device, corpus), run, say, force)
     state.is_over = state.is_enough(recipe.train)  # a forced recipe may have more steps
