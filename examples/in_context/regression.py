@@ -5,14 +5,13 @@ import numpy as np
 
 import kerasgpt
 
-NUM_DIMENSIONS, NUM_POINTS, BATCH_SIZE = 5, 15, 64
+NUM_DIMENSIONS, NUM_POINTS, BATCH_SIZE = 3, 10, 64
 
 
-def draw(generator: np.random.Generator, count: int, active: int = NUM_DIMENSIONS):
-    """Points x (count, n, d) and values y (count, n) of as many random functions y = w x."""
+def draw(generator: np.random.Generator, count: int):
+    """Draw points x (count, n, d) and values y (count, n) of as many functions y = w x."""
     points = generator.normal(size=(count, NUM_POINTS, NUM_DIMENSIONS)).astype("float32")
-    points[..., active:] = 0  # an easier task for the beginning
-    weights = generator.normal(size=(count, NUM_DIMENSIONS, 1))
+    weights = generator.normal(size=(count, NUM_DIMENSIONS, 1)) / NUM_DIMENSIONS**0.5
     return points, (points @ weights)[..., 0].astype("float32")
 
 
@@ -24,7 +23,7 @@ def as_sequence(points, values):
 
 
 class Functions(keras.utils.PyDataset):
-    """Batches of functions never seen before; of fewer dimensions in the first third."""
+    """Batches of functions, each of them seen once."""
 
     def __init__(self, num_steps: int):
         super().__init__()
@@ -34,23 +33,21 @@ class Functions(keras.utils.PyDataset):
         return self.num_steps
 
     def __getitem__(self, step):
-        active = min(2 + 9 * step // self.num_steps, NUM_DIMENSIONS)
-        points, values = draw(np.random.default_rng([1, step]), BATCH_SIZE, active)
+        points, values = draw(np.random.default_rng([1, step]), BATCH_SIZE)
         return as_sequence(points, values), values
 
 
 def make_model(kind: str) -> keras.Model:
-    """A GPT-2 or an LSTM of as many weights between a read-in and a read-out."""
+    """A GPT-2, or an LSTM of about as many weights, between a read-in and a read-out."""
     sequence = keras.Input((2 * NUM_POINTS, NUM_DIMENSIONS + 1))
+    hidden = keras.layers.Dense(64)(sequence)
     if kind == "GPT-2":
-        config = kerasgpt.GPT2Config(
-            1, 2 * NUM_POINTS, 4, 4, 64, dropout=0, embedding_dropout=0, attention_dropout=0
-        )
-        hidden = kerasgpt.GPT2(config)(inputs_embeds=keras.layers.Dense(64)(sequence))
+        rates = dict.fromkeys(("dropout", "embedding_dropout", "attention_dropout"), 0.0)
+        config = kerasgpt.GPT2Config(1, 2 * NUM_POINTS, 3, 4, 64, **rates)
+        hidden = kerasgpt.GPT2(config)(inputs_embeds=hidden)
     else:
-        hidden = keras.layers.Dense(64)(sequence)
         for _ in range(2):
-            hidden = keras.layers.LSTM(116, return_sequences=True)(hidden)
+            hidden = keras.layers.LSTM(100, return_sequences=True)(hidden)
     return keras.Model(sequence, keras.layers.Dense(1)(hidden[:, ::2])[..., 0])
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import kerasgpt
 from kerasgpt.models.attention_weights import attention_weights
 
-NUM_TOKENS, NUM_KEYS, NUM_PAIRS, BATCH_SIZE = 32, 8, 24, 64
+NUM_TOKENS, NUM_KEYS, NUM_PAIRS, BATCH_SIZE = 16, 4, 12, 64
 
 
 def draw(generator: np.random.Generator, count: int):
@@ -36,7 +36,7 @@ class Maps(keras.utils.PyDataset):
 
 
 def make_model(kind: str) -> keras.Model:
-    """A GPT-2 or an LSTM of as many weights: ids (B, T) -> logits (B, T, 32)."""
+    """A GPT-2, or an LSTM of about as many weights: ids (B, T) -> logits (B, T, 16)."""
     if kind == "GPT-2":
         rates = dict.fromkeys(("dropout", "embedding_dropout", "attention_dropout"), 0.0)
         return kerasgpt.GPT2CausalLM(kerasgpt.GPT2Config(NUM_TOKENS, 2 * NUM_PAIRS, 2, 4, 64, **rates))

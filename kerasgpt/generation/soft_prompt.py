@@ -47,7 +47,7 @@ class SoftPromptStepModel:
                 " train a shorter one"
             )
         self._model = model
-        self._prompt = prompt
+        self.prompt = prompt
         self.vocabulary_size = model.vocabulary_size
         self.max_sequence_length = model.max_sequence_length - len(prompt)
 
@@ -57,7 +57,7 @@ class SoftPromptStepModel:
 
     def all_logits(self, ids: Ids, lengths: Ids) -> Logits:
         """Logits after every token, (B, T, V)."""
-        return self._model.all_logits(*self._prompted(ids, lengths))[:, len(self._prompt) :]
+        return self._model.all_logits(*self._prompted(ids, lengths))[:, len(self.prompt) :]
 
     def step(self, state: Any, ids: Ids) -> tuple[Any, Logits]:
         """Read one token a row."""
@@ -72,8 +72,8 @@ class SoftPromptStepModel:
         return self._model.join(states)
 
     def _prompted(self, ids: Ids, lengths: Ids) -> tuple[Any, Ids]:
-        before = np.broadcast_to(self._prompt, (len(ids), *self._prompt.shape))
-        return np.concatenate([before, self._model.embed(ids)], axis=1), lengths + len(self._prompt)
+        before = np.broadcast_to(self.prompt, (len(ids), *self.prompt.shape))
+        return np.concatenate([before, self._model.embed(ids)], axis=1), lengths + len(self.prompt)
 
 
 def with_soft_prompt(lm: LanguageModel, prompt: Vectors) -> StepLanguageModel:
