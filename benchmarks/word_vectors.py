@@ -26,7 +26,7 @@ from matplotlib import pyplot
 
 import kerasgpt
 
-TRAINED_CHARACTERS = 600_000
+TRAINED_CHARACTERS = 400_000
 WIDTH, WINDOW, NUM_WORDS = 64, 4, 4000
 
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("text", type=Path)
     parser.add_argument("vectors", nargs="*", type=Path)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--figure", type=Path)
     arguments = parser.parse_args()
@@ -69,7 +69,7 @@ def main() -> None:
 
 def losses(folder: Path, name: str, vectors: Path | None, freeze: bool, steps: int) -> dict[int, float]:
     """Validation loss after so many steps, nats a token."""
-    model = {"num_layers": 3, "num_heads": 4, "hidden_dim": WIDTH, "dropout": 0.0}
+    model = {"num_layers": 2, "num_heads": 4, "hidden_dim": WIDTH, "dropout": 0.0}
     if vectors:
         model["word_vectors"] = str(vectors)
     train = {
@@ -79,7 +79,7 @@ def losses(folder: Path, name: str, vectors: Path | None, freeze: bool, steps: i
         "learning_rate": 2e-3,
         "warmup_steps": 20,
     }
-    train |= {"evaluate_every": 50, "sample_tokens": 0, "freeze": ["wte.weight"] if freeze else []}
+    train |= {"evaluate_every": 20, "sample_tokens": 0, "freeze": ["wte.weight"] if freeze else []}
     data = {"paths": [str(folder / "text.txt")], "tokenizer": str(folder / "tokenizer")}
     recipe = kerasgpt.Recipe.from_dict({"data": data, "model": model, "train": train})
     run = kerasgpt.train(recipe, folder / re.sub(r"\W+", "-", name))

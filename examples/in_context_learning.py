@@ -11,18 +11,17 @@ import json
 import sys
 from pathlib import Path
 
-import keras
 from in_context import figures
-from in_context.measuring import measure_maps, measure_regression
+from in_context.measuring import map_accuracies, regression_errors
 
 
 def main(folder: Path, updates: int) -> None:
-    keras.utils.set_random_seed(1)
     folder.mkdir(parents=True, exist_ok=True)
-    accuracies, curves = measure_maps(updates)
-    figures.draw_maps(accuracies, curves, folder / "token_maps.png")
-    errors = measure_regression(updates)
+    errors = {kind: regression_errors(kind, updates) for kind in ("zero", "least squares", "GPT-2", "LSTM")}
     figures.draw_errors(errors, folder / "regression.png")
+    maps = {kind: map_accuracies(kind, updates) for kind in ("GPT-2", "LSTM")}
+    accuracies, curves = {kind: found for kind, (found, _) in maps.items()}, maps["GPT-2"][1]
+    figures.draw_maps(accuracies, curves, folder / "token_maps.png")
     found = {"updates": updates, "errors": errors, "accuracies": accuracies, "induction": curves}
     (folder / "in_context.json").write_text(json.dumps(found))
     for name, values in [*errors.items(), *accuracies.items()]:
@@ -30,5 +29,5 @@ def main(folder: Path, updates: int) -> None:
 
 
 if __name__ == "__main__":
-    given = [*sys.argv[1:], *("runs/in_context", "3000")[len(sys.argv) - 1 :]]
+    given = [*sys.argv[1:], *("runs/in_context", "2000")[len(sys.argv) - 1 :]]
     main(Path(given[0]), int(given[1]))

@@ -16,28 +16,29 @@ def fit(model: keras.Model, loss, data, callbacks=()) -> keras.Model:
     return model
 
 
-def measure_regression(updates: int) -> dict:
+def regression_errors(kind: str, updates: int) -> list[float]:
+    """Mean squared error of a trained model after 0, 1, 2, ... examples."""
     points, values = regression.draw(np.random.default_rng(0), 2000)
-    answers = {"zero": 0 * values, "least squares": regression.least_squares(points, values)}
-    for kind in ("GPT-2", "LSTM"):
+    if kind in ("zero", "least squares"):
+        answers = 0 * values if kind == "zero" else regression.least_squares(points, values)
+    else:
+        keras.utils.set_random_seed(1)
         model = fit(regression.make_model(kind), "mse", regression.Functions(updates))
-        answers[kind] = model.predict(regression.as_sequence(points, values), batch_size=500, verbose=0)
-    return {name: np.square(given - values).mean(0).round(4).tolist() for name, given in answers.items()}
+        answers = model.predict(regression.as_sequence(points, values), batch_size=500, verbose=0)
+    return np.square(answers - values).mean(0).round(4).tolist()
 
 
-def measure_maps(updates: int) -> tuple[dict, list]:
-    test, accuracies, curves = token_maps.draw(np.random.default_rng(0), 1000), {}, []
+def map_accuracies(kind: str, updates: int) -> tuple[list[float], list[dict]]:
+    """How often a model is right on keys seen before, after 1, 2, ... pairs; and how its heads came to be."""
+    keras.utils.set_random_seed(1)
+    test, model, curves = token_maps.draw(np.random.default_rng(0), 1000), token_maps.make_model(kind), []
 
     def watch(step, logs=None):
-        if step % max(updates // 40, 1) == 0:
-            scores, right = token_maps.induction_scores(model), token_maps.accuracies(model, *test)[0]
-            curves.append(
-                {"step": step, "scores": scores.round(3).tolist(), "accuracy": float(right[1:].mean())}
-            )
+        if kind == "GPT-2" and step % max(updates // 25, 1) == 0:
+            right = float(token_maps.accuracies(model, *test)[0][1:].mean())
+            scores = token_maps.induction_scores(model).round(3).tolist()
+            curves.append({"step": step, "scores": scores, "accuracy": round(right, 4)})
 
-    for kind in ("GPT-2", "LSTM"):
-        model = token_maps.make_model(kind)
-        watching = [keras.callbacks.LambdaCallback(on_train_batch_end=watch)] if kind == "GPT-2" else []
-        fit(model, TOKEN_LOSS, token_maps.Maps(updates), watching)
-        accuracies[kind] = token_maps.accuracies(model, *test)[0][1:].round(4).tolist()
-    return accuracies, curves
+    watching = keras.callbacks.LambdaCallback(on_train_batch_end=watch)
+    fit(model, TOKEN_LOSS, token_maps.Maps(updates), [watching])
+    return token_maps.accuracies(model, *test)[0][1:].round(4).tolist(), curves

@@ -28,13 +28,13 @@ def test_it_passes_the_proof_of_every_export(folder, recorded, language_model):
     assert parity.holds
     assert parity.max_logit_error < 1e-4
     assert parity.max_cached_logit_error < 1e-4
-    assert parity.num_tokens_compared > 100
+    assert parity.num_tokens_compared == 2 * 5 * 8
 
 
 def test_an_altered_table_of_tokens_fails_it(model, tmp_path, recorded, language_model):
     arrays = dict(named_arrays(model))
     arrays["transformer.wte.weight"] = arrays["transformer.wte.weight"].copy()
-    arrays["transformer.wte.weight"][-1] += 0.05  # a token that is never among the best
+    arrays["transformer.wte.weight"][200] *= 1.05  # of a token that may never be among the best
     write_embeds(model.config, arrays, tmp_path)
     engine = open_step_model(tmp_path / artifacts.ONNX_EMBEDS, max_sequence_length=128)
     assert not compare_step_model(language_model(engine), *recorded).holds

@@ -56,7 +56,7 @@ def test_the_vectors_of_ids_are_read_as_those_ids(engines):
     assert vectors.dtype == np.float32
     np.testing.assert_array_equal(ours.all_logits(vectors, LENGTHS), ours.all_logits(IDS, LENGTHS))
     np.testing.assert_array_equal(ours.prefill(vectors, LENGTHS)[1], ours.prefill(IDS, LENGTHS)[1])
-    moved = ours.all_logits(vectors + 0.1, LENGTHS)
+    moved = ours.all_logits(1.5 * vectors, LENGTHS)
     assert np.abs(moved - ours.all_logits(IDS, LENGTHS)).max() > 0.01
 
 
