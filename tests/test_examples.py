@@ -125,7 +125,7 @@ def test_text_classifier(tmp_path):
 @pytest.mark.slow
 def test_soft_prompt(tmp_path):
     printed = run("09_soft_prompt.py", tmp_path)
-    before, after = re.search(r"^small letters: (\S+) -> (\S+) nats a token", printed, re.M).groups()
+    before, after = re.search(r"^capitals: (\S+) -> (\S+) nats a token", printed, re.M).groups()
     assert float(after) < float(before) - 0.2
     assert "ONNX writes the same: True" in printed
     assert (tmp_path / "bundle" / "soft_prompt" / "adapter_model.safetensors").is_file()
