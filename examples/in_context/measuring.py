@@ -25,7 +25,7 @@ def regression_errors(kind: str, updates: int) -> list[float]:
         keras.utils.set_random_seed(1)
         model = fit(regression.make_model(kind), "mse", regression.Functions(updates))
         answers = model.predict(regression.as_sequence(points, values), batch_size=500, verbose=0)
-    return np.square(answers - values).mean(0).round(4).tolist()
+    return np.square(answers - values).mean(0).astype(float).round(4).tolist()
 
 
 def map_accuracies(kind: str, updates: int) -> tuple[list[float], list[dict]]:

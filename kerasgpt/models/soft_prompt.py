@@ -43,7 +43,9 @@ class SoftPromptCausalLM(GPT2CausalLM):
         self.num_tokens = num_tokens
 
     def build(self, input_shape: Any = None) -> None:
-        """Make all weights, of which the prompt alone is trainable."""
+        """Make all weights that are not made yet; the prompt alone is trainable."""
+        if self.built:
+            return
         super().build(input_shape)
         for variable in self.trainable_variables:
             variable.trainable = False

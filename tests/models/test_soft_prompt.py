@@ -17,6 +17,7 @@ IDS = np.array([[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]])
 def _model(num_tokens=3):
     model = SoftPromptCausalLM(CONFIG, num_tokens)
     model.build()
+    model.build()  # again, as every engine that is handed a model does
     return model
 
 
