@@ -28,12 +28,17 @@ ADDED_TOKENS = "added_tokens.json"
 VOCABULARY = "vocab.json"
 MERGES = "merges.txt"
 TASK = "task.json"  # of a model that was fine-tuned on a task: how raw input becomes a prompt
+SOFT_PROMPT = "soft_prompt"  # a folder in PEFT's form, of vectors that go before every text
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 # A bundle has these beside them
 ONNX_MODEL = "onnx/model.onnx"
 ONNX_HALF = "onnx/model_fp16.onnx"
 ONNX_INT8 = "onnx/model_quantized.onnx"  # as transformers.js names them
 ONNX_INT4 = "onnx/model_q4.onnx"
+ONNX_EMBEDS = "onnx/model_inputs_embeds.onnx"
+EMBED_TOKENS = "onnx/embed_tokens.onnx"  # as transformers.js names it
 FAST_FP32 = "onnx/fast_fp32.onnx"
 FAST_INT8 = "onnx/fast_int8.onnx"
 FAST_INT4 = "onnx/fast_int4.onnx"
@@ -86,6 +91,7 @@ VARIANTS = {
     "fast_int4": (FAST_INT4, "int4"),
     "onnx_int8": (ONNX_INT8, "int8"),
     "onnx_int4": (ONNX_INT4, "int4"),
+    "onnx_embeds": (ONNX_EMBEDS, "fp32"),
 }
 """Further artifacts of the format ``onnx``, one or two for each precision: where each lies, and which."""
 
@@ -130,6 +136,9 @@ def present_state_name(layer: int, part: str) -> str:
     """The ONNX output that holds a recurrent layer's new state, float32 (1, B, H)."""
     return f"{PRESENT_STATE}{layer}.{part}"
 
+
+INPUTS_EMBEDS = "inputs_embeds"
+"""The ONNX input of a graph that reads vectors float32 (B, T, D) in place of ``input_ids``."""
 
 LOGIT_OFFSETS = "logit_offsets"
 """The optional ONNX input of a fused graph: the positions to answer for, counted from each row's last."""

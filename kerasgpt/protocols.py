@@ -23,6 +23,9 @@ Ids: TypeAlias = NDArray[np.int64]
 Logits: TypeAlias = NDArray[np.float32]
 """Unnormalised log-probabilities over the vocabulary, float32."""
 
+Vectors: TypeAlias = NDArray[np.float32]
+"""What a model reads, or tokens are turned into: float32 (..., D)."""
+
 FinishReason: TypeAlias = Literal["stop", "length"]
 
 
@@ -148,6 +151,18 @@ class ExtendableStepModel(StepModel, Protocol):
 
         It is never used up: `extend` and `rewind` leave it as it is, and may be called from several threads.
         """
+
+
+@runtime_checkable
+class EmbeddingStepModel(StepModel, Protocol):
+    """A StepModel whose `prefill` and `all_logits` also read vectors float32 (B, T, D) in place of ids."""
+
+    @property
+    def hidden_dim(self) -> int:
+        """D, the width of the vectors."""
+
+    def embed(self, ids: Ids) -> Vectors:
+        """The vectors of tokens, int64 (B, T) -> float32 (B, T, D), without their positions."""
 
 
 class LanguageModel(Protocol):

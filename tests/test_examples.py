@@ -1,5 +1,6 @@
 """Each example runs as its docstring says, and prints what its docstring promises."""
 
+import json
 import os
 import re
 import subprocess
@@ -36,6 +37,8 @@ def test_these_are_all_examples():
         "05_text_classifier",
         "06_tensorflow_serving",
         "07_bulk",
+        "09_soft_prompt",
+        "in_context_learning",
     ]
 
 
@@ -117,3 +120,26 @@ def test_text_classifier(tmp_path):
     assert float(re.search(r"^accuracy: (\S+)", printed, re.M)[1]) > 0.85
     assert "plain TensorFlow: equal" in printed
     assert (tmp_path / "classifier" / "saved_model.pb").is_file()
+
+
+@pytest.mark.slow
+def test_soft_prompt(tmp_path):
+    printed = run("09_soft_prompt.py", tmp_path)
+    before, after = re.search(r"^capitals: (\S+) -> (\S+) nats a token", printed, re.M).groups()
+    assert float(after) < float(before) - 0.2
+    assert "ONNX writes the same: True" in printed
+    assert (tmp_path / "bundle" / "soft_prompt" / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_in_context_learning(tmp_path):
+    """At a size that shows no more than that it runs; what is measured against is known all the same."""
+    run("in_context_learning.py", tmp_path, Path("20"))
+    found = json.loads((tmp_path / "in_context.json").read_text())
+    assert found["errors"]["zero"] == pytest.approx([1] * 10, abs=0.15)
+    optimum = found["errors"]["least squares"]
+    assert optimum[:3] == pytest.approx([1, 2 / 3, 1 / 3], abs=0.1)  # 1 - i / d
+    assert max(optimum[3:]) < 1e-3
+    assert len(found["induction"]) == 20
+    for name in ("regression.png", "token_maps.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")

@@ -42,6 +42,11 @@ from kerasgpt.extras import require
     help="Of ONNX keep the fast files alone, for this package and GenAI on a CPU.",
 )
 @click.option("--xla", is_flag=True, help="Let XLA compile what the SavedModel generates with.")
+@click.option(
+    "--inputs-embeds",
+    is_flag=True,
+    help="Write also the ONNX file that reads vectors: of other encoders, or a soft prompt.",
+)
 @click.option("--max-perplexity-increase", type=float, default=10.0, show_default=True, help="In percent.")
 def command(
     source: str,
@@ -54,6 +59,7 @@ def command(
     weights: str,
     fast_only: bool,
     xla: bool,
+    inputs_embeds: bool,
     max_perplexity_increase: float,
 ) -> None:
     """Write the formats, load each in a fresh process, compare it with the model, then keep it.
@@ -76,6 +82,7 @@ def command(
         xla=xla,
         weights=weights,
         fast_only=fast_only,
+        inputs_embeds=inputs_embeds,
         calibration_text=_text(calibration_data, "calibration") if calibration_data else "",
         evaluation_text=_text(evaluation_data, "evaluation") if evaluation_data else "",
         max_perplexity_increase=max_perplexity_increase,

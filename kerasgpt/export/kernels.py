@@ -114,7 +114,7 @@ class Standard:
         if self.half:
             logits = graph.add("Cast", logits, to=TensorProto.FLOAT)
         vocabulary = graph.constant("vocabulary", [config.vocabulary_size])
-        shape = graph.add("Concat", graph.add("Shape", "input_ids"), vocabulary, axis=0)
+        shape = graph.add("Concat", graph.add("Shape", "position_ids"), vocabulary, axis=0)
         graph.add("Reshape", logits, shape, output="logits")  # (B, T, V)
 
 

@@ -39,6 +39,7 @@ def write_onnx(
     path: str | os.PathLike[str],
     *,
     kernels: Kernels = STANDARD,
+    inputs_embeds: bool = False,
     largest_file: int = onnx_file.LARGEST_FILE,
 ) -> None:
     """Write a model as an ONNX file.
@@ -56,6 +57,7 @@ def write_onnx(
         kernels: how the large matrices are stored. In float16 attention, which sums over many columns, and
             all inputs and outputs stay float32. Blocks of integers need operators that no standard has:
             `Blockwise` two of ONNX Runtime's, `PortableBlockwise` one that it has in browsers, too.
+        inputs_embeds: whether the graph reads ``inputs_embeds`` float32 (B, T, D) in place of ``input_ids``.
         largest_file: bytes of weights above which they go to ``<path>_data`` beside it.
 
     Raises:
@@ -66,7 +68,8 @@ def write_onnx(
     tensors = kernels.tensors(config, checked_weights(config, weights, dtype))
     graph = Graph()
     _build(graph, config, kernels)
-    onnx_file.save(model_of(config, graph), tensors, path, largest_file=largest_file)
+    model = model_of(config, graph, inputs_embeds=inputs_embeds)
+    onnx_file.save(model, tensors, path, largest_file=largest_file)
 
 
 def _build(graph: Graph, config: GPT2Config, kernels: Kernels) -> None:
@@ -94,7 +97,7 @@ def _mask_bias(graph: Graph) -> str:
     graph.scope = "mask"
     zero, one = graph.constant("zero", 0), graph.constant("one", 1)
     num_columns = graph.add("Gather", graph.add("Shape", "attention_mask"), one)  # S
-    num_queries = graph.add("Gather", graph.add("Shape", "input_ids"), one)  # T
+    num_queries = graph.add("Gather", graph.add("Shape", "position_ids"), one)  # T
     columns = graph.add("Range", zero, num_columns, one)  # (S,)
     first = graph.add("Sub", num_columns, num_queries)
     queries = graph.add("Range", first, num_columns, one)  # (T,)

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from kerasgpt.artifacts import past_name, present_name
+from kerasgpt.artifacts import INPUTS_EMBEDS, past_name, present_name
 from kerasgpt.config import GPT2Config
 from kerasgpt.export import onnx_file
 from kerasgpt.version import __version__
@@ -71,6 +71,7 @@ def model_of(
     cache_columns: tuple[str, str] = (PAST, ALL),
     num_logits: str | int = NEW,
     defaults: Sequence[str] = (),
+    inputs_embeds: bool = False,
 ) -> onnx.ModelProto:
     """Put nodes, constants, inputs and outputs together; the weights come with the file.
 
@@ -80,6 +81,7 @@ def model_of(
         cache_columns: name of the cache's third dimension as an input, and as an output.
         num_logits: name or size of the second dimension of the logits.
         defaults: integer constants of the graph, (K,), that a caller may also give as inputs.
+        inputs_embeds: whether the nodes read vectors of that name in place of ``input_ids``.
     """
 
     def caches(
@@ -96,6 +98,9 @@ def model_of(
         helper.make_tensor_value_info(name, TensorProto.INT64, [BATCH, columns])
         for name, columns in (("input_ids", NEW), ("attention_mask", ALL), ("position_ids", NEW))
     ]
+    if inputs_embeds:
+        shape = [BATCH, NEW, config.hidden_dim]
+        inputs[0] = helper.make_tensor_value_info(INPUTS_EMBEDS, TensorProto.FLOAT, shape)
     optional = [helper.make_tensor_value_info(name, TensorProto.INT64, ["num_logits"]) for name in defaults]
     answer = helper.make_tensor_value_info(
         "logits", TensorProto.FLOAT, [BATCH, num_logits, config.vocabulary_size]

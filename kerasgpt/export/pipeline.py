@@ -25,15 +25,23 @@ from kerasgpt.export.price import MAX_PERPLEXITY_INCREASE, check_prices, measure
 from kerasgpt.export.proof import Proof, artifact_path, prove
 from kerasgpt.export.reference import record
 from kerasgpt.export.report import versions, write_report
-from kerasgpt.export.requests import DIRECT, TF2ONNX, check_model, check_request
+from kerasgpt.export.requests import (
+    DIRECT,
+    TF2ONNX,
+    check_embeds,
+    check_model,
+    check_request,
+    check_soft_prompt,
+)
 from kerasgpt.export.serving_folder import write_serving
 from kerasgpt.export.slimming import left_out, remove
 from kerasgpt.export.transformers_js import write_transformers_js
 from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.generation.soft_prompt import read_soft_prompt, save_soft_prompt
 from kerasgpt.models.causal_lm import CausalLM, load_model
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.models.language_model import step_model
-from kerasgpt.protocols import Logits
+from kerasgpt.protocols import Logits, Vectors
 from kerasgpt.recurrent_config import RecurrentConfig
 from kerasgpt.tasks.templates import TaskTemplate, read_template
 from kerasgpt.tokenizer.bpe import Tokenizer
@@ -52,6 +60,8 @@ def export_bundle(
     xla: bool = False,
     weights: str = "float32",
     fast_only: bool = False,
+    inputs_embeds: bool = False,
+    soft_prompt: Vectors | None = None,
     generation_config: GenerationConfig | None = None,
     task: TaskTemplate | None = None,
     provenance: dict[str, Any] | None = None,
@@ -82,6 +92,10 @@ def export_bundle(
         weights: ``"float32"``, or ``"none"``: a bundle that runs, and is not trained on from.
         fast_only: whether of the ONNX files only the fast ones stay in the bundle, which this package and
             ONNX Runtime GenAI read on a CPU: the smallest there is. The others still take part in the proof.
+        inputs_embeds: whether to write also the ONNX file that reads vectors in place of token ids: another
+            encoder's, or a soft prompt.
+        soft_prompt: vectors float32 (k, D) that the bundle puts before every text, by that very file; of the
+            format ``"onnx"`` in ``"fp32"`` alone.
         generation_config: how the bundle generates unless told otherwise; default greedy, 64 tokens.
         task: how raw input becomes a prompt, of a model that was fine-tuned on a task.
         provenance: what to remember of the weights' origin.
@@ -105,6 +119,10 @@ def export_bundle(
     """
     target = Path(folder)
     check_request(formats, precisions, target, writer)
+    inputs_embeds = inputs_embeds or soft_prompt is not None
+    check_embeds(inputs_embeds, formats, writer)
+    if soft_prompt is not None:
+        check_soft_prompt(formats, precisions)
     model, tokenizer = ours(model, tokenizer)
     check_model(model, formats, precisions, writer, xla=xla)
     settings = generation_config or GenerationConfig()
@@ -113,10 +131,13 @@ def export_bundle(
         if writer == TF2ONNX:
             proofs = _write_and_prove_forward(model, tokenizer, bundle, tell)
         else:
-            asked = formats, precisions, calibration_text, xla
+            asked = formats, precisions, calibration_text, xla, inputs_embeds
             proofs = _write_and_prove(model, tokenizer, settings, bundle, *asked, tell)
         if task:
             task.write(bundle)
+        if soft_prompt is not None:
+            sizes = {"num_attention_heads": model.config.num_heads, "num_layers": model.config.num_layers}
+            save_soft_prompt(soft_prompt, bundle / artifacts.SOFT_PROMPT, str(target), sizes)
         if "saved_model" in formats:
             write_serving(bundle, target.resolve().name)
         if evaluation_text:
@@ -147,6 +168,7 @@ def export_folder(
     """Export a model folder or a run's best model; arguments and errors as in `export_bundle`."""
     check_request(formats, precisions, Path(folder), writer)
     root = artifacts.model_folder(source)
+    prompt = root / artifacts.SOFT_PROMPT
     return export_bundle(
         load_model(root),
         Tokenizer.from_preset(root),
@@ -158,6 +180,7 @@ def export_folder(
         provenance={"source": Path(source).name},
         tell=tell,
         writer=writer,
+        soft_prompt=read_soft_prompt(prompt) if prompt.is_dir() else None,
         **options,
     )
 
@@ -179,6 +202,7 @@ def _write_and_prove(
     precisions: Sequence[str],
     calibration_text: str,
     xla: bool,
+    inputs_embeds: bool,
     tell: Tell,
 ) -> list[Proof]:
     tell("writing the weights and the tokenizer")
@@ -198,7 +222,7 @@ def _write_and_prove(
             _write_onnx(model, bundle)
             proofs.append(_proved(bundle, name, full_logits, tell))
     if "onnx" in formats and isinstance(model, GPT2CausalLM):
-        proofs += _write_variants(lm, model, bundle, precisions, calibration_text, tell)
+        proofs += _write_variants(lm, model, bundle, precisions, inputs_embeds, calibration_text, tell)
     return proofs
 
 
@@ -225,12 +249,13 @@ def _write_variants(
     model: CausalLM,
     bundle: Path,
     precisions: Sequence[str],
+    inputs_embeds: bool,
     calibration_text: str,
     tell: Tell,
 ) -> list[Proof]:
     from kerasgpt.export import variants  # onnx may be missing where it is not asked for
 
-    names, left_out = variants.chosen(model.config, precisions)
+    names, left_out = variants.chosen(model.config, precisions, inputs_embeds)
     if left_out:
         tell(left_out)
     writer = variants.VariantWriter(model.config, named_arrays(model), lm, bundle, calibration_text)

@@ -50,6 +50,7 @@ OWN_FILES = {
     **{name: [*_WORDS, name] for name in artifacts.SAVED_MODELS},
     **{name: [*_WORDS, file, f"{file}_data"] for name, (file, _) in artifacts.VARIANTS.items()},
 }
+OWN_FILES["onnx_embeds"].append(artifacts.EMBED_TOKENS)
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,32 @@ def check_request(formats: Sequence[str], precisions: Sequence[str], target: Pat
         raise UsageError(f"{target}: exists and is no bundle; choose another folder, or remove it")
 
 
+def check_embeds(inputs_embeds: bool, formats: Sequence[str], writer: str) -> None:
+    """Refuse to write the graph that reads vectors where no ONNX is written by our own writer.
+
+    Raises:
+        UsageError: it is asked for, and cannot be.
+    """
+    if inputs_embeds and ("onnx" not in formats or writer != DIRECT):
+        raise UsageError(
+            f"inputs_embeds with {','.join(formats)} by the writer {writer}: {artifacts.ONNX_EMBEDS} is of"
+            f" the format onnx by the writer {DIRECT}"
+        )
+
+
+def check_soft_prompt(formats: Sequence[str], precisions: Sequence[str]) -> None:
+    """Refuse what a soft prompt cannot be read by.
+
+    Raises:
+        UsageError: another format than ONNX is asked for, or another precision than float32.
+    """
+    if list(formats) != ["onnx"] or list(precisions) != ["fp32"]:
+        raise UsageError(
+            f"formats {','.join(formats)} in {','.join(precisions)}: a model with a soft prompt is exported"
+            " as onnx in fp32; give --formats onnx --precisions fp32"
+        )
+
+
 def check_model(
     model: Any, formats: Sequence[str], precisions: Sequence[str], writer: str, *, xla: bool = False
 ) -> None:

@@ -16,6 +16,7 @@ from kerasgpt import artifacts
 from kerasgpt.config import GPT2Config
 from kerasgpt.export.blockwise import Blockwise
 from kerasgpt.export.calibration import Inputs, calibration_ids, observations
+from kerasgpt.export.embeds_graph import write_embeds
 from kerasgpt.export.folding import with_zero_shifts, without_means
 from kerasgpt.export.fused_graph import why_not, write_fused
 from kerasgpt.export.kernels import TABLES, TOKENS, Float32, Kernels, Standard
@@ -36,10 +37,16 @@ Arrays = Mapping[str, NDArray[np.float32]]
 PLAIN: Final[dict[str, Kernels]] = {"fast_fp32": Float32(), "onnx_fp16": Standard(half=True)}
 """The files whose weights are the trained ones."""
 
+EMBEDS: Final = "onnx_embeds"
+"""The file that reads vectors, which is written where it is asked for."""
 
-def chosen(config: GPT2Config, precisions: Sequence[str]) -> tuple[list[str], str]:
+
+def chosen(
+    config: GPT2Config, precisions: Sequence[str], inputs_embeds: bool = False
+) -> tuple[list[str], str]:
     """Which variants the precisions ask for, and a sentence on those that this shape cannot have."""
     names = [name for name, (_, precision) in artifacts.VARIANTS.items() if precision in precisions]
+    names = [name for name in names if name != EMBEDS] + ([EMBEDS] if inputs_embeds else [])
     reason = why_not(config)
     left_out = [name for name in names if reason and _is_fused(name)]
     files = ", ".join(artifacts.VARIANTS[name][0] for name in left_out)
@@ -74,6 +81,9 @@ class VariantWriter:
 
     def write(self, name: str) -> None:
         """Write one, and if it is quantised what it must answer."""
+        if name == EMBEDS:
+            write_embeds(self._config, self._weights, self._bundle)
+            return
         kernels = PLAIN.get(name) or self._quantized_kernels(name)
         if isinstance(kernels, Blockwise):
             self._record_rounded(name, kernels)

@@ -144,9 +144,16 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
         self.token_embedding.build(None)
         self.position_embedding.build(None)
 
-    def call(self, token_ids: Tensor, position_ids: Tensor, training: bool | None = None) -> Tensor:
-        """Encode ids int (B, T) at positions int (B, T) or (1, T) -> (B, T, D)."""
-        encoding = self.token_embedding(token_ids) + self.position_embedding(position_ids)
+    def call(
+        self,
+        token_ids: Tensor | None,
+        position_ids: Tensor,
+        inputs_embeds: Tensor | None = None,
+        training: bool | None = None,
+    ) -> Tensor:
+        """Encode ids int (B, T), or vectors (B, T, D), at positions int (B, T) or (1, T) -> (B, T, D)."""
+        vectors = self.token_embedding(token_ids) if inputs_embeds is None else inputs_embeds
+        encoding = ops.cast(vectors, self.compute_dtype) + self.position_embedding(position_ids)
         return self.embedding_dropout(encoding, training=training)
 
     def logits(self, hidden: Tensor) -> Tensor:

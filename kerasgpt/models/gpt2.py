@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from kerasgpt.config import GPT2Config
+from kerasgpt.errors import UsageError
 from kerasgpt.layers.attention import attention_mask_of
 from kerasgpt.layers.block import TransformerBlock
 from kerasgpt.layers.cache import KVCache, Tensor, empty_cache
@@ -78,17 +79,18 @@ class GPT2(keras.Model):
 
     def call(
         self,
-        token_ids: Tensor,
+        token_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
         cache: KVCache | None = None,
         training: bool | None = None,
         segment_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, KVCache]:
         """Encode tokens, each in the light of those before it.
 
         Args:
-            token_ids: int (B, T).
+            token_ids: int (B, T); or None, and there are `inputs_embeds`.
             attention_mask: (B, S) with 0 at padding, S being T, or with a cache its capacity;
                 None means no padding.
             position_ids: int (B, T); None means T positions from the first free column on.
@@ -96,12 +98,19 @@ class GPT2(keras.Model):
             training: whether dropout is active.
             segment_ids: int (B, T), the number of each token's document: tokens see those of their own
                 document alone. Without a cache only; None means that all are of one.
+            inputs_embeds: (B, T, D) in place of the tokens' vectors: of another encoder, or trained
+                themselves. Positions are added to them as to tokens.
 
         Returns:
             Hidden states (B, T, D) after the final norm, and with a cache also the cache that
             holds the T new positions.
+
+        Raises:
+            UsageError: there are both token ids and vectors, or neither.
         """
-        num_queries = ops.shape(token_ids)[1]
+        if (token_ids is None) == (inputs_embeds is None):
+            raise UsageError("a call reads token_ids or inputs_embeds: give the one or the other")
+        num_queries = ops.shape(inputs_embeds if token_ids is None else token_ids)[1]
         start = 0 if cache is None else cache.length
         num_keys = num_queries if cache is None else cache.capacity
         if position_ids is None:
@@ -109,7 +118,9 @@ class GPT2(keras.Model):
         mask = attention_mask_of(
             attention_mask, num_queries, num_keys, start, segment_ids
         )  # (B or 1, 1, T, S)
-        hidden = self.embedding(token_ids, position_ids, training=training)  # (B, T, D)
+        hidden = self.embedding(
+            token_ids, position_ids, inputs_embeds=inputs_embeds, training=training
+        )  # (B, T, D)
         filled = []
         for index, block in enumerate(self.blocks):
             layer_cache = None if cache is None else (cache.keys[index], cache.values[index])
@@ -158,12 +169,13 @@ class GPT2CausalLM(CausalLM):
 
     def call(
         self,
-        token_ids: Tensor,
+        token_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
         cache: KVCache | None = None,
         training: bool | None = None,
         segment_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, KVCache]:
         """Predict the token after each position; arguments as in `GPT2.call`.
 
@@ -181,6 +193,7 @@ class GPT2CausalLM(CausalLM):
             cache=cache,
             training=training,
             segment_ids=segment_ids,
+            inputs_embeds=inputs_embeds,
         )
         if cache is None:
             return self.head(result)

@@ -14,8 +14,10 @@ from kerasgpt import artifacts
 from kerasgpt.artifacts import Manifest
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.generation.soft_prompt import read_soft_prompt, with_soft_prompt
 from kerasgpt.protocols import StepModel
 from kerasgpt.runtime import forward
+from kerasgpt.runtime.embeds import EmbedsStepModel
 from kerasgpt.runtime.fused import FusedStepModel
 from kerasgpt.runtime.providers import CPU, resolve_providers
 from kerasgpt.runtime.recurrent import RecurrentOnnxModel
@@ -40,6 +42,8 @@ def open_bundle(
     The fast files are for the CPU alone; for another provider the portable one of that precision is opened.
     Where this onnxruntime lacks an operator of a file, the portable graph is opened in its place, of the same
     precision if there is one, else in float32, with a PortableGraphWarning.
+
+    Of a bundle with a soft prompt it is the file that reads vectors, behind that prompt.
 
     What is opened may be used from several threads at once: each call of `generate`, `stream` and `score`
     has texts of its own. They compete for the same cores; `kerasgpt.runtime.batching` writes them together.
@@ -73,6 +77,14 @@ def open_bundle(
         "providers": providers,
         "prefix_cache_tokens": prefix_cache_tokens,
     }
+    prompt = root / artifacts.SOFT_PROMPT
+    if prompt.is_dir():  # its graph has no fast form, nor are beginnings of prompts kept
+        if wanted != "fp32":
+            raise UsageError(
+                f"precision {wanted}: the soft prompt in {prompt} is read by the fp32 file alone"
+            )
+        lm = open_file(root, artifacts.ONNX_EMBEDS, num_threads=num_threads, providers=providers)
+        return with_soft_prompt(lm, read_soft_prompt(prompt))
     files = _files_for(root, wanted, resolve_providers(providers))
     for name, following in pairwise(files):
         try:
@@ -148,11 +160,17 @@ def open_step_model(
     num_threads: int = 0,
     providers: Sequence[str] | str | None = None,
 ) -> StepModel:
-    """Open an ONNX file, portable, fused, recurrent or the forward pass alone: the file tells which it is."""
+    """Open an ONNX file: portable, fused, recurrent, reading vectors or the forward pass alone; it tells."""
     session: Any = open_session(path, num_threads, resolve_providers(providers))
-    if {value.name for value in session.get_inputs()} == forward.INPUTS:
+    inputs = {value.name for value in session.get_inputs()}
+    if artifacts.INPUTS_EMBEDS in inputs:
+        beside = path.with_name(Path(artifacts.EMBED_TOKENS).name)
+        table: Any = open_session(beside, num_threads, resolve_providers(providers))
+        context = max_sequence_length
+        return EmbedsStepModel(path, max_sequence_length=context, session=session, embed_session=table)
+    if inputs == forward.INPUTS:
         return forward.ForwardModel(session, path, max_sequence_length=max_sequence_length)
-    if any(value.name.startswith(artifacts.PAST_STATE) for value in session.get_inputs()):
+    if any(name.startswith(artifacts.PAST_STATE) for name in inputs):
         return RecurrentOnnxModel(session, max_sequence_length=max_sequence_length)
     if artifacts.LOGIT_OFFSETS in {value.name for value in session.get_overridable_initializers()}:
         return FusedStepModel(session, max_sequence_length=max_sequence_length)

@@ -65,6 +65,8 @@ class OnnxStepModel:
         KerasGPTError: the file is missing or damaged, or its inputs are not those of such a graph.
     """
 
+    reads = "input_ids"  # the graph's input that says what to read
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -83,7 +85,7 @@ class OnnxStepModel:
             for part in ("key", "value")
         }
         inputs = {value.name: value.shape for value in self._session.get_inputs()}
-        ids = {"input_ids", "attention_mask", "position_ids"}
+        ids = {self.reads, "attention_mask", "position_ids"}
         if set(outputs) != {"logits", *self._caches} or set(inputs) != {*ids, *self._caches.values()}:
             raise KerasGPTError(
                 f"{path}: not a language model with a cache as exported here; export it again"
@@ -96,7 +98,7 @@ class OnnxStepModel:
 
         Long prompts are read in pieces, so that the logits nobody asked for never fill the memory.
         """
-        batch, width = ids.shape
+        batch, width = ids.shape[:2]
         mask = (np.arange(width) < lengths[:, None]).astype(np.int64)
         caches = self._empty_caches(batch)
         last = np.empty((batch, self.vocabulary_size), np.float32)
@@ -156,9 +158,9 @@ class OnnxStepModel:
 
     def all_logits(self, ids: Ids, lengths: Ids) -> Logits:
         """Logits at every position, (B, T, V)."""
-        batch, width = ids.shape
+        batch, width = ids.shape[:2]
         mask = (np.arange(width) < lengths[:, None]).astype(np.int64)
-        positions = np.broadcast_to(np.arange(width), ids.shape)
+        positions = np.broadcast_to(np.arange(width), (batch, width))
         return self._run(ids, mask, positions, self._empty_caches(batch))[0]
 
     def _pieces(self, batch: int, width: int) -> Iterator[tuple[int, int]]:
@@ -175,8 +177,15 @@ class OnnxStepModel:
 
     def _run(self, ids: Ids, mask: Ids, positions: Ids, caches: Caches) -> tuple[Logits, Caches]:
         """Run the graph once: logits (B, T, V) and the caches with T columns more."""
-        feeds = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+        return self._answer(ids.astype(np.int64, copy=False), mask, positions, caches)
+
+    def _answer(
+        self, reads: NDArray[Any], mask: Ids, positions: Ids, caches: Caches
+    ) -> tuple[Logits, Caches]:
+        """Run the session on what it reads, as it reads it."""
+        feeds = {"attention_mask": mask, "position_ids": positions}
         feeds = {name: array.astype(np.int64, copy=False) for name, array in feeds.items()}
+        feeds[self.reads] = reads
         # ONNX Runtime reads numpy's memory and lends us its own: nothing is copied on the way.
         logits, *presents = self._session.run(["logits", *self._caches], {**feeds, **caches})
         return logits, dict(zip(self._caches.values(), presents, strict=True))

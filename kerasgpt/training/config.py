@@ -75,12 +75,16 @@ class ModelConfig:
         preset: a size of `kerasgpt.architectures.ALL_PRESETS`; empty means `DEFAULT_PRESET` unless a type,
             fields or a folder say otherwise.
         init: a model folder whose weights to start from.
+        word_vectors: file of vectors that the token embeddings start from where the vocabulary has the word:
+            of word2vec, GloVe or fastText, in text or binary. To leave them as they are, set ``train.freeze``
+            to ``["wte.weight"]``.
         fields: of GPT2Config or RecurrentConfig, that differ from that; ``dropout`` sets all rates unless
             the others are there too.
     """
 
     preset: str = ""
     init: str = ""
+    word_vectors: str = ""
     fields: Mapping[str, Any] = field(default_factory=dict)
     type: str = ""
 
@@ -93,6 +97,11 @@ class ModelConfig:
             )
         if self.preset and self.init:
             raise UsageError(f"preset '{self.preset}' and init '{self.init}': give the one or the other")
+        if self.word_vectors and self.init:
+            raise UsageError(
+                f"model.word_vectors '{self.word_vectors}' and model.init '{self.init}': a model's own token"
+                " embeddings are trained already; give the one or the other"
+            )
 
     def overrides(self, model_type: str = "gpt2") -> dict[str, Any]:
         """The fields that are set, with ``dropout`` spread over all rates that such a model has."""
@@ -101,7 +110,7 @@ class ModelConfig:
         return {**({} if rate is None else dict.fromkeys(names, rate)), **self.fields}
 
 
-_MODEL_WORDS = ("type", "preset", "init")
+_MODEL_WORDS = ("type", "preset", "init", "word_vectors")  # the others are the configuration's fields
 
 _SECTIONS: dict[str, type] = {
     "data": DataConfig,
@@ -147,6 +156,9 @@ class Recipe:
                 "train.refit_steps and lora.rank: adapters are trained once; set one of them to 0"
             )
 
+        if self.train.soft_prompt_tokens:
+            self._check_soft_prompt()
+
     def _refuse_what_is_for_running_text(self) -> None:
         for name, value in (
             ("data.weights", self.data.weights),
@@ -159,6 +171,23 @@ class Recipe:
                 raise UsageError(
                     f"{name} is set and so is task.name, '{self.task.name}': it is for running text; leave"
                     " it out"
+                )
+
+    def _check_soft_prompt(self) -> None:
+        count = f"train.soft_prompt_tokens is {self.train.soft_prompt_tokens}"
+        if not self.model.init:
+            raise UsageError(
+                f"{count}: a soft prompt needs a model that stays as it is; name one by model.init"
+            )
+        for name, is_set in {
+            "lora.rank": self.lora.rank,
+            "task.name": self.task.name,
+            "train.refit_steps": self.train.refit_steps,
+            "data.document_mask": self.data.document_mask,
+        }.items():
+            if is_set:
+                raise UsageError(
+                    f"{count} and {name} is set: a soft prompt is trained alone; leave one of them out"
                 )
 
     @classmethod
@@ -228,11 +257,12 @@ class Recipe:
         paths = tuple(os.path.abspath(path) for path in data.paths)
         init = os.path.abspath(model.init) if model.init else ""
         validation_paths = tuple(os.path.abspath(path) for path in self.task.validation_paths)
+        word_vectors = os.path.abspath(model.word_vectors) if model.word_vectors else ""
         return dataclasses.replace(
             self,
             task=dataclasses.replace(self.task, validation_paths=validation_paths),
             data=dataclasses.replace(data, paths=paths, tokenizer=tokenizer),
-            model=dataclasses.replace(model, init=init),
+            model=dataclasses.replace(model, init=init, word_vectors=word_vectors),
         )
 
     def refit(self, model: str | os.PathLike[str]) -> Self:

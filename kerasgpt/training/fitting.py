@@ -14,7 +14,9 @@ from kerasgpt.config import GenerationConfig
 from kerasgpt.data.stepwise import StepwiseDataset
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.generation.soft_prompt import with_soft_prompt
 from kerasgpt.models.language_model import step_model
+from kerasgpt.models.soft_prompt import SoftPromptCausalLM
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.callbacks import (
     CountSteps,
@@ -192,6 +194,8 @@ class Sitting:
                 answering = GenerationConfig(max_new_tokens=template.max_new_tokens)
                 settings = answering.to_huggingface(model.config)
                 artifacts.write_json(temporary / artifacts.GENERATION_CONFIG, settings)
+            if isinstance(model, SoftPromptCausalLM):
+                model.save_soft_prompt(temporary / artifacts.SOFT_PROMPT, base=self.recipe.model.init)
 
     def _write_sample(self, prompt: str, model: keras.Model) -> str:
         """A piece of text by the model as it is; of several processes the first writes it."""
@@ -202,6 +206,8 @@ class Sitting:
             if not is_writing:
                 return ""
             lm = StepLanguageModel(step_model(model), self.tokenizer)
+            if isinstance(model, SoftPromptCausalLM):
+                lm = with_soft_prompt(lm, model.prompt)
             wanted = GenerationConfig(max_new_tokens=settings.sample_tokens, temperature=0.8, top_k=40)
             return prompt + lm.generate([prompt], wanted)[0].text
 

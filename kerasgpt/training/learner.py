@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +13,10 @@ import keras
 from kerasgpt.architectures import AnyConfig, config_of_preset, config_of_type, type_of, type_of_preset
 from kerasgpt.checkpoints.formats import read_checkpoint
 from kerasgpt.checkpoints.mapping import assign_arrays
+from kerasgpt.config import GPT2Config
 from kerasgpt.errors import UsageError
 from kerasgpt.models.causal_lm import CausalLM, model_class, refuse_recurrence
+from kerasgpt.models.soft_prompt import SoftPromptCausalLM
 from kerasgpt.recurrent_config import RecurrentConfig
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.config import ModelConfig, Recipe
@@ -25,6 +27,7 @@ from kerasgpt.training.losses import token_loss, token_metric
 from kerasgpt.training.optimizer import RecordingAdamW, make_optimizer
 from kerasgpt.training.rematerialisation import checkpoint_gradients
 from kerasgpt.training.settings import TrainConfig
+from kerasgpt.training.word_embeddings import start_from_word_vectors
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,15 @@ class Learner:
     metric: keras.metrics.Metric
 
 
-def make_learner(recipe: Recipe, tokenizer: Tokenizer) -> Learner:
+def make_learner(
+    recipe: Recipe, tokenizer: Tokenizer, say: Callable[[str], None] = lambda line: None
+) -> Learner:
     """Build and compile the model of a recipe, with fresh weights or those of the folder it starts from.
+
+    Args:
+        recipe: of the run.
+        tokenizer: of its text.
+        say: told what of the vocabulary was found among word vectors.
 
     Raises:
         UsageError: model, tokenizer and sequence length do not fit together.
@@ -53,10 +63,14 @@ def make_learner(recipe: Recipe, tokenizer: Tokenizer) -> Learner:
     config = model_config(recipe.model, settings.sequence_length, tokenizer)
     _refuse_what_only_transformers_have(recipe, config)
     with _seeded(settings.seed):
-        model = model_class(config)(config, dtype=settings.precision)
+        model = _make_model(config, settings)
         model.build()
     if recipe.model.init:
         assign_arrays(model, read_checkpoint(recipe.model.init)[1], recipe.model.init)
+    if isinstance(model, SoftPromptCausalLM):
+        model.start_from_tokens(settings.seed)
+    if path := recipe.model.word_vectors:
+        say(start_from_word_vectors(model, tokenizer, path, settings.seed).sentence)
     freeze(model, settings.freeze)
     with _seeded(settings.seed + 1):
         add_adapters(model, recipe.lora)
@@ -71,6 +85,20 @@ def make_learner(recipe: Recipe, tokenizer: Tokenizer) -> Learner:
     )
     model.optimizer.build(model.trainable_variables)
     return Learner(model, optimizer, metric)
+
+
+def _make_model(config: AnyConfig, settings: TrainConfig) -> CausalLM:
+    """The model, behind a soft prompt if there is to be one."""
+    count = settings.soft_prompt_tokens
+    if not count or not isinstance(config, GPT2Config):  # others are refused before
+        return model_class(config)(config, dtype=settings.precision)
+    if settings.sequence_length + count > config.max_sequence_length:
+        raise UsageError(
+            f"train.soft_prompt_tokens {count} and train.sequence_length {settings.sequence_length} pass the"
+            f" model's context of {config.max_sequence_length}: make the latter"
+            f" {config.max_sequence_length - count} at most"
+        )
+    return SoftPromptCausalLM(config, count, dtype=settings.precision)
 
 
 @contextmanager
@@ -119,6 +147,8 @@ def model_config(settings: ModelConfig, sequence_length: int, tokenizer: Tokeniz
 def _refuse_what_only_transformers_have(recipe: Recipe, config: AnyConfig) -> None:
     wanted = {
         "lora.rank": recipe.lora.rank,
+        "model.word_vectors": recipe.model.word_vectors,
+        "train.soft_prompt_tokens": recipe.train.soft_prompt_tokens,
         "train.gradient_checkpointing": recipe.train.gradient_checkpointing,
         "data.document_mask": recipe.data.document_mask,
     }

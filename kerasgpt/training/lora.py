@@ -10,13 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from kerasgpt.artifacts import write_json
+from kerasgpt.artifacts import ADAPTER_CONFIG, ADAPTER_WEIGHTS, write_json
 from kerasgpt.atomic import atomic_folder
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.training.settings import LoraConfig
-
-ADAPTER_CONFIG = "adapter_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 def add_adapters(model: GPT2CausalLM, settings: LoraConfig) -> None:

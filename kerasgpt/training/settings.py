@@ -47,6 +47,8 @@ class TrainConfig:
             such as 0.999; 0 means none.
         freeze: patterns of weights that stay as they are, by their names in model.safetensors without
             ``transformer.``, such as ``wte.weight`` or ``h.[0-5].*``.
+        soft_prompt_tokens: k vectors before every window, which alone are trained: ``model.init`` stays.
+            They are kept in ``model/soft_prompt`` in PEFT's form. 0 means none.
         gradient_checkpointing: compute a block's activations again in the backward pass in place of keeping
             them: less memory, a third more time; on JAX.
         precision: ``"float32"``, ``"mixed_bfloat16"`` or ``"mixed_float16"``, the last with loss scaling.
@@ -99,6 +101,7 @@ class TrainConfig:
     z_loss: float = 0.0
     ema_decay: float = 0.0
     freeze: tuple[str, ...] = ()
+    soft_prompt_tokens: int = 0
     gradient_checkpointing: bool = False
     precision: str = "float32"
     jit_compile: bool | str = "auto"
@@ -190,6 +193,7 @@ _LIMITS: dict[str, Limit] = {
         (
             "initial_sequence_length",
             "sequence_length_warmup_steps",
+            "soft_prompt_tokens",
             "learning_rate",
             "final_learning_rate",
             "warmup_steps",

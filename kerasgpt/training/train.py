@@ -136,7 +136,7 @@ def _run(
     with distributed(sizes, config) as num_devices:
         now = environment(device, corpus, described(sizes, num_devices))
         _require_same(run, recipe, now)  # before any variable is made, which all have to make alike
-        learner = make_learner(recipe, tokenizer)
+        learner = make_learner(recipe, tokenizer, say)
         state = restore_checkpoint(run / artifacts.RUN_CHECKPOINTS, learner, say)
         _note_environment(state, now, run, say, force)
         state.is_over = state.is_enough(sizes)  # a forced recipe may have more steps

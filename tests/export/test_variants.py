@@ -33,6 +33,7 @@ def wide(trained, shakespeare, tmp_path_factory, prove_only):
             ("onnx",),
             PRECISIONS,
             generation_config=GenerationConfig(max_new_tokens=8),
+            inputs_embeds=True,
             evaluation_text=shakespeare[:400],
             tell=said.append,
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from kerasgpt.config import ACTIVATIONS, GPT2Config
 from kerasgpt.errors import UsageError
@@ -125,6 +126,39 @@ def test_arguments_may_come_as_one_dict():
     inputs = {"token_ids": ids, "attention_mask": mask, "segment_ids": segments}
     expected = model(ids, attention_mask=mask, segment_ids=segments)
     np.testing.assert_array_equal(model(inputs), expected)
+
+
+def test_vectors_in_place_of_ids_equal_hugging_face(golden_folder, golden):
+    """The tokens' rows of the file's table, looked up here; with padding, positions and a cache."""
+    model = GPT2CausalLM.from_preset(golden_folder)
+    vectors = load_file(golden_folder / "model.safetensors")["transformer.wte.weight"][golden["input_ids"]]
+    mask, positions = golden["left_mask"], golden["left_position_ids"]
+    logits = np.asarray(model(inputs_embeds=vectors, attention_mask=mask, position_ids=positions))
+    assert np.abs(logits - golden["left_logits"])[mask == 1].max() < 1e-5
+    cache = model.make_cache(*golden["input_ids"].shape)
+    first, cache = model(inputs_embeds=vectors[:, :9], cache=cache)
+    rest, _ = model(golden["input_ids"][:, 9:], cache=cache)  # ids may follow vectors
+    together = np.concatenate([first, rest], axis=1)
+    assert np.abs(together - golden["logits_float64"]).max() < 1e-5
+
+
+def test_fit_takes_vectors_and_they_may_come_from_a_layer():
+    """Vectors of another encoder, of another width, through a projection that learns with the model."""
+    encoded = keras.Input((None, 5), name="encoded")
+    logits = tiny_model()(inputs_embeds=keras.layers.Dense(16)(encoded))
+    model = keras.Model(encoded, logits)
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    vectors = np.random.default_rng(0).normal(size=(8, 6, 5)).astype("float32")
+    labels = np.random.default_rng(1).integers(61, size=(8, 6))
+    losses = model.fit(vectors, labels, epochs=12, verbose=0).history["loss"]
+    assert losses[-1] < losses[0] - 0.1
+    assert np.isfinite(tiny_model().predict({"inputs_embeds": np.zeros((2, 3, 16))}, verbose=0)).all()
+
+
+@pytest.mark.parametrize("given", [{}, {"token_ids": np.ones((1, 3)), "inputs_embeds": np.ones((1, 3, 16))}])
+def test_ids_and_vectors_exclude_each_other(given):
+    with pytest.raises(UsageError, match="token_ids or inputs_embeds: give the one or the other"):
+        tiny_model()(**given)
 
 
 @pytest.mark.parametrize(

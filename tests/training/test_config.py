@@ -115,3 +115,18 @@ def test_unreadable_files_are_sentences(tmp_path):
     (tmp_path / "flat.toml").write_text("steps = 3")
     with pytest.raises(UsageError, match="unknown section 'steps'"):
         Recipe.from_toml(tmp_path / "flat.toml")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (["train.soft_prompt_tokens=4"], "a soft prompt needs a model that stays as it is"),
+        (["train.soft_prompt_tokens=-1"], "0 or more"),
+        (["train.soft_prompt_tokens=4", "model.init=x", "lora.rank=2"], "lora.rank is set"),
+        (["train.soft_prompt_tokens=4", "model.init=x", "train.refit_steps=2"], "refit_steps is set"),
+        (["train.soft_prompt_tokens=4", "model.init=x", "data.document_mask=true"], "mask is set"),
+    ],
+)
+def test_a_soft_prompt_is_trained_alone(settings, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        Recipe.from_dict({}, settings)

@@ -1,16 +1,23 @@
 """Models that follow the data."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
+from kerasgpt import artifacts
 from kerasgpt.config import GPT2Config
+from kerasgpt.engines import load
 from kerasgpt.errors import UsageError
+from kerasgpt.generation.soft_prompt import read_soft_prompt
 from kerasgpt.recurrent_config import RecurrentConfig
 from kerasgpt.tokenizer.bpe import Tokenizer
-from kerasgpt.training.config import ModelConfig
+from kerasgpt.training.config import ModelConfig, Recipe
 from kerasgpt.training.learner import make_learner, model_config, uses_xla
 from kerasgpt.training.settings import TrainConfig
+from kerasgpt.training.train import train
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +96,34 @@ def test_bfloat16_on_a_cpu_is_left_to_tensorflow(monkeypatch):
     assert uses_xla(TrainConfig(precision="mixed_bfloat16", jit_compile=True), config)
     monkeypatch.setattr("kerasgpt.training.learner.is_tensorflow_on_cpu", lambda: False)  # a GPU is there
     assert uses_xla(TrainConfig(precision="mixed_bfloat16"), config)
+
+
+def test_a_soft_prompt_is_trained_alone_and_lies_in_the_model_folder(recipe, model_folder, tmp_path):
+    table = {**recipe().to_dict(), "model": {"init": str(model_folder), "dropout": 0.0}}
+    table["data"]["tokenizer"] = "auto"
+    settings = Recipe.from_dict(table, ["train.soft_prompt_tokens=3", "train.learning_rate=0.1"])
+    run = train(settings, tmp_path / "run", quiet=True)
+    before = load_file(model_folder / artifacts.WEIGHTS)
+    after = load_file(run.model_folder / artifacts.WEIGHTS)
+    for name, array in before.items():
+        np.testing.assert_array_equal(after[name], array, err_msg=name)
+    prompt = read_soft_prompt(run.model_folder / artifacts.SOFT_PROMPT)
+    assert prompt.shape == (3, before["transformer.wte.weight"].shape[1])
+    lm, base = load(run.folder), load(model_folder)
+    assert lm.max_sequence_length == base.max_sequence_length - 3
+    assert lm.score([""], ["to be or not"]) != base.score([""], ["to be or not"])
+    losses = [record["validation_loss"] for record in _evaluations(run.folder)]
+    assert losses[-1] < losses[0]
+
+
+def _evaluations(run):
+    records = map(json.loads, (run / artifacts.RUN_METRICS).read_text().splitlines())
+    return [record for record in records if "validation_loss" in record]
+
+
+def test_a_soft_prompt_longer_than_the_context_leaves_is_a_sentence(recipe, model_folder, tmp_path):
+    table = {**recipe().to_dict(), "model": {"init": str(model_folder)}}
+    table["data"]["tokenizer"] = "auto"
+    settings = Recipe.from_dict(table, ["train.soft_prompt_tokens=5000"])
+    with pytest.raises(UsageError, match="pass the model's context of"):
+        train(settings, tmp_path / "run", quiet=True)

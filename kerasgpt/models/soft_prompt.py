@@ -1,0 +1,111 @@
+"""SoftPromptCausalLM: a GPT-2 that stays as it is, behind vectors that learn."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasgpt.config import GPT2Config
+from kerasgpt.errors import UsageError
+from kerasgpt.generation.soft_prompt import save_soft_prompt
+from kerasgpt.layers.cache import KVCache, Tensor
+from kerasgpt.models.gpt2 import GPT2CausalLM
+from kerasgpt.protocols import Vectors
+
+
+@keras.saving.register_keras_serializable(package="kerasgpt")
+class SoftPromptCausalLM(GPT2CausalLM):
+    """Prompt tuning (Lester et al. 2021, arXiv:2104.08691): k vectors before every text, all else frozen.
+
+    Args:
+        config: of the GPT-2.
+        num_tokens: k.
+        **kwargs: of `keras.Model`.
+
+    >>> import numpy as np
+    >>> model = SoftPromptCausalLM(GPT2Config(16, 8, num_layers=1, num_heads=2, hidden_dim=8), 3)
+    >>> tuple(model(np.array([[3, 1, 4]])).shape), len(model.trainable_variables)
+    ((1, 3, 16), 1)
+    """
+
+    def __init__(self, config: GPT2Config | Mapping[str, Any], num_tokens: int, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        if not 0 < num_tokens < self.config.max_sequence_length:
+            raise UsageError(
+                f"a soft prompt of {num_tokens} vectors: of this context it may take 1 to"
+                f" {self.config.max_sequence_length - 1}"
+            )
+        self.num_tokens = num_tokens
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make all weights that are not made yet; the prompt alone is trainable."""
+        if self.built:
+            return
+        super().build(input_shape)
+        for variable in self.trainable_variables:
+            variable.trainable = False
+        self.soft_prompt = self.add_weight(
+            name="soft_prompt",
+            shape=(self.num_tokens, self.config.hidden_dim),
+            initializer=keras.initializers.RandomNormal(stddev=self.config.initializer_range),
+        )
+
+    def start_from_tokens(self, seed: int = 0) -> None:
+        """Begin with the vectors of tokens drawn at random, which the model knows how to read."""
+        table = self.backbone.embedding.token_embedding.embeddings.numpy()
+        rows = np.random.default_rng(seed).integers(len(table), size=self.num_tokens)
+        self.soft_prompt.assign(np.asarray(table)[rows])
+
+    @property
+    def prompt(self) -> Vectors:
+        """The vectors, float32 (k, D)."""
+        return np.array(self.soft_prompt.numpy(), np.float32)
+
+    def save_soft_prompt(self, folder: str | os.PathLike[str], base: str) -> None:
+        """Write the vectors alone, in PEFT's form, for the model in the folder `base`."""
+        sizes = {"num_attention_heads": self.config.num_heads, "num_layers": self.config.num_layers}
+        save_soft_prompt(self.prompt, folder, base, sizes)
+
+    def call(
+        self,
+        token_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        cache: KVCache | None = None,
+        training: bool | None = None,
+        segment_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+    ) -> Tensor:
+        """Predict the token after each position that follows the prompt, without a cache: (B, T, V).
+
+        A text is read from position k on; padding may lie on its right.
+
+        Raises:
+            UsageError: there are positions, a cache or segments, which a soft prompt has no place among.
+        """
+        if isinstance(token_ids, Mapping):
+            return self.call(**token_ids, training=training)
+        if position_ids is not None or cache is not None or segment_ids is not None:
+            raise UsageError(
+                "a soft prompt goes before a text read whole, without positions, cache or segments"
+            )
+        if inputs_embeds is None:
+            inputs_embeds = self.backbone.embedding.token_embedding(token_ids)  # (B, T, D)
+        batch = ops.shape(inputs_embeds)[0]
+        before = ops.cast(self.soft_prompt, self.compute_dtype)
+        before = ops.broadcast_to(before, (batch, *before.shape))  # (B, k, D)
+        if attention_mask is not None:
+            seen = ops.ones((batch, self.num_tokens), dtype=attention_mask.dtype)
+            attention_mask = ops.concatenate([seen, attention_mask], axis=1)
+        vectors = ops.concatenate([before, ops.cast(inputs_embeds, self.compute_dtype)], axis=1)
+        hidden = self.backbone(inputs_embeds=vectors, attention_mask=attention_mask, training=training)
+        return self.head(hidden[:, self.num_tokens :])
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        return {**super().get_config(), "num_tokens": self.num_tokens}

@@ -1,0 +1,117 @@
+"""A soft prompt of tokens' own vectors is those tokens before every text; its file is PEFT's."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from kerasgpt.config import GenerationConfig
+from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.generation.soft_prompt import (
+    SoftPromptStepModel,
+    is_soft_prompt,
+    read_soft_prompt,
+    save_soft_prompt,
+    with_soft_prompt,
+)
+
+SIZES = {"num_attention_heads": 2, "num_layers": 1}
+
+
+class SumModel:
+    """Reads vectors: the next logits are their running sum, and a token's vector is one-hot in its id."""
+
+    vocabulary_size = hidden_dim = 256 + 1
+    max_sequence_length = 12
+
+    def embed(self, ids):
+        return np.eye(self.hidden_dim, dtype=np.float32)[ids]
+
+    def _vectors(self, reads):
+        return reads if reads.ndim == 3 else self.embed(reads)
+
+    def prefill(self, reads, lengths):
+        sums = self._vectors(reads).cumsum(axis=1)[np.arange(len(reads)), lengths - 1]
+        return (sums, lengths), sums
+
+    def step(self, state, ids):
+        sums = state[0] + self.embed(ids)
+        return (sums, state[1] + 1), sums
+
+    def reorder(self, state, indices):
+        return state[0][indices], state[1][indices]
+
+    def join(self, states):
+        return tuple(np.concatenate(parts) for parts in zip(*states, strict=True))
+
+    def all_logits(self, reads, lengths):
+        return self._vectors(reads).cumsum(axis=1)
+
+
+@pytest.fixture
+def lm(byte_tokenizer):
+    return StepLanguageModel(SumModel(), byte_tokenizer)
+
+
+def test_vectors_of_tokens_are_those_tokens_before_every_text(lm):
+    before = [65, 66, 66]
+    soft = with_soft_prompt(lm, SumModel().embed(np.array(before)))
+    settings = GenerationConfig(max_new_tokens=4)
+    prompts = [[67], [66, 65, 65], [65, 67]]
+    expected = lm.generate([[*before, *prompt] for prompt in prompts], settings)
+    assert [g.token_ids for g in soft.generate(prompts, settings)] == [g.token_ids for g in expected]
+    assert [g.num_prompt_tokens for g in soft.generate(prompts, settings)] == [1, 3, 2]
+    ours = soft.score([[67]], [[66, 65]])
+    theirs = lm.score([[*before, 67]], [[66, 65]])
+    assert ours == theirs
+    assert soft.max_sequence_length == 12 - 3
+
+
+def test_a_prompt_that_does_not_fit_is_a_sentence(lm):
+    with pytest.raises(UsageError, match=r"of shape \(2, 5\): the model's vectors are 257 wide"):
+        with_soft_prompt(lm, np.zeros((2, 5), np.float32))
+    with pytest.raises(UsageError, match="of 12 vectors fills the context of 12"):
+        SoftPromptStepModel(SumModel(), np.zeros((12, 257), np.float32))
+
+
+def test_an_engine_that_reads_no_vectors_is_a_sentence(random_model, byte_tokenizer):
+    with pytest.raises(UsageError, match="needs an engine that reads vectors"):
+        with_soft_prompt(StepLanguageModel(random_model, byte_tokenizer), np.zeros((2, 8), np.float32))
+
+
+def test_the_file_is_pefts(tmp_path):
+    prompt = np.arange(6, dtype=np.float32).reshape(3, 2)
+    save_soft_prompt(prompt, tmp_path / "p", "the/base", SIZES)
+    assert sorted(path.name for path in (tmp_path / "p").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
+    config = json.loads((tmp_path / "p" / "adapter_config.json").read_text())
+    wanted = {"peft_type": "PROMPT_TUNING", "task_type": "CAUSAL_LM", "num_virtual_tokens": 3, "token_dim": 2}
+    wanted |= {"base_model_name_or_path": "the/base", "num_transformer_submodules": 1, **SIZES}
+    assert wanted.items() <= config.items()
+    arrays = load_file(tmp_path / "p" / "adapter_model.safetensors")
+    assert list(arrays) == ["prompt_embeddings"]
+    np.testing.assert_array_equal(arrays["prompt_embeddings"], prompt)
+    np.testing.assert_array_equal(read_soft_prompt(tmp_path / "p"), prompt)
+    assert is_soft_prompt(tmp_path / "p")
+
+
+def test_what_is_no_soft_prompt_is_a_sentence(tmp_path):
+    assert not is_soft_prompt(tmp_path)
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    with pytest.raises(KerasGPTError, match="holds no soft prompt"):
+        read_soft_prompt(tmp_path)
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "PROMPT_TUNING"}')
+    with pytest.raises(KerasGPTError, match="cannot read prompt_embeddings"):
+        read_soft_prompt(tmp_path)
+    save_file({"other": np.zeros(2, np.float32)}, tmp_path / "adapter_model.safetensors")
+    with pytest.raises(KerasGPTError, match="cannot read prompt_embeddings"):
+        read_soft_prompt(tmp_path)
+    save_file(
+        {"prompt_embeddings": np.full((1, 2), np.nan, np.float32)}, tmp_path / "adapter_model.safetensors"
+    )
+    with pytest.raises(KerasGPTError, match="no finite vectors"):
+        read_soft_prompt(tmp_path)

@@ -1,0 +1,81 @@
+"""Prompt tuning: vectors of tokens are those tokens, nothing else learns, and the loss falls."""
+
+import keras
+import numpy as np
+import pytest
+
+from kerasgpt.config import GPT2Config
+from kerasgpt.errors import UsageError
+from kerasgpt.generation.soft_prompt import read_soft_prompt
+from kerasgpt.models.soft_prompt import SoftPromptCausalLM
+
+RATES = dict.fromkeys(("dropout", "embedding_dropout", "attention_dropout"), 0.0)
+CONFIG = GPT2Config(20, 16, 2, 2, 8, initializer_range=0.3, **RATES)
+IDS = np.array([[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]])
+
+
+def _model(num_tokens=3):
+    model = SoftPromptCausalLM(CONFIG, num_tokens)
+    model.build()
+    model.build()  # again, as every engine that is handed a model does
+    return model
+
+
+def test_vectors_of_tokens_are_those_tokens():
+    model, before = _model(), [7, 0, 19]
+    table = np.asarray(model.backbone.embedding.token_embedding.embeddings.numpy())
+    model.soft_prompt.assign(table[before])
+    whole = np.concatenate([np.broadcast_to(before, (2, 3)), IDS], axis=1)
+    expected = model.head(model.backbone(whole))[:, 3:]
+    np.testing.assert_allclose(model(IDS), expected, atol=1e-5)
+    np.testing.assert_allclose(model(inputs_embeds=table[IDS]), expected, atol=1e-5)
+    np.testing.assert_allclose(model({"token_ids": IDS}), expected, atol=1e-5)
+    mask = np.array([[1] * 5, [1, 1, 1, 0, 0]])
+    masked = model(IDS, attention_mask=mask)
+    np.testing.assert_allclose(masked[0], expected[0], atol=1e-5)
+    np.testing.assert_allclose(masked[1, :3], expected[1, :3], atol=1e-5)
+
+
+def test_it_begins_with_tokens_drawn_by_seed():
+    model = _model()
+    table = np.asarray(model.backbone.embedding.token_embedding.embeddings.numpy())
+    model.start_from_tokens(1)
+    first = model.prompt
+    assert all((row == table).all(axis=1).any() for row in first)
+    model.start_from_tokens(1)
+    np.testing.assert_array_equal(model.prompt, first)
+    model.start_from_tokens(2)
+    assert (model.prompt != first).any()
+
+
+def test_only_the_prompt_learns_and_the_loss_falls(tmp_path):
+    keras.utils.set_random_seed(0)
+    model = _model()
+    before = [np.array(variable.numpy()) for variable in model.backbone.weights]
+    model.compile(keras.optimizers.Adam(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    losses = model.fit(IDS[:, :-1], IDS[:, 1:], epochs=30, verbose=0).history["loss"]
+    assert losses[-1] < losses[0] - 0.2
+    assert [variable.path.split("/")[-1] for variable in model.trainable_variables] == ["soft_prompt"]
+    for variable, value in zip(model.backbone.weights, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+    model.save_soft_prompt(tmp_path / "p", "base")
+    np.testing.assert_array_equal(read_soft_prompt(tmp_path / "p"), model.prompt)
+
+
+def test_it_is_saved_and_loaded_as_any_keras_model(tmp_path):
+    model = _model()
+    model(IDS)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+    np.testing.assert_allclose(loaded(IDS), model(IDS), atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [0, 16])
+def test_a_length_that_leaves_nothing_is_a_sentence(count):
+    with pytest.raises(UsageError, match=f"of {count} vectors: of this context it may take 1 to 15"):
+        SoftPromptCausalLM(CONFIG, count)
+
+
+def test_positions_and_segments_have_no_place(tmp_path):
+    with pytest.raises(UsageError, match="without positions, cache or segments"):
+        _model()(IDS, segment_ids=np.zeros_like(IDS))
