@@ -72,7 +72,7 @@ def compare(
         for index, place in zip(differing, places, strict=True)
     ]
     content = json.dumps(pairs, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    secret = {
+    secret: dict[str, Any] = {
         "a": sides[0],
         "b": sides[1],
         "first": "".join("ab"[place] for place in places),

@@ -154,7 +154,7 @@ def sign_test(wins: int, losses: int) -> float:
     """
     trials = wins + losses
     tail = sum(math.comb(trials, number) for number in range(min(wins, losses) + 1))
-    return min(1.0, 2 * tail / 2**trials)
+    return min(1.0, 2 * tail / (1 << trials))
 
 
 def _first_preferred(votes: Sequence[Votes], first: str) -> float | None:

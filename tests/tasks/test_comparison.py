@@ -11,7 +11,7 @@ from kerasgpt.errors import KerasGPTError
 from kerasgpt.tasks.comparison import compare, name_of, page, read_prompts, unseal
 
 SIDES = ({"model": "runs/secret-one"}, {"model": "runs/secret-two"})
-HOSTILE = "</script><script>alert(1)</script><!--<script> & \u2028 $comparison 北京 \ud800"
+HOSTILE = "</script /></script><script>alert(1)</script><!--<script> & \u2028 $comparison 北京 \ud800"
 
 
 def example(count: int = 20, seed: int = 0):
