@@ -24,6 +24,7 @@ COMMANDS = {
     "score": ("kerasgpt.commands.score:command", "Score continuations: JSON lines in and out."),
     "batch": ("kerasgpt.commands.batch:command", "Continue or score files of texts, in bulk."),
     "evaluate": ("kerasgpt.commands.evaluate:command", "Judge a model by a task, such as perplexity."),
+    "compare": ("kerasgpt.commands.compare:command", "Let people judge two models blindly; count votes."),
     "inspect": ("kerasgpt.commands.inspect:command", "Show what a model, run or bundle holds."),
     "bench": ("kerasgpt.commands.bench:command", "Measure a bundle's speed and memory on this machine."),
     "demo": ("kerasgpt.commands.demo:command", "Train, export, verify and generate, in minutes."),
