@@ -2,12 +2,13 @@
 
 ``python benchmarks/train_throughput.py --peers PYTHON --nanogpt CLONE [--only NAME...]``
 
-One model, batch and precision for all, at nanoGPT's two settings for shakespeare-char. Each engine runs in a
-process of its own, and they take turns, so that whatever else the machine does falls on all of them alike;
-medians over the rounds, and the most memory that a process has held. ``--peers`` names the Python of an
-environment with train_throughput.requirements.txt in it, ``--nanogpt`` a clone of nanoGPT; without these,
-ours alone. ``--restart`` ends each process after its turn, where memory does not hold all of them at once. With
-``--only`` the figures are added to those of the file. Writes benchmarks/results/train_throughput.json.
+One model, batch and precision for all, at nanoGPT's two settings for shakespeare-char. Each engine runs in
+a process of its own, and they take turns, so that whatever else the machine does falls on all of them
+alike; medians over the rounds, and the most memory that a process has held. ``--peers`` names the Python of
+an environment with train_throughput.requirements.txt in it, ``--nanogpt`` a clone of nanoGPT; without
+these, ours alone. ``--restart`` ends each process after its turn, where memory does not hold all of them at
+once. With ``--only`` the figures are added to those of the file. Writes
+benchmarks/results/train_throughput.json.
 """
 
 from __future__ import annotations
