@@ -18,16 +18,12 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
 import kerasgpt
-from kerasgpt.config import GenerationConfig
 from kerasgpt.protocols import LanguageModel
 from kerasgpt.tasks.evaluation import evaluate_task
-from kerasgpt.tasks.few_shot import FewShot
 from kerasgpt.tasks.harness import HarnessModel
 from kerasgpt.tasks.hellaswag import HellaSwag
-from kerasgpt.tasks.labelled import PAIRS_TEMPLATE
 from kerasgpt.tasks.lambada import Lambada
 from kerasgpt.tasks.language_modeling import LanguageModeling
-from kerasgpt.tasks.shots import ShotTemplate
 
 TOLERANCE = 1e-4
 
@@ -59,16 +55,6 @@ doc_to_text: "{{query}}"
 doc_to_target: "{{gold}}"
 doc_to_choice: "choices"
 metric_list: [{metric: acc}, {metric: acc_norm}, {metric: acc_bytes}]
-""",
-    "own_writing": """
-output_type: generate_until
-doc_to_text: "Q: {{input}}\\nA:"
-doc_to_target: "{{output}}"
-generation_kwargs: {until: ["\\n"], max_gen_toks: 16, do_sample: false}
-filter_list:
-  - name: strip
-    filter: [{function: regex, regex_pattern: "\\\\s*(.*?)\\\\s*$"}, {function: take_first}]
-metric_list: [{metric: exact_match}]
 """,
 }
 WORDS = """
@@ -129,7 +115,6 @@ def our_figures(bundle: str, scratch: Path) -> dict[str, float]:
         "own_wikitext word_perplexity": math.exp(nats / (words["num_words"] + 2 * len(pages))),
         **{f"own_lambada {name}": lambada[name] for name in ("perplexity", "acc")},
         **{f"own_hellaswag {name}": hellaswag[name] for name in ("acc", "acc_norm", "acc_bytes")},
-        "own_writing exact_match": figures(FewShot(method="generate"), "own_writing")["acc"],
     }
 
 
@@ -170,10 +155,6 @@ def write_data(folder: Path, lm: LanguageModel) -> None:
     speeches = [speech.strip() for speech in play.split("\n\n") if 80 < len(speech) < 350]
     said = [speech.rpartition(" ")[0] for speech in speeches[60:80]]
     ended = [before + one.text for before, one in zip(said, lm.generate(said), strict=True)]
-    asked = ["And", "the king", "O", "you are"]
-    template = ShotTemplate(PAIRS_TEMPLATE)
-    written = GenerationConfig(max_new_tokens=16, stop=("\n",))
-    answers = [one.text.strip() for one in lm.generate([template.question(word) for word in asked], written)]
     rows = {
         "own_text": [{"text": play[start : start + 1500].strip()} for start in range(0, 6000, 1500)],
         "own_wikitext": [{"page": page} for page in pages(speeches)],
@@ -192,10 +173,6 @@ def write_data(folder: Path, lm: LanguageModel) -> None:
                 "label": str(n % 4),
             }
             for n, speech in enumerate(speeches[:50])
-        ],
-        "own_writing": [
-            {"input": word, "output": word if n % 2 else answer or word}
-            for n, (word, answer) in enumerate(zip(asked, answers, strict=True))
         ],
     }
     for name, values in rows.items():
