@@ -56,22 +56,19 @@ def train_all(text: str, runs: Path, steps: int) -> None:
 
 
 def measure(runs: Path) -> dict[str, Any]:
-    """Everything that the table says of the runs, and the times of models of their shapes."""
+    """Everything that the table says of the runs, at tokens that all have read, and times of their shapes."""
     models = {preset: fresh(preset) for preset in PRESETS}
     decode, speed = decode_milliseconds(models), train_tokens_per_second(models)
-    curves = {preset: curve(runs / preset, "validation_loss") for preset in PRESETS}
-    common = min(
-        points[-1][0] for points in curves.values()
-    )  # of tokens, that every run has been measured after
+    curves = {preset: curve(runs / preset, "loss") for preset in PRESETS}
+    common = min(points[-1][0] for points in curves.values())
     rows = {
         preset: {
             "title": PRESETS[preset],
             "num_parameters": model.count_params(),
             "tokens_seen": common,
-            "validation_loss": dict(curves[preset])[common],
-            "validation_bits_per_byte": dict(curve(runs / preset, "bits_per_byte"))[common],
-            "validation_curve": [point for point in curves[preset] if point[0] <= common],
-            "train_curve": [point for point in curve(runs / preset, "loss") if point[0] <= common],
+            "train_loss": dict(curves[preset])[common],
+            "train_curve": [point for point in curves[preset] if point[0] <= common],
+            "validation_curve": [p for p in curve(runs / preset, "validation_loss") if p[0] <= common],
             "train_tokens_per_second": speed[preset],
             "decode_milliseconds": decode[preset],
         }
@@ -165,14 +162,17 @@ def draw(content: dict[str, Any], path: Path) -> None:
     figure, (losses, costs) = pyplot.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
     for row, colour in zip(content["models"].values(), ("tab:blue", "tab:orange", "tab:green"), strict=True):
         label = f"{row['title']}, {row['num_parameters'] / 1e6:.2f} M"
-        losses.plot(*zip(*row["train_curve"], strict=True), color=colour, alpha=0.4, linewidth=1)
-        losses.plot(*zip(*row["validation_curve"], strict=True), "o-", color=colour, label=label)
+        losses.plot(*zip(*row["train_curve"], strict=True), color=colour, label=label)
+        for tokens, loss in row["validation_curve"]:
+            losses.plot(tokens, loss, "o", color=colour)
         times = row["decode_milliseconds"]
         costs.plot(
             [int(length) for length in times], list(times.values()), "o-", color=colour, label=row["title"]
         )
     losses.set(
-        xlabel="tokens read in training", ylabel="nats a token", title="loss: validation, and training (thin)"
+        xlabel="tokens read in training",
+        ylabel="nats a token",
+        title="loss in training, and on validation (dots)",
     )
     costs.set(xlabel="tokens already read", ylabel="milliseconds a token", title="a step in ONNX Runtime")
     costs.set_xscale("log", base=2)
