@@ -2,8 +2,8 @@
 
     python examples/09_soft_prompt.py [FOLDER]
 
-A minute on two cores. Expect the loss on a play all in capitals to fall by vectors alone, and "ONNX writes
-the same: True". FOLDER/bundle/soft_prompt is in PEFT's form.
+A minute on two cores. Expect about "capitals: 4.41 -> 4.13 nats a token", by vectors alone, and "ONNX
+writes the same: True". FOLDER/bundle/soft_prompt is in PEFT's form.
 """
 
 import sys

@@ -2,8 +2,8 @@
 
     python examples/in_context_learning.py [FOLDER [UPDATES]]
 
-Some minutes on two cores. Expect the GPT-2's error to fall with the examples in the context, towards that of
-least squares, and heads of its second block that look at what followed a token before. FOLDER (else
+Some minutes on two cores. Expect both errors to fall with the examples in the context, to 0.04 and 0.03 after
+nine, where least squares has none; and what heads look at, over training. FOLDER (else
 runs/in_context) gets in_context.json, regression.png and token_maps.png; see docs/in-context-learning.md.
 """
 
