@@ -17,6 +17,10 @@ TASKS = {
     "hellaswag": "kerasgpt.tasks.hellaswag:HellaSwag",
     "multiple_choice": "kerasgpt.tasks.multiple_choice:MultipleChoice",
     "few_shot": "kerasgpt.tasks.few_shot:FewShot",
+    "completion": "kerasgpt.tasks.answering:completion_task",
+    "translation": "kerasgpt.tasks.answering:translation_task",
+    "summarization": "kerasgpt.tasks.answering:summarization_task",
+    "question_answering": "kerasgpt.tasks.answering:question_answering_task",
 }
 """Task -> its class, or a function that makes one; whose parameters are the options it has."""
 
