@@ -92,7 +92,7 @@ def main() -> None:
         before = found.get(name, {})
         rows = before.get("engines", {}) if before.get("shape") == shape else {}
         rows |= measure(commands, shape, arguments)
-        found[name] = {"shape": shape, "num_rounds": arguments.rounds, "engines": rows}
+        found[name] = {"shape": shape, "engines": rows}
         print(f"{name}, batch {size}\n{table(rows)}")
     facts = {"machine": machine(), "versions": versions("tensorflow", "keras", "jax", "numpy")}
     write_json(arguments.out, {**facts, "shapes": found})
@@ -187,7 +187,10 @@ def measure(
                 running[name] = trainer
     for trainer in running.values():
         trainer.end()
-    return {name: {"tokens_per_second": summary(rates[name]), **facts[name]} for name in commands}
+    return {
+        name: {"num_rounds": arguments.rounds, "tokens_per_second": summary(rates[name]), **facts[name]}
+        for name in commands
+    }
 
 
 def summary(values: list[float]) -> dict[str, float]:
