@@ -62,9 +62,8 @@ def test_words_found_get_their_vectors_and_all_other_pieces_stay(tokenizer, tmp_
     np.testing.assert_allclose(ours / np.linalg.norm(ours), theirs / np.linalg.norm(theirs), atol=1e-5)
     filled = after[[pieces[piece] for piece in expected]]
     assert np.sqrt(np.square(filled).mean()) == pytest.approx(0.02, rel=1e-5)
-    assert (
-        coverage.sentence == f"{path}: vectors of {len(expected)} of 280 pieces ({len(expected) / 280:.0%})"
-    )
+    share = f"{len(expected) / len(pieces):.0%}"
+    assert coverage.sentence == f"{path}: vectors of {len(expected)} of {len(pieces)} pieces ({share})"
 
 
 def test_a_capital_falls_back_on_small_letters_only_where_the_file_lacks_it(tokenizer, tmp_path):
