@@ -24,7 +24,6 @@ from kerasgpt.tasks.base import Outcome, totals
 from kerasgpt.tasks.records import TaskRecord
 
 BATCH_SIZE = 64
-NUM_BEAMS = (1, 4)
 NUM_SAMPLES = 5  # of what was written, for people
 
 
@@ -43,7 +42,9 @@ def answered(task: WrittenTask, lm: LanguageModel, records: Sequence[TaskRecord]
     return [outcomes[number] for number in range(len(records))]
 
 
-def judge(name: str, folder: str, paths: Sequence[str], limit: int | None) -> dict[str, Any]:
+def judge(
+    name: str, folder: str, paths: Sequence[str], limit: int | None, beams: list[int]
+) -> dict[str, Any]:
     task, lm = written_task(name, model_folder(folder)), load(folder)
     records = task.read(paths, lm)[:limit]
     found: dict[str, Any] = {
@@ -55,7 +56,7 @@ def judge(name: str, folder: str, paths: Sequence[str], limit: int | None) -> di
     }
     if (Path(folder) / RUN_SUMMARY).is_file():
         found["run"] = read_json(Path(folder) / RUN_SUMMARY)
-    for num_beams in NUM_BEAMS:
+    for num_beams in beams:
         writing = GenerationConfig(max_new_tokens=task.template.max_new_tokens, num_beams=num_beams)
         outcomes = answered(dataclasses.replace(task, settings=writing), lm, records)
         found[f"{num_beams} beams" if num_beams > 1 else "greedy"] = scores(task, outcomes)
@@ -71,9 +72,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", nargs="+", action="append", required=True, metavar="NAME FOLDER FILE")
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--num-beams", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--out", default="benchmarks/results/fine_tuned_tasks.json")
     arguments = parser.parse_args()
-    found = [judge(name, folder, paths, arguments.limit) for name, folder, *paths in arguments.task]
+    how = arguments.limit, arguments.num_beams
+    found = [judge(name, folder, paths, *how) for name, folder, *paths in arguments.task]
     content = {"machine": machine(), "versions": versions("sacrebleu", "rouge_score"), "tasks": found}
     write_json(arguments.out, content)
     print(json.dumps(content, indent=2, ensure_ascii=False))

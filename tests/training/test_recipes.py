@@ -13,11 +13,15 @@ from kerasgpt.training.lengths import stages
 from kerasgpt.training.recipes import packaged_recipes, recipe_file
 
 NAMES = [
+    "completion",
     "finetune-lora",
     "gpt2-124m-owt",
+    "question-answering",
     "shakespeare-bpe",
     "shakespeare-char",
+    "summarization",
     "tinystories-10m",
+    "translation",
     "wikitext-124m",
 ]
 
