@@ -13,6 +13,8 @@ from kerasgpt.errors import UsageError
 from kerasgpt.export.pipeline import export_folder
 from kerasgpt.training import callbacks
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = ["The", "", "ROMEO:\nBut soft"]
 
 
