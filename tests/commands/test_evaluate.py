@@ -121,9 +121,29 @@ def test_every_engine_answers_every_task_alike(run, bundle, tmp_path, passages, 
         assert found["baselines"] == expected["baselines"]
 
 
-def test_several_precisions_and_shots_in_one_table(run, bundle, reviews, tmp_path):
+@pytest.fixture(scope="module")
+def two_precisions(model_folder, tmp_path_factory):
+    from kerasgpt.export.pipeline import export_folder
+
+    folder = tmp_path_factory.mktemp("precisions") / "bundle"
+    export_folder(model_folder, folder, ("onnx",), ("fp32", "int8"), max_perplexity_increase=1000.0)
+    return folder
+
+
+def test_several_precisions_and_shots_in_one_table(run, two_precisions, reviews, tmp_path):
     file, picture = tmp_path / "result.json", tmp_path / "shots.png"
-    arguments = ("evaluate", bundle, "--task", "few_shot", "--data", reviews, "--shots", "0,2", "--limit", 12)
+    arguments = (
+        "evaluate",
+        two_precisions,
+        "--task",
+        "few_shot",
+        "--data",
+        reviews,
+        "--shots",
+        "0,2",
+        "--limit",
+        12,
+    )
     outcome = run(*arguments, "--precision", "fp32,int8", "--json", file, "--plot", picture, "--table")
     assert outcome.code == 0, outcome.err
     results = [json.loads(line) for line in file.read_text().splitlines()]
