@@ -121,9 +121,29 @@ def test_every_engine_answers_every_task_alike(run, bundle, tmp_path, passages, 
         assert found["baselines"] == expected["baselines"]
 
 
-def test_several_precisions_and_shots_in_one_table(run, bundle, reviews, tmp_path):
+@pytest.fixture(scope="module")
+def two_precisions(model_folder, tmp_path_factory):
+    from kerasgpt.export.pipeline import export_folder
+
+    folder = tmp_path_factory.mktemp("precisions") / "bundle"
+    export_folder(model_folder, folder, ("onnx",), ("fp32", "int8"), max_perplexity_increase=1000.0)
+    return folder
+
+
+def test_several_precisions_and_shots_in_one_table(run, two_precisions, reviews, tmp_path):
     file, picture = tmp_path / "result.json", tmp_path / "shots.png"
-    arguments = ("evaluate", bundle, "--task", "few_shot", "--data", reviews, "--shots", "0,2", "--limit", 12)
+    arguments = (
+        "evaluate",
+        two_precisions,
+        "--task",
+        "few_shot",
+        "--data",
+        reviews,
+        "--shots",
+        "0,2",
+        "--limit",
+        12,
+    )
     outcome = run(*arguments, "--precision", "fp32,int8", "--json", file, "--plot", picture, "--table")
     assert outcome.code == 0, outcome.err
     results = [json.loads(line) for line in file.read_text().splitlines()]
@@ -201,7 +221,7 @@ def test_options_of_another_task_and_bad_numbers(refuses, bundle, text, reviews)
     assert "give several, --shots 0,1,2,4,8" in refuses(*few, "--plot", "a.png", code=2)
     assert "a plot is a file that ends in" in refuses(*few, "--plot", "a.gif", "--shots", "0,1", code=2)
     assert "an answer is one text" in refuses(*few, "--num-samples", 2, "--temperature", 1, code=2)
-    assert "precision int2" in refuses(*few, "--precision", "fp32,int2", code=2)
+    assert "unknown precision 'int2'" in refuses(*few, "--precision", "fp32,int2", code=2)
 
 
 def test_the_model_s_window_is_the_shots_limit(run, bundle, reviews):
