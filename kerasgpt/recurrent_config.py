@@ -41,7 +41,7 @@ class RecurrentConfig:
 
     >>> config = RecurrentConfig.from_preset("lstm-mini", vocabulary_size=1024)
     >>> config.cell, config.hidden_dim, config.num_parameters
-    ('lstm', 432, 2852928)
+    ('lstm', 432, 2854464)
     """
 
     cell: str = "lstm"

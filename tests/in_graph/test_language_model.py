@@ -214,7 +214,7 @@ def test_a_folder_without_a_saved_model_is_an_error(tmp_path: Path) -> None:
 
 def test_another_saved_model_is_an_error(tmp_path: Path) -> None:
     tf.saved_model.save(tf.Module(), str(tmp_path / artifacts.SAVED_MODEL))
-    with pytest.raises(KerasGPTError, match="has no signature decode"):
+    with pytest.raises(KerasGPTError, match="has no signature generate"):
         open_bundle(tmp_path)
 
 

@@ -94,6 +94,7 @@ def test_no_text_is_markup():
     assert hostile.tags == harmless.tags
     assert hostile.shown == harmless.shown
     assert json.loads(hostile.data)["pairs"] == list(comparison.pairs)
+    assert "<" not in hostile.data
 
 
 @pytest.mark.parametrize(

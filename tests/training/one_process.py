@@ -39,10 +39,11 @@ def watch_training(event, step):
     """What is read, and on how many devices a weight lies and in which parts; and let the event happen."""
     import keras
 
-    from kerasgpt.training import callbacks, fitting, resume
+    from kerasgpt.data.pipeline import TokenDataset
+    from kerasgpt.training import callbacks, resume
 
     shapes, placed = set(), {}
-    count, batch = callbacks.CountSteps.on_step, fitting.TokenDataset.batch
+    count, batch = callbacks.CountSteps.on_step, TokenDataset.batch
 
     def counted(self, now, logs):
         kernel = self.model.backbone.blocks[0].attention.qkv.kernel
@@ -64,7 +65,7 @@ def watch_training(event, step):
         raise OSError(28, "No space left on device")
 
     callbacks.CountSteps.on_step = counted
-    fitting.TokenDataset.batch = read
+    TokenDataset.batch = read
     if event == "fail":
         resume.save_file = failing
     return shapes, placed

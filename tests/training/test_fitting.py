@@ -13,6 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from kerasgpt import artifacts
+from kerasgpt.data.pipeline import TokenDataset
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.training import fitting
 from kerasgpt.training.callbacks import LogLosses
@@ -222,14 +223,14 @@ def test_a_spike_is_skipped(recipe, tmp_path, spike_at):
 def test_behind_a_spike_the_run_goes_back_and_on_with_the_data_after_it(recipe, tmp_path, monkeypatch):
     """The batch that spikes is known by its data; after going back it is not read again."""
     read, spiky = [], []
-    original = fitting.TokenDataset.batch
+    original = TokenDataset.batch
 
     def batch(self, step):
         if self.seed is not None:
             read.append(step)
         return original(self, step)
 
-    monkeypatch.setattr(fitting.TokenDataset, "batch", batch)
+    monkeypatch.setattr(TokenDataset, "batch", batch)
     fit = fitting.Sitting._fit_a_stage
 
     def fit_a_stage(self, callbacks):
