@@ -114,7 +114,9 @@ def test_forced_a_run_goes_on_over_another_number_of_devices(start, end, tmp_pat
 
 @pytest.mark.slow
 def test_two_replicas_of_tensorflow_train_as_one_device_does(start, end, tmp_path):
-    corpus = tmp_path / "corpus.txt"  # so long that no window of these steps is one of the short ones at its ends
+    corpus = (
+        tmp_path / "corpus.txt"
+    )  # so long that no window of these steps is one of the short ones at its ends
     corpus.write_text(corpus.read_text() * 12)
     settings = (*SETTINGS, "model.dropout=0.0", "train.accumulation_steps=1", "train.jit_compile=false")
     end(start("one", *settings, backend="tensorflow"))
