@@ -18,7 +18,12 @@ TEXT = Path(__file__).resolve().parents[2] / "kerasgpt" / "assets" / "tinyshakes
 def recipe(folder: Path) -> dict[str, object]:
     """From fixed weights, with clipping, accumulation and averages, and without dropout."""
     return {
-        "data": {"paths": [str(folder / "text.txt")], "validation_fraction": 0.1},
+        "data": {
+            "paths": [str(folder / "text.txt")],
+            "validation_fraction": 0.1,
+            "tokenizer": "learn",
+            "vocabulary_size": 280,  # as many as the weights have
+        },
         "model": {"init": str(GOLDEN), "dropout": 0.0},
         "train": {
             "steps": STEPS,
