@@ -1,8 +1,10 @@
 """`kerasgpt bench`: figures of this machine, for people and for programs."""
 
+import itertools
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -69,13 +71,24 @@ def test_the_memory_is_that_of_the_fresh_process_and_not_of_its_parent(bundle):
     assert 2**24 < peak < held.nbytes < bench.peak_memory_bytes()
 
 
-def test_seconds_grow_with_the_tokens_and_no_text_ends_early(bundle, monkeypatch):
-    end = load(bundle).tokenizer.end_of_text_id
+def test_the_seconds_are_those_of_all_steps_and_no_text_ends_early(bundle, monkeypatch):
     lm = load(bundle)
-    monkeypatch.setattr(lm.model, "prefill", favouring(lm.model.prefill, end))
-    seconds, written = bench._seconds(lm, [[5], [6, 7]], 20)
-    assert written == 40
-    assert seconds > bench._seconds(lm, [[5]], 1)[0]
+    model, clock = lm.model, itertools.count()
+    monkeypatch.setattr(model, "prefill", favouring(model.prefill, lm.tokenizer.end_of_text_id))
+    monkeypatch.setattr(bench, "time", SimpleNamespace(perf_counter=lambda: 10.0 * next(clock)))
+    for name in ("prefill", "step"):  # each of which takes a tick of the clock
+        monkeypatch.setattr(model, name, ticking(getattr(model, name), clock))
+    assert bench._seconds(lm, [[5], [6, 7]], 20) == (10.0 * 21, 40)
+
+
+def ticking(step, clock):
+    """A step of the model that moves the clock on by one."""
+
+    def ticked(*args, **kwargs):
+        next(clock)
+        return step(*args, **kwargs)
+
+    return ticked
 
 
 def favouring(prefill, index):
