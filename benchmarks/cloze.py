@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import Iterable, Iterator
 
-from kerasgpt.tasks.records import TaskRecord
+from kerasgpt.tasks.files.records import TaskRecord
 from kerasgpt.tasks.shortening import sentences
 
 NAME = re.compile(r"(?<=\s)(?:[A-Z][\w'-]+(?:\s(?:of\s)?[A-Z][\w'-]+)*|\d[\d,.]*\d|\d)(?=[\s,.;)]|$)")

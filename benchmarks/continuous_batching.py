@@ -29,8 +29,9 @@ from machine import machine, versions
 from random_model import open_random
 
 from kerasgpt.artifacts import write_json
-from kerasgpt.config import GenerationConfig, GPT2Config
+from kerasgpt.config import GPT2Config
 from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.runtime.batching import ContinuousBatching
 
 RESULTS = Path(__file__).parent / "results" / "continuous_batching.json"

@@ -26,7 +26,8 @@ import numpy as np
 from machine import machine, versions
 
 import kerasgpt
-from kerasgpt.artifacts import ONNX_FILES, Manifest, read_config, write_json
+from kerasgpt.artifacts import ONNX_FILES, read_config, write_json
+from kerasgpt.manifest import Manifest
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "decode_latency.json"

@@ -17,11 +17,12 @@ from machine import machine, versions
 
 from kerasgpt import load
 from kerasgpt.artifacts import MANIFEST, RUN_SUMMARY, model_folder, read_config, write_json
-from kerasgpt.config import GenerationConfig, read_json
+from kerasgpt.config import read_json
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import LanguageModel
 from kerasgpt.tasks.answering import WrittenTask, written_task
 from kerasgpt.tasks.base import Outcome, totals
-from kerasgpt.tasks.records import TaskRecord
+from kerasgpt.tasks.files.records import TaskRecord
 
 BATCH_SIZE = 64
 NUM_SAMPLES = 5  # of what was written, for people

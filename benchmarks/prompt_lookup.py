@@ -25,8 +25,9 @@ from machine import machine, versions
 from random_model import open_random
 
 from kerasgpt.artifacts import write_json
-from kerasgpt.config import GenerationConfig, GPT2Config
+from kerasgpt.config import GPT2Config
 from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Ids, Logits
 from kerasgpt.runtime.fused import FusedState, FusedStepModel
 

@@ -12,7 +12,7 @@ import tarfile
 
 from kerasgpt.artifacts import write_json
 from kerasgpt.tasks.base import Outcome, totals
-from kerasgpt.tasks.rouge import rouge_counts, rouge_figures
+from kerasgpt.tasks.metrics.rouge import rouge_counts, rouge_figures
 
 SYSTEMS = ("lead", "ext-oracle", "ptgen", "convs2s", "topic-convs2s")
 GOLD = "gold-test-sentences.txt"

@@ -22,8 +22,8 @@ import numpy as np
 from machine import machine, versions
 
 from kerasgpt.artifacts import write_json
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.rows import Row, Writer
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Logits
 
 RESULTS = Path(__file__).parent / "results" / "sampling.json"

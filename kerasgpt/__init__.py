@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from kerasgpt.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from kerasgpt.config import GenerationConfig as GenerationConfig
     from kerasgpt.config import GPT2Config as GPT2Config
     from kerasgpt.data.example_corpus import example_dataset as example_dataset
     from kerasgpt.data.pipeline import dataset as dataset
     from kerasgpt.engines import load as load
     from kerasgpt.errors import KerasGPTError as KerasGPTError
     from kerasgpt.export.pipeline import export_bundle as export_bundle
+    from kerasgpt.generation_config import GenerationConfig as GenerationConfig
     from kerasgpt.layers.attention import MultiHeadAttention as MultiHeadAttention
     from kerasgpt.layers.block import TransformerBlock as TransformerBlock
     from kerasgpt.layers.cache import KVCache as KVCache

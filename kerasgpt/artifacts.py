@@ -1,4 +1,4 @@
-"""The folders on disk: the names of their files, what kind a folder is, and the manifest with its hashes."""
+"""The folders on disk: the names of their files, and what kind a folder is."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from kerasgpt.architectures import AnyConfig, config_from_huggingface
 from kerasgpt.atomic import write_text
-from kerasgpt.config import GenerationConfig, GPT2Config, read_json
+from kerasgpt.config import GPT2Config, read_json
 from kerasgpt.errors import KerasGPTError
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.version import __version__
 
 # A model folder (a Hugging Face folder)
@@ -155,7 +155,7 @@ def folder_kind(folder: str | os.PathLike[str]) -> FolderKind:
     if not root.is_dir():
         raise KerasGPTError(f"{root}: no such folder; give a model folder, a run or a bundle")
     if (root / MANIFEST).is_file():
-        _refuse_newer(root / MANIFEST, read_json(root / MANIFEST))
+        require_known_format(root / MANIFEST, read_json(root / MANIFEST))
         return "bundle"
     if (root / CONFIG).is_file():
         return "model"
@@ -166,7 +166,8 @@ def folder_kind(folder: str | os.PathLike[str]) -> FolderKind:
     )
 
 
-def _refuse_newer(path: Path, manifest: dict[str, Any]) -> None:
+def require_known_format(path: Path, manifest: dict[str, Any]) -> None:
+    """Refuse what a newer version wrote, whose files may mean something else."""
     number = manifest.get("format_version", BUNDLE_FORMAT)
     if not isinstance(number, int) or number > BUNDLE_FORMAT:
         raise KerasGPTError(
@@ -216,92 +217,3 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
     """Hash a file, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a bundle holds: ``kerasgpt.json``.
-
-    Attributes:
-        files: path relative to the bundle -> sha256, of every file but the manifest itself.
-        formats: the export formats that are there.
-        provenance: where the weights came from, and the versions that made the bundle.
-        precisions: of the exported files, in the order they were asked for.
-        model_type: of the model, see `kerasgpt.architectures`.
-    """
-
-    files: dict[str, str]
-    formats: list[str]
-    provenance: dict[str, Any] = field(default_factory=dict)
-    precisions: list[str] = field(default_factory=lambda: ["fp32"])
-    version: str = __version__
-    model_type: str = "gpt2"
-
-    @classmethod
-    def of_folder(
-        cls,
-        folder: str | os.PathLike[str],
-        formats: list[str],
-        provenance: dict[str, Any],
-        precisions: Sequence[str] = ("fp32",),
-        model_type: str = "gpt2",
-    ) -> Self:
-        """Hash every file under a folder."""
-        root = Path(folder)
-        files = sorted(path for path in root.rglob("*") if path.is_file())
-        hashes = {path.relative_to(root).as_posix(): sha256_of(path) for path in files}
-        hashes.pop(MANIFEST, None)
-        return cls(hashes, formats, provenance, list(precisions), model_type=model_type)
-
-    @classmethod
-    def read(cls, folder: str | os.PathLike[str]) -> Self:
-        """Read a bundle's manifest.
-
-        Raises:
-            KerasGPTError: it is missing or damaged, of a newer format, or names files outside the bundle.
-        """
-        path = Path(folder) / MANIFEST
-        values = read_json(path)
-        _refuse_newer(path, values)
-        try:
-            manifest = cls(
-                dict(values["files"]),
-                list(values["formats"]),
-                dict(values["provenance"]),
-                list(values.get("precisions", ["fp32"])),
-                values["version"],
-                values.get("model_type", "gpt2"),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise KerasGPTError(f"{path}: damaged manifest ({error}); export the model again") from error
-        root = Path(folder).resolve()
-        for name in manifest.files:
-            if not (root / name).resolve().is_relative_to(root):
-                raise KerasGPTError(f"{path}: names '{name}', a file outside the bundle; refused")
-        return manifest
-
-    def write(self, folder: str | os.PathLike[str]) -> None:
-        """Write it as the bundle's ``kerasgpt.json``."""
-        values = {
-            "format": "kerasgpt-bundle",
-            "format_version": BUNDLE_FORMAT,
-            "version": self.version,
-            "formats": self.formats,
-            "precisions": self.precisions,
-            "model_type": self.model_type,
-            **({} if self.model_type == "gpt2" else {"clients": OWN_CLIENTS}),
-            "provenance": self.provenance,
-            "files": self.files,
-        }
-        write_json(Path(folder) / MANIFEST, values)
-
-    def damaged_files(self, folder: str | os.PathLike[str]) -> dict[str, str]:
-        """Files that are missing or whose hash differs: path -> ``"missing"`` or ``"altered"``."""
-        root = Path(folder)
-        damage = {}
-        for name, expected in self.files.items():
-            if not (root / name).is_file():
-                damage[name] = "missing"
-            elif sha256_of(root / name) != expected:
-                damage[name] = "altered"
-        return damage

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from kerasgpt.config import GenerationConfig
+from kerasgpt.generation_config import GenerationConfig
 
 Prompt: TypeAlias = str | Sequence[int]
 """A prompt is text, or the token ids themselves."""

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from kerasgpt.artifacts import MANIFEST, Manifest, folder_kind, model_folder
+from kerasgpt.artifacts import MANIFEST, folder_kind, model_folder
 from kerasgpt.errors import KerasGPTError
+from kerasgpt.manifest import Manifest
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import shutil
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.engines import load
 from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 

@@ -15,8 +15,9 @@ from steps import serve
 
 import kerasgpt
 from kerasgpt.data.pipeline import TokenDataset
-from kerasgpt.training.config import ModelConfig, Recipe
+from kerasgpt.training.config import Recipe
 from kerasgpt.training.learner import make_learner
+from kerasgpt.training.model_settings import ModelConfig
 from kerasgpt.training.settings import TrainConfig
 
 shape = json.loads(sys.argv[1])

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerasgpt.bulk.records import Record, Rejected, Task
-from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.generation.prompts import PromptTruncatedWarning
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Generation, LanguageModel, Score
 
 

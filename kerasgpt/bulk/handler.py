@@ -12,8 +12,8 @@ from kerasgpt.bulk import progress
 from kerasgpt.bulk.answers import Answerer
 from kerasgpt.bulk.records import Record, Task
 from kerasgpt.bulk.shards import ShardEntries
-from kerasgpt.config import GenerationConfig
 from kerasgpt.engines import load
+from kerasgpt.generation_config import GenerationConfig
 
 BATCHES_AT_ONCE = 8  # so many go to the model at a time, and it reads those of about equal length together
 

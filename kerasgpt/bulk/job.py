@@ -13,9 +13,9 @@ from kerasgpt.artifacts import MANIFEST, folder_kind, sha256_of
 from kerasgpt.bulk import storage
 from kerasgpt.bulk.records import TASKS, Task, is_json
 from kerasgpt.bulk.shards import Source
-from kerasgpt.config import GenerationConfig
 from kerasgpt.engines import choose
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.version import __version__
 
 JOB = "job.json"

@@ -11,9 +11,10 @@ from kerasgpt import artifacts
 from kerasgpt.architectures import AnyConfig
 from kerasgpt.checkpoints.pickles import PICKLES, refusal
 from kerasgpt.checkpoints.stored import Arrays
-from kerasgpt.config import GenerationConfig, read_json
+from kerasgpt.config import read_json
 from kerasgpt.engines import resolve
 from kerasgpt.errors import KerasGPTError
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 

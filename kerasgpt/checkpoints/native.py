@@ -18,8 +18,9 @@ from kerasgpt.architectures import AnyConfig
 from kerasgpt.atomic import atomic_file
 from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.checkpoints.stored import Arrays, StoredArray
-from kerasgpt.config import GenerationConfig, read_json
+from kerasgpt.config import read_json
 from kerasgpt.errors import KerasGPTError
+from kerasgpt.generation_config import GenerationConfig
 
 if TYPE_CHECKING:
     from kerasgpt.models.causal_lm import CausalLM

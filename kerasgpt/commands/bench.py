@@ -16,11 +16,11 @@ import click
 import numpy as np
 
 from kerasgpt import artifacts
-from kerasgpt.config import GenerationConfig
 from kerasgpt.engines import resolve
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.export.proof import child_environment
 from kerasgpt.extras import require
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import LanguageModel
 
 LONG_PROMPT: Final = 512  # tokens, or half of the context

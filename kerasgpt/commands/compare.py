@@ -12,11 +12,11 @@ import click
 
 from kerasgpt.atomic import write_text
 from kerasgpt.commands.generation_settings import generation_options, settings_of, without_words
-from kerasgpt.config import GenerationConfig
 from kerasgpt.engines import choose, load
 from kerasgpt.errors import UsageError, unknown_name
-from kerasgpt.tasks.comparison import compare, page, read_prompts
-from kerasgpt.tasks.votes import count, read_votes
+from kerasgpt.generation_config import GenerationConfig
+from kerasgpt.tasks.people.comparison import compare, page, read_prompts
+from kerasgpt.tasks.people.votes import count, read_votes
 
 ENGINE_HELP = "auto, onnx, saved_model or keras.  [default: auto]"
 PRECISION_HELP = "Of the exported file; default: the first there is."

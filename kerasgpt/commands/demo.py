@@ -17,6 +17,7 @@ from kerasgpt.config import read_json
 from kerasgpt.engines import resolve
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.extras import require
+from kerasgpt.manifest import Manifest
 from kerasgpt.training.interruption import InterruptedRunError
 
 PROMPT = "ROMEO:\n"
@@ -80,7 +81,7 @@ def _export(run: Path, bundle: Path) -> None:
 def _weights_in(bundle: Path) -> str:
     """The hash of a bundle's weights; none if there is no bundle."""
     there = (bundle / artifacts.MANIFEST).is_file()
-    return artifacts.Manifest.read(bundle).files.get(artifacts.WEIGHTS, "") if there else ""
+    return Manifest.read(bundle).files.get(artifacts.WEIGHTS, "") if there else ""
 
 
 def _verify(bundle: Path) -> None:

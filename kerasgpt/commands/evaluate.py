@@ -20,12 +20,12 @@ from kerasgpt.commands.accuracy_plot import check_plot, draw
 from kerasgpt.commands.evaluation_table import table
 from kerasgpt.commands.generation_settings import generation_options, settings_of, without_words
 from kerasgpt.commands.task_options import make_task, options_of
-from kerasgpt.config import GenerationConfig
 from kerasgpt.data.progress import Bar
 from kerasgpt.engines import choose, load, resolve
 from kerasgpt.errors import UsageError
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.tasks.evaluation import BATCH_SIZE, Result, evaluate_task
-from kerasgpt.tasks.fingerprint import fingerprint, fingerprints
+from kerasgpt.tasks.files.fingerprint import fingerprint, fingerprints
 
 if TYPE_CHECKING:
     from kerasgpt.protocols import LanguageModel

@@ -11,9 +11,9 @@ import click
 
 from kerasgpt.artifacts import model_folder
 from kerasgpt.commands.generation_settings import generation_options, settings_of, without_words
-from kerasgpt.config import GenerationConfig
 from kerasgpt.engines import load
 from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.tasks.asking import fitted_prompts, warn_of_shortened
 from kerasgpt.tasks.templates import read_template
 

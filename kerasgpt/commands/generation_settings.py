@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kerasgpt import artifacts
-from kerasgpt.config import GenerationConfig
+from kerasgpt.generation_config import GenerationConfig
 
 if TYPE_CHECKING:
     from kerasgpt.protocols import Tokenizer

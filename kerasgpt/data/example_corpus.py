@@ -14,8 +14,8 @@ from kerasgpt.data.examples import Examples, encode_records
 from kerasgpt.data.shards import PartSize
 from kerasgpt.data.splits import PARTS, Part, Split
 from kerasgpt.errors import UsageError, unknown_name
+from kerasgpt.tasks.files.records import TaskRecord
 from kerasgpt.tasks.reading import place_of, read_records
-from kerasgpt.tasks.records import TaskRecord
 from kerasgpt.tasks.templates import DEFAULTS, TaskTemplate
 from kerasgpt.tokenizer.bpe import Tokenizer
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kerasgpt.data.shards import PartSize
 from kerasgpt.errors import KerasGPTError, UsageError
-from kerasgpt.tasks.records import TaskRecord
+from kerasgpt.tasks.files.records import TaskRecord
 from kerasgpt.tasks.templates import DoesNotFitError, TaskTemplate
 from kerasgpt.tokenizer.bpe import Tokenizer
 

@@ -12,13 +12,14 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from kerasgpt.config import GenerationConfig, GPT2Config
+from kerasgpt.config import GPT2Config
 from kerasgpt.export.kernels import Standard, head_table, matrix_shapes
 from kerasgpt.export.onnx_graph import write_onnx
 from kerasgpt.export.onnx_nodes import Graph
 from kerasgpt.export.onnx_weights import Weights
 from kerasgpt.export.smoothing import Range
 from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Ids
 from kerasgpt.runtime.session import open_session
 

@@ -8,9 +8,9 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.export.signatures import Signature
 from kerasgpt.generation.texts import pad_right
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 Arrays: TypeAlias = dict[str, np.ndarray[Any, Any]]

@@ -12,12 +12,13 @@ import numpy as np
 import onnx
 
 from kerasgpt import artifacts
-from kerasgpt.config import GenerationConfig, GPT2Config
+from kerasgpt.config import GPT2Config
 from kerasgpt.errors import UsageError
 from kerasgpt.export import onnx_file
 from kerasgpt.export.onnx_nodes import BATCH, NEW
 from kerasgpt.export.reference import record
 from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Ids, Logits
 from kerasgpt.tokenizer.bpe import Tokenizer
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from kerasgpt import artifacts
-from kerasgpt.config import GenerationConfig, GPT2Config
+from kerasgpt.config import GPT2Config
+from kerasgpt.generation_config import GenerationConfig
 
 
 def write_genai(config: GPT2Config, settings: GenerationConfig, bundle: Path) -> None:

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from kerasgpt import artifacts
-from kerasgpt.config import GenerationConfig
 from kerasgpt.engines import load, resolve
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.export.parity import (
@@ -30,6 +29,7 @@ from kerasgpt.export.parity import (
     tolerance_of,
 )
 from kerasgpt.export.reference import Reference
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import LanguageModel, Logits
 from kerasgpt.runtime.forward import ForwardModel
 from kerasgpt.runtime.language_model import open_file

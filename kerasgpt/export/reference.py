@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerasgpt.atomic import atomic_file
-from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.generation.stopping import fit_prompt
 from kerasgpt.generation.texts import pad_right
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Ids, Logits
 
 NUM_TOP_LOGITS = 16

@@ -12,10 +12,11 @@ from kerasgpt.architectures import AnyConfig
 from kerasgpt.atomic import atomic_folder
 from kerasgpt.checkpoints import recurrent
 from kerasgpt.checkpoints.mapping import assign_arrays
-from kerasgpt.config import GenerationConfig, GPT2Config
+from kerasgpt.config import GPT2Config
 from kerasgpt.errors import UsageError
 from kerasgpt.export.folding import with_plain_norms, without_gains, without_means
 from kerasgpt.export.onnx_weights import Weights, checked_weights
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.in_graph.compiled import compiled_model
 from kerasgpt.in_graph.decode import GraphModel
 from kerasgpt.in_graph.generation import Words, step_by_step

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from kerasgpt import artifacts
-from kerasgpt.artifacts import Manifest
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.export.proof import artifact_path, child_backend, prove
+from kerasgpt.manifest import Manifest
 
 ENGINE_NEEDS = {"keras": "keras", "onnx": "onnxruntime", "saved_model": "tensorflow"}
 ENGINE_NEEDS |= dict.fromkeys(artifacts.VARIANTS, "onnxruntime")

@@ -9,12 +9,12 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.prefill import Prefill
 from kerasgpt.generation.probabilities import log_softmax
 from kerasgpt.generation.processors import process
 from kerasgpt.generation.stopping import room
 from kerasgpt.generation.texts import Text
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import FinishReason, Ids, Logits, StepModel
 
 IMPROBABLE = np.float32(-1e9)

@@ -9,10 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import UsageError
 from kerasgpt.generation.samplers import sample
 from kerasgpt.generation.texts import Text
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Ids, Logits, Settings
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.beam_search import Hypothesis
 from kerasgpt.generation.stopping import StopStrings
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import FinishReason, Generation
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.tokenizer.streaming import StreamingDecoder

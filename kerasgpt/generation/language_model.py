@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import UsageError
 from kerasgpt.generation.batches import LARGEST_BATCH, batches
 from kerasgpt.generation.beam_search import EndsWith, beam_search
@@ -20,6 +19,7 @@ from kerasgpt.generation.requests import Request, RequestReader
 from kerasgpt.generation.rows import Token
 from kerasgpt.generation.scoring import Scorer
 from kerasgpt.generation.speculation import speculate
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import ExtendableStepModel, Generation, Prompt, Score, Settings, StepModel
 from kerasgpt.tokenizer.bpe import Tokenizer
 

@@ -7,11 +7,11 @@ from math import inf, log
 
 import numpy as np
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation import constraints, filters, penalties
 from kerasgpt.generation.probabilities import kth_largest, nucleus
 from kerasgpt.generation.scratch import scratch
 from kerasgpt.generation.texts import Text
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Ids, Logits
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.continuation import Continuation
 from kerasgpt.generation.prompts import PromptReader
 from kerasgpt.generation.samplers import seeds_of_rows
 from kerasgpt.generation.scoring import Scorer
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Prompt
 
 

@@ -8,11 +8,11 @@ from typing import TypeAlias
 
 import numpy as np
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.chooser import Chooser
 from kerasgpt.generation.probabilities import logprobs_of
 from kerasgpt.generation.stopping import room
 from kerasgpt.generation.texts import Text
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import FinishReason, Logits
 
 EndsText: TypeAlias = Callable[[int, int], bool]

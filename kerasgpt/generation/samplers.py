@@ -9,11 +9,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.probabilities import heads, powers
 from kerasgpt.generation.processors import heed, process, survivors
 from kerasgpt.generation.scratch import scratch
 from kerasgpt.generation.texts import Text
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Ids, Logits
 
 Words: TypeAlias = NDArray[np.uint32]

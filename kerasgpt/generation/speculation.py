@@ -7,10 +7,10 @@ from typing import Final
 
 import numpy as np
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.prefill import Prefill
 from kerasgpt.generation.rows import EndsText, Row, Token, Writer
 from kerasgpt.generation.samplers import Seeds
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import ExtendableStepModel
 
 LONGEST_NGRAM: Final = 4  # tokens that a place earlier in the text shares with the text's end

@@ -12,13 +12,14 @@ import numpy as np
 import tensorflow as tf
 
 from kerasgpt import artifacts
-from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation.chooser import settings_of_rows
 from kerasgpt.generation.prompts import PromptReader, PromptTruncatedWarning
 from kerasgpt.generation.samplers import seeds_of_rows
 from kerasgpt.generation.scoring import Scorer
 from kerasgpt.generation.texts import pad_right
+from kerasgpt.generation_config import GenerationConfig
+from kerasgpt.manifest import Manifest
 from kerasgpt.protocols import FinishReason, Generation, Ids, Logits, Prompt, Score, Settings
 from kerasgpt.tokenizer.bpe import Tokenizer
 
@@ -236,7 +237,7 @@ def open_bundle(folder: str | os.PathLike[str], precision: str | None = None) ->
     """
     if precision is None:
         return open_file(folder, artifacts.SAVED_MODEL)
-    for engine, has in artifacts.saved_models_of(artifacts.Manifest.read(folder).precisions).items():
+    for engine, has in artifacts.saved_models_of(Manifest.read(folder).precisions).items():
         if has == precision:
             return open_file(folder, artifacts.SAVED_MODELS.get(engine, artifacts.SAVED_MODEL))
     raise KerasGPTError(

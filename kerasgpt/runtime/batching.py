@@ -8,12 +8,12 @@ from threading import Condition, Thread
 from types import TracebackType
 from typing import Any, Final, Self
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import UsageError
 from kerasgpt.generation.chooser import settings_of_rows
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.generation.prompts import refuse_text
 from kerasgpt.generation.requests import Request
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Generation, Prompt, Score, Settings
 from kerasgpt.runtime.scheduler import Scheduler
 from kerasgpt.runtime.submission import Submission

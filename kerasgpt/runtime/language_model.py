@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from kerasgpt import artifacts
-from kerasgpt.artifacts import Manifest
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.generation.soft_prompt import read_soft_prompt, with_soft_prompt
+from kerasgpt.manifest import Manifest
 from kerasgpt.protocols import StepModel
 from kerasgpt.runtime import forward
 from kerasgpt.runtime.embeds import EmbedsStepModel

@@ -7,9 +7,9 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation.samplers import seeds_of_rows
+from kerasgpt.generation_config import GenerationConfig
 
 Arrays: TypeAlias = Mapping[str, np.ndarray[Any, Any]]
 Predict: TypeAlias = Callable[[str, Arrays], Arrays]

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from kerasgpt.config import GenerationConfig
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import LanguageModel
 from kerasgpt.tasks import question_answering, summarization, translation
 from kerasgpt.tasks.asking import fitted_prompts
 from kerasgpt.tasks.base import Counts, Figures, Outcome
-from kerasgpt.tasks.bleu import bleu_counts, bleu_figures
+from kerasgpt.tasks.files.records import TaskRecord
+from kerasgpt.tasks.metrics.bleu import bleu_counts, bleu_figures
+from kerasgpt.tasks.metrics.rouge import rouge_counts, rouge_figures
+from kerasgpt.tasks.metrics.squad import answer_counts, answer_figures
 from kerasgpt.tasks.reading import read_records
-from kerasgpt.tasks.records import TaskRecord
-from kerasgpt.tasks.rouge import rouge_counts, rouge_figures
-from kerasgpt.tasks.squad import answer_counts, answer_figures
 from kerasgpt.tasks.templates import DEFAULTS, TaskTemplate, read_template
 
 Baseline: TypeAlias = Callable[[Sequence[TaskRecord]], list[str]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 
-from kerasgpt.config import GenerationConfig
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import LanguageModel
 from kerasgpt.tasks.templates import PromptText, TaskTemplate
 

@@ -10,8 +10,8 @@ from typing import Any
 from kerasgpt.errors import UsageError
 from kerasgpt.protocols import LanguageModel
 from kerasgpt.tasks.base import ExampleT, Figures, Outcome, Task, totals
-from kerasgpt.tasks.bootstrap import intervals
-from kerasgpt.tasks.outcome_file import OutcomeFile
+from kerasgpt.tasks.files.outcome_file import OutcomeFile
+from kerasgpt.tasks.metrics.bootstrap import intervals
 
 BATCH_SIZE = 32
 

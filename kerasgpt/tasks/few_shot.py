@@ -12,11 +12,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import LanguageModel
 from kerasgpt.tasks.base import Counts, Figures, Outcome
-from kerasgpt.tasks.labelled import Labelled, read_labelled
+from kerasgpt.tasks.files.labelled import Labelled, read_labelled
 from kerasgpt.tasks.pairs import Pair, encode_pair, score_pairs
 from kerasgpt.tasks.shots import ShotPool, ShotPrompt, ShotTemplate, fitted_prompt
 

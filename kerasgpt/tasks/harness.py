@@ -13,8 +13,8 @@ from typing import Any
 from lm_eval.api.model import TemplateLM
 from lm_eval.api.registry import register_model
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.engines import load
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.tasks.pairs import fit
 from kerasgpt.tasks.stretches import split
 

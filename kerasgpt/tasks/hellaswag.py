@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgpt.protocols import LanguageModel
-from kerasgpt.tasks.lines import numbered_objects, text_field
+from kerasgpt.tasks.files.lines import numbered_objects, text_field
 from kerasgpt.tasks.multiple_choice import MultipleChoice, Question, question
 
 _BRACKETS = re.compile(r"\[.*?\]")

@@ -10,7 +10,7 @@ from pathlib import Path
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.protocols import LanguageModel
 from kerasgpt.tasks.base import Counts, Figures, Outcome
-from kerasgpt.tasks.lines import numbered_objects, text_field
+from kerasgpt.tasks.files.lines import numbered_objects, text_field
 from kerasgpt.tasks.pairs import encode_pair, score_pairs
 
 

@@ -11,8 +11,8 @@ from typing import Literal
 from kerasgpt.errors import UsageError, unknown_name
 from kerasgpt.protocols import LanguageModel
 from kerasgpt.tasks.base import Counts, Figures, Outcome, totals
-from kerasgpt.tasks.detokenizers import DETOKENIZERS
-from kerasgpt.tasks.documents import Document, read_documents
+from kerasgpt.tasks.files.detokenizers import DETOKENIZERS
+from kerasgpt.tasks.files.documents import Document, read_documents
 from kerasgpt.tasks.stretches import Stretch, stretches
 
 LARGEST_EXPONENT = 700.0  # above this a float overflows

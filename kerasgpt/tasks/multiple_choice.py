@@ -12,7 +12,7 @@ import numpy as np
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.protocols import LanguageModel
 from kerasgpt.tasks.base import Counts, Figures, Outcome
-from kerasgpt.tasks.lines import numbered_objects
+from kerasgpt.tasks.files.lines import numbered_objects
 from kerasgpt.tasks.pairs import encode_pair, score_pairs
 
 PROMPTS, GOLDS = ("query", "prompt", "question"), ("gold", "label", "answer")

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.tasks.lines import numbered_lines, numbered_objects, text_field, text_fields
-from kerasgpt.tasks.records import TaskRecord
+from kerasgpt.tasks.files.lines import numbered_lines, numbered_objects, text_field, text_fields
+from kerasgpt.tasks.files.records import TaskRecord
 from kerasgpt.tasks.shortening import by_shared_words, sentences
 
 

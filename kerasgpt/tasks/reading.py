@@ -11,7 +11,7 @@ from dataclasses import replace
 from kerasgpt.atomic import write_text
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.tasks import completion, question_answering, summarization, translation
-from kerasgpt.tasks.records import TaskRecord
+from kerasgpt.tasks.files.records import TaskRecord
 
 READERS = {
     "completion": completion.read,

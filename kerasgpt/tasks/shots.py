@@ -9,7 +9,7 @@ import numpy as np
 
 from kerasgpt.errors import UsageError
 from kerasgpt.protocols import Tokenizer
-from kerasgpt.tasks.labelled import Labelled
+from kerasgpt.tasks.files.labelled import Labelled
 
 _INPUT, _OUTPUT = "{input}", "{output}"
 

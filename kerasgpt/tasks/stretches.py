@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerasgpt.protocols import LanguageModel
-from kerasgpt.tasks.documents import Document
+from kerasgpt.tasks.files.documents import Document
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from kerasgpt.tasks.lines import numbered_objects, text_field, text_fields
-from kerasgpt.tasks.records import TaskRecord
+from kerasgpt.tasks.files.lines import numbered_objects, text_field, text_fields
+from kerasgpt.tasks.files.records import TaskRecord
 from kerasgpt.tasks.shortening import sentences
 
 FORMS = (("text", "summary"), ("source", "target"), ("body", "subject"))

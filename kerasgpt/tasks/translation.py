@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
 from kerasgpt.errors import KerasGPTError, UsageError
-from kerasgpt.tasks.lines import numbered_lines, numbered_objects, text_field, text_fields
-from kerasgpt.tasks.records import TaskRecord
+from kerasgpt.tasks.files.lines import numbered_lines, numbered_objects, text_field, text_fields
+from kerasgpt.tasks.files.records import TaskRecord
 
 
 def read(paths: Sequence[str]) -> Iterator[TaskRecord]:

@@ -12,17 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from kerasgpt.architectures import ARCHITECTURES, field_names, type_of_preset
-from kerasgpt.config import PRESETS, GPT2Config
+from kerasgpt.config import PRESETS
 from kerasgpt.data.mixture import require_weights
 from kerasgpt.data.reading import ErrorHandling
 from kerasgpt.data.splits import Split
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
+from kerasgpt.training.model_settings import DEFAULT_PRESET, ModelConfig, model_fields
 from kerasgpt.training.settings import LoraConfig, TrainConfig
 from kerasgpt.training.task import TaskConfig
 from kerasgpt.training.values import parse_override, typed
-
-DEFAULT_PRESET = "gpt-mini"
 
 
 @dataclass(frozen=True)
@@ -66,50 +64,6 @@ class DataConfig:
         return Split(self.validation_fraction, self.test_fraction, self.split)
 
 
-@dataclass(frozen=True)
-class ModelConfig:
-    """The model to train: ``[model]``, a preset or a folder to start from, and fields of its configuration.
-
-    Args:
-        type: ``"gpt2"``, ``"lstm"`` or ``"gru"``; empty means that of the preset, else ``"gpt2"``.
-        preset: a size of `kerasgpt.architectures.ALL_PRESETS`; empty means `DEFAULT_PRESET` unless a type,
-            fields or a folder say otherwise.
-        init: a model folder whose weights to start from.
-        word_vectors: file of vectors that the token embeddings start from where the vocabulary has the word:
-            of word2vec, GloVe or fastText, in text or binary. To leave them as they are, set ``train.freeze``
-            to ``["wte.weight"]``.
-        fields: of GPT2Config or RecurrentConfig, that differ from that; ``dropout`` sets all rates unless
-            the others are there too.
-    """
-
-    preset: str = ""
-    init: str = ""
-    word_vectors: str = ""
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    type: str = ""
-
-    def __post_init__(self) -> None:
-        if self.type and self.type not in ARCHITECTURES:
-            raise unknown_name("model.type", self.type, ARCHITECTURES)
-        if self.preset and self.type not in ("", type_of_preset(self.preset)):
-            raise UsageError(
-                f"preset '{self.preset}' and type '{self.type}': give a preset of that type, or drop one"
-            )
-        if self.preset and self.init:
-            raise UsageError(f"preset '{self.preset}' and init '{self.init}': give the one or the other")
-        if self.word_vectors and self.init:
-            raise UsageError(
-                f"model.word_vectors '{self.word_vectors}' and model.init '{self.init}': a model's own token"
-                " embeddings are trained already; give the one or the other"
-            )
-
-    def overrides(self, model_type: str = "gpt2") -> dict[str, Any]:
-        """The fields that are set, with ``dropout`` spread over all rates that such a model has."""
-        rate, known = self.fields.get("dropout"), field_names(ARCHITECTURES[model_type].config)
-        names = [name for name in ("embedding_dropout", "attention_dropout") if name in known]
-        return {**({} if rate is None else dict.fromkeys(names, rate)), **self.fields}
-
-
 _MODEL_WORDS = ("type", "preset", "init", "word_vectors")  # the others are the configuration's fields
 
 _SECTIONS: dict[str, type] = {
@@ -134,7 +88,7 @@ class Recipe:
     """
 
     data: DataConfig = DataConfig()
-    model: ModelConfig = ModelConfig()
+    model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
     task: TaskConfig = field(default_factory=TaskConfig)
@@ -302,7 +256,7 @@ def _build(section: str, table: Mapping[str, Any]) -> Any:
     cls = _SECTIONS[section]
     known = typing.get_type_hints(cls)
     if cls is ModelConfig:
-        known = dict.fromkeys(_MODEL_WORDS, str) | _model_fields(table)
+        known = dict.fromkeys(_MODEL_WORDS, str) | model_fields(table)
     for key in table:
         if key not in known:
             raise unknown_name("setting", f"{section}.{key}", [f"{section}.{name}" for name in known])
@@ -311,17 +265,3 @@ def _build(section: str, table: Mapping[str, Any]) -> Any:
         own = {key: values.pop(key) for key in _MODEL_WORDS if key in values}
         return ModelConfig(**own, fields=values)
     return cls(**values)
-
-
-def _model_fields(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that ``[model]`` may set, and their types; of a folder's model those of any."""
-    named = str(table.get("type") or "")
-    if not named and table.get("preset"):
-        named = type_of_preset(str(table["preset"]))
-    names = list(ARCHITECTURES) if table.get("init") and not named else [named or "gpt2"]
-    found: dict[str, Any] = {}
-    for name in reversed(names):
-        config = ARCHITECTURES[name].config if name in ARCHITECTURES else GPT2Config
-        hints = typing.get_type_hints(config)
-        found |= {field: hints[field] for field in hints if field in field_names(config)}
-    return found

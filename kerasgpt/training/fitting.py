@@ -10,11 +10,11 @@ import keras
 
 from kerasgpt import artifacts
 from kerasgpt.atomic import atomic_folder
-from kerasgpt.config import GenerationConfig
 from kerasgpt.data.stepwise import StepwiseDataset
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.generation.soft_prompt import with_soft_prompt
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.models.language_model import step_model
 from kerasgpt.models.soft_prompt import SoftPromptCausalLM
 from kerasgpt.tokenizer.bpe import Tokenizer

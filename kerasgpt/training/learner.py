@@ -19,11 +19,12 @@ from kerasgpt.models.causal_lm import CausalLM, model_class, refuse_recurrence
 from kerasgpt.models.soft_prompt import SoftPromptCausalLM
 from kerasgpt.recurrent_config import RecurrentConfig
 from kerasgpt.tokenizer.bpe import Tokenizer
-from kerasgpt.training.config import ModelConfig, Recipe
+from kerasgpt.training.config import Recipe
 from kerasgpt.training.devices import is_tensorflow_on_cpu
 from kerasgpt.training.freezing import freeze
 from kerasgpt.training.lora import add_adapters
 from kerasgpt.training.losses import token_loss, token_metric
+from kerasgpt.training.model_settings import ModelConfig
 from kerasgpt.training.optimizer import RecordingAdamW, make_optimizer
 from kerasgpt.training.rematerialisation import checkpoint_gradients
 from kerasgpt.training.settings import TrainConfig

@@ -11,7 +11,8 @@ from typing import Any
 
 from kerasgpt.config import GPT2Config
 from kerasgpt.recurrent_config import RecurrentConfig
-from kerasgpt.training.config import DataConfig, ModelConfig
+from kerasgpt.training.config import DataConfig
+from kerasgpt.training.model_settings import ModelConfig
 from kerasgpt.training.settings import LoraConfig, TrainConfig
 from kerasgpt.training.task import TaskConfig
 

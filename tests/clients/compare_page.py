@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kerasgpt.tasks.comparison import Comparison, compare, page, unseal
-from kerasgpt.tasks.votes import count, read_votes
+from kerasgpt.tasks.people.comparison import Comparison, compare, page, unseal
+from kerasgpt.tasks.people.votes import count, read_votes
 
 HERE = Path(__file__).parent
 ENVIRONMENT = Path(sys.executable).parents[1]  # Node's packages lie in the same folder as Python's

@@ -11,11 +11,12 @@ import torch
 import transformers
 from transformers.generation import logits_process as theirs
 
-from kerasgpt.config import GenerationConfig, GPT2Config
+from kerasgpt.config import GPT2Config
 from kerasgpt.generation.beam_search import beam_search
 from kerasgpt.generation.decode import decode
 from kerasgpt.generation.processors import process
 from kerasgpt.generation.texts import Text, pad_right
+from kerasgpt.generation_config import GenerationConfig
 
 SIZE, CONTEXT, END = 24, 64, 5
 PROMPTS = [[1, 2, 3], [7, 7, 7, 7, 9, 9, 2, 0], [4, 11], [20, 21, 22, 23, 20, 21]]

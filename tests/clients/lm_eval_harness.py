@@ -60,7 +60,7 @@ metric_list: [{metric: acc}, {metric: acc_norm}, {metric: acc_bytes}]
 WORDS = """
 from lm_eval.tasks.hellaswag.utils import process_docs as cleaned
 from lm_eval.tasks.wikitext.preprocess_wikitext import process_results as judged
-from kerasgpt.tasks.detokenizers import DETOKENIZERS
+from kerasgpt.tasks.files.detokenizers import DETOKENIZERS
 
 def joined(doc):
     return DETOKENIZERS["wikitext"].detokenize(doc["page"])

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from kerasgpt import GenerationConfig, load
-from kerasgpt.tasks.comparison import unseal
+from kerasgpt.tasks.people.comparison import unseal
 
 
 def data_of(path):

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from kerasgpt.artifacts import Manifest, sha256_of
+from kerasgpt.artifacts import sha256_of
 from kerasgpt.commands import demo
 from kerasgpt.export.verification import Check, Verification
+from kerasgpt.manifest import Manifest
 
 SUMMARY = {"test_bits_per_byte": 2.2951, "seconds": 200.4, "tokens_per_second": 12345.6}
 

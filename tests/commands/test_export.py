@@ -2,17 +2,18 @@
 
 import pytest
 
-from kerasgpt.artifacts import RUN_CONFIG, Manifest, sha256_of
-from kerasgpt.export import pipeline
+from kerasgpt.artifacts import RUN_CONFIG, sha256_of
+from kerasgpt.export import artifact_writing
 from kerasgpt.export.parity import Parity
 from kerasgpt.export.proof import Proof
+from kerasgpt.manifest import Manifest
 
 
 @pytest.fixture
 def proven(monkeypatch):
     """Let every proof hold without its child process, which the tests of the export room start."""
     parity = Parity(1e-6, 2e-6, 10, 0, [])
-    monkeypatch.setattr(pipeline, "prove", lambda folder, engine, *_: Proof(engine, 0.1, parity))
+    monkeypatch.setattr(artifact_writing, "prove", lambda folder, engine, *_: Proof(engine, 0.1, parity))
 
 
 def test_a_run_becomes_a_bundle(run, model_folder, tmp_path, proven):
@@ -142,7 +143,7 @@ def test_interrupted_it_leaves_nothing(run, monkeypatch, model_folder, tmp_path,
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "_write_onnx", interrupt)
+    monkeypatch.setattr(artifact_writing, "_write_onnx", interrupt)
     outcome = run("export", model_folder, "--out", tmp_path / "bundle", "--formats", "onnx")
     assert outcome.code == 130
     assert outcome.err.endswith("kerasgpt: interrupted\n")

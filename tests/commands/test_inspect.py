@@ -8,7 +8,8 @@ import onnx
 import pytest
 
 from kerasgpt import GPT2CausalLM
-from kerasgpt.artifacts import FAST_FP32, ONNX_MODEL, RUN_CONFIG, RUN_MODEL, RUN_SUMMARY, Manifest
+from kerasgpt.artifacts import FAST_FP32, ONNX_MODEL, RUN_CONFIG, RUN_MODEL, RUN_SUMMARY
+from kerasgpt.manifest import Manifest
 
 
 def inspect(run, folder) -> dict:

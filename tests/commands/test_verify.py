@@ -2,10 +2,11 @@
 
 import pytest
 
-from kerasgpt.artifacts import Manifest, sha256_of
+from kerasgpt.artifacts import sha256_of
 from kerasgpt.export import verification
 from kerasgpt.export.parity import Parity
 from kerasgpt.export.proof import Proof
+from kerasgpt.manifest import Manifest
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from kerasgpt.data.example_dataset import ExampleDataset, require_rows
 from kerasgpt.data.examples import encode_records
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.models.gpt2 import GPT2CausalLM
-from kerasgpt.tasks.records import TaskRecord
+from kerasgpt.tasks.files.records import TaskRecord
 from kerasgpt.tasks.templates import TaskTemplate
 from kerasgpt.tokenizer.bpe import Tokenizer
 

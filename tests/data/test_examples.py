@@ -8,7 +8,7 @@ import pytest
 
 from kerasgpt.data.examples import encode_records, fill_rows
 from kerasgpt.errors import KerasGPTError, UsageError
-from kerasgpt.tasks.records import TaskRecord
+from kerasgpt.tasks.files.records import TaskRecord
 from kerasgpt.tasks.templates import DEFAULTS, TaskTemplate
 from kerasgpt.tokenizer.bpe import Tokenizer
 

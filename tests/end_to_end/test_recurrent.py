@@ -9,9 +9,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from kerasgpt import GenerationConfig, Recipe, load, train
-from kerasgpt.artifacts import MANIFEST, Manifest
+from kerasgpt.artifacts import MANIFEST
 from kerasgpt.errors import UsageError
 from kerasgpt.export.pipeline import export_folder
+from kerasgpt.manifest import Manifest
 from kerasgpt.training import callbacks
 
 pytestmark = pytest.mark.slow

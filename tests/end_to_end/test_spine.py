@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from kerasgpt.artifacts import RUN_MODEL, Manifest, sha256_of
+from kerasgpt.artifacts import RUN_MODEL, sha256_of
 from kerasgpt.cli import main
+from kerasgpt.manifest import Manifest
 
 STEPS = 20
 SETTINGS = {

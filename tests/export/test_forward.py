@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 from kerasgpt import GPT2CausalLM, GPT2Config, export_bundle, load
-from kerasgpt.artifacts import ONNX_MODEL, REPORT_MARKDOWN, Manifest
+from kerasgpt.artifacts import ONNX_MODEL, REPORT_MARKDOWN
 from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.export import forward
@@ -18,6 +18,7 @@ from kerasgpt.export.forward import write_forward
 from kerasgpt.export.onnx_graph import write_onnx
 from kerasgpt.export.proof import prove
 from kerasgpt.export.verification import verify
+from kerasgpt.manifest import Manifest
 from kerasgpt.runtime.session import OnnxStepModel
 
 

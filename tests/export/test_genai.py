@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from kerasgpt import artifacts
-from kerasgpt.config import GenerationConfig, GPT2Config
+from kerasgpt.config import GPT2Config
 from kerasgpt.export.genai import genai_config, write_genai
+from kerasgpt.generation_config import GenerationConfig
 
 CONFIG = GPT2Config(vocabulary_size=37, max_sequence_length=20, num_layers=3, num_heads=2, hidden_dim=16)
 

@@ -11,7 +11,7 @@ from kerasgpt.checkpoints.hdf5 import open_datasets
 from kerasgpt.checkpoints.keras_hub_writer import write_preset
 from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.errors import KerasGPTError, UsageError
-from kerasgpt.export import pipeline
+from kerasgpt.export import artifact_writing
 from kerasgpt.export.keras_hub import ours
 
 
@@ -87,7 +87,7 @@ def test_a_model_and_its_tokenizer_become_ours(hub, trained):
 
 
 def test_one_call_exports_it(hub, trained, tmp_path, monkeypatch, prove_only):
-    monkeypatch.setattr(pipeline, "prove", prove_only("onnx"))
+    monkeypatch.setattr(artifact_writing, "prove", prove_only("onnx"))
     settings = GenerationConfig(max_new_tokens=8)
     proofs = export_bundle(hub, None, tmp_path / "bundle", ("onnx",), generation_config=settings)
     assert all(proof.parity.holds for proof in proofs)

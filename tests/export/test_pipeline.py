@@ -7,13 +7,14 @@ import onnx
 import pytest
 
 from kerasgpt import GenerationConfig, GPT2CausalLM, export_bundle, load
-from kerasgpt.artifacts import FAST_FP32, FORMATS, ONNX_MODEL, TASK, Manifest, read_generation_config
+from kerasgpt.artifacts import FAST_FP32, FORMATS, ONNX_MODEL, TASK, read_generation_config
 from kerasgpt.checkpoints.mapping import assign_arrays, named_arrays
 from kerasgpt.errors import KerasGPTError, UsageError
-from kerasgpt.export import pipeline, saved_model
+from kerasgpt.export import artifact_writing, saved_model
 from kerasgpt.export.onnx_graph import write_onnx
 from kerasgpt.export.pipeline import export_folder
 from kerasgpt.in_graph import transformer
+from kerasgpt.manifest import Manifest
 from kerasgpt.tasks.templates import DEFAULTS, read_template
 
 SETTINGS = GenerationConfig(max_new_tokens=8)
@@ -25,7 +26,7 @@ def export(trained, tmp_path, monkeypatch, prove_only):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
     def call(*formats, proved=(), **options):
-        monkeypatch.setattr(pipeline, "prove", prove_only(*proved))
+        monkeypatch.setattr(artifact_writing, "prove", prove_only(*proved))
         return export_bundle(*trained, tmp_path / "bundle", formats, generation_config=SETTINGS, **options)
 
     return call
@@ -142,7 +143,7 @@ SAVED_MODEL_FAULTS = {
 
 @pytest.mark.parametrize("fault", ONNX_FAULTS)
 def test_a_wrong_onnx_graph_is_refused(export, tmp_path, monkeypatch, fault):
-    monkeypatch.setattr(pipeline, "_write_onnx", ONNX_FAULTS[fault])
+    monkeypatch.setattr(artifact_writing, "_write_onnx", ONNX_FAULTS[fault])
     with pytest.raises(KerasGPTError, match="onnx/model.onnx: differs from the trained model, nothing was"):
         export("onnx", proved=["onnx"])
     assert not any(tmp_path.iterdir())
@@ -159,21 +160,21 @@ def test_a_wrong_saved_model_is_refused(export, tmp_path, monkeypatch, fault):
 
 def test_weights_that_were_written_wrong_are_refused(export, tmp_path, monkeypatch):
     """The checkpoint is proved like every artifact."""
-    right = pipeline._write_model_folder
+    right = artifact_writing._write_model_folder
 
     def write(model, tokenizer, settings, bundle):
         other = GPT2CausalLM(model.config)
         assign_arrays(other, swap_keys_and_values(named_arrays(model)), "memory")
         right(other, tokenizer, settings, bundle)
 
-    monkeypatch.setattr(pipeline, "_write_model_folder", write)
+    monkeypatch.setattr(artifact_writing, "_write_model_folder", write)
     with pytest.raises(KerasGPTError, match="model.safetensors: differs from the trained model"):
         export("onnx", proved=["keras"])
     assert not any(tmp_path.iterdir())
 
 
 def test_the_template_of_a_task_goes_along(model_folder, tmp_path, monkeypatch, prove_only):
-    monkeypatch.setattr(pipeline, "prove", prove_only())
+    monkeypatch.setattr(artifact_writing, "prove", prove_only())
     shutil.copytree(model_folder, tmp_path / "source")
     DEFAULTS["translation"].write(tmp_path / "source")
     export_folder(tmp_path / "source", tmp_path / "bundle", formats=("onnx",))
@@ -191,7 +192,7 @@ def test_a_failed_export_keeps_the_bundle_that_was_there(export, tmp_path, monke
         (bundle / ONNX_MODEL).write_bytes(b"half")
         raise failure
 
-    monkeypatch.setattr(pipeline, "_write_onnx", fail)
+    monkeypatch.setattr(artifact_writing, "_write_onnx", fail)
     with pytest.raises((KeyboardInterrupt, MemoryError, KerasGPTError)):
         export("onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]

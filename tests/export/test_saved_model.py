@@ -19,9 +19,10 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from kerasgpt.checkpoints.mapping import named_arrays
-from kerasgpt.config import GenerationConfig, GPT2Config
+from kerasgpt.config import GPT2Config
 from kerasgpt.errors import UsageError
 from kerasgpt.export.saved_model import write_saved_model
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.tokenizer.bpe import Tokenizer, learned_vocabulary
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from tensorflow.core.protobuf import saved_model_pb2
 
-from kerasgpt.artifacts import SAVED_MODEL, SERVING_FOLDER, Manifest
+from kerasgpt.artifacts import SAVED_MODEL, SERVING_FOLDER
 from kerasgpt.export.serving_files import TEMPLATES, TENSORS_FILE, main, plain, row_form, write_files
 from kerasgpt.export.warmup import WARMUP_FILE
+from kerasgpt.manifest import Manifest
 from tests.tf_serving.fake_model import write_fake
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from kerasgpt import GenerationConfig, GPT2Config, export_bundle, load
-from kerasgpt.artifacts import FAST_INT8, GENAI_CONFIG, MANIFEST, PARITY, Manifest
+from kerasgpt.artifacts import FAST_INT8, GENAI_CONFIG, MANIFEST, PARITY
 from kerasgpt.config import read_json
 from kerasgpt.errors import KerasGPTError, UsageError
-from kerasgpt.export import pipeline
+from kerasgpt.export import artifact_writing
 from kerasgpt.export.slimming import left_out, remove
 from kerasgpt.export.verification import verify
+from kerasgpt.manifest import Manifest
 from kerasgpt.recurrent_config import RecurrentConfig
 
 SETTINGS = GenerationConfig(max_new_tokens=8)
@@ -22,7 +23,7 @@ SETTINGS = GenerationConfig(max_new_tokens=8)
 def slim(trained, tmp_path_factory, prove_only) -> Path:
     folder = tmp_path_factory.mktemp("slim") / "bundle"
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(pipeline, "prove", prove_only("fast_int8"))
+        monkeypatch.setattr(artifact_writing, "prove", prove_only("fast_int8"))
         export_bundle(
             *trained,
             folder,

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from kerasgpt import GPT2CausalLM, Tokenizer, export_bundle, load
-from kerasgpt.artifacts import CONFIG, ONNX_MODEL, Manifest, read_config, write_json
+from kerasgpt.artifacts import CONFIG, ONNX_MODEL, read_config, write_json
 from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.config import GPT2Config, read_json
-from kerasgpt.export import pipeline
+from kerasgpt.export import artifact_writing
 from kerasgpt.export.blockwise import Blockwise
 from kerasgpt.export.kernels import Standard
 from kerasgpt.export.onnx_graph import write_onnx
 from kerasgpt.export.onnx_weights import weight_shapes
 from kerasgpt.export.transformers_js import FILES, write_transformers_js
+from kerasgpt.manifest import Manifest
 
 SMALL = GPT2Config(vocabulary_size=300, max_sequence_length=9, num_layers=1, num_heads=2, hidden_dim=32)
 KERNELS = dict(zip(FILES, (Standard(), Standard(half=True), Blockwise(8), Blockwise(4)), strict=True))
@@ -65,8 +66,8 @@ def test_an_export_says_it_and_lists_all_files(
     def write_beside(model: GPT2CausalLM, bundle: Path):
         write_onnx(model.config, named_arrays(model), bundle / ONNX_MODEL, largest_file=1000)
 
-    monkeypatch.setattr(pipeline, "_write_onnx", write_beside)
-    monkeypatch.setattr(pipeline, "prove", prove_only("onnx"))
+    monkeypatch.setattr(artifact_writing, "_write_onnx", write_beside)
+    monkeypatch.setattr(artifact_writing, "prove", prove_only("onnx"))
     export_bundle(*trained, tmp_path / "bundle", ("onnx",))
     said = read_json(tmp_path / "bundle" / CONFIG)["transformers.js_config"]
     assert said == {"dtype": "fp32", "use_external_data_format": {"model.onnx": 1}}

@@ -7,14 +7,15 @@ import pytest
 from onnx import numpy_helper
 
 from kerasgpt import GenerationConfig, export_bundle, load
-from kerasgpt.artifacts import FAST_INT4, FAST_INT8, ONNX_MODEL, VARIANTS, Manifest
+from kerasgpt.artifacts import FAST_INT4, FAST_INT8, ONNX_MODEL, VARIANTS
 from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.export import calibration, pipeline, variants
+from kerasgpt.export import artifact_writing, calibration, variants
 from kerasgpt.export.onnx_graph import write_onnx
 from kerasgpt.export.proof import prove
 from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.manifest import Manifest
 from kerasgpt.models.language_model import KerasStepModel
 
 PRECISIONS = ("fp32", "fp16", "int8", "int4")
@@ -26,7 +27,7 @@ def wide(trained, shakespeare, tmp_path_factory, prove_only):
     folder = tmp_path_factory.mktemp("wide") / "bundle"
     said = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "prove", prove_only(*VARIANTS))
+        patch.setattr(artifact_writing, "prove", prove_only(*VARIANTS))
         proofs = export_bundle(
             *trained,
             folder,
@@ -93,7 +94,7 @@ def test_an_altered_projection_is_refused(wide, name, monkeypatch):
 
 
 def test_a_price_above_the_limit_fails_the_export(trained, tmp_path, monkeypatch, prove_only, shakespeare):
-    monkeypatch.setattr(pipeline, "prove", prove_only())
+    monkeypatch.setattr(artifact_writing, "prove", prove_only())
     with pytest.raises(KerasGPTError, match=r"raises the perplexity by .* %, allowed are -99 %"):
         export_bundle(
             *trained,

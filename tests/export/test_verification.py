@@ -7,10 +7,11 @@ import pytest
 import safetensors.numpy
 from onnx import numpy_helper
 
-from kerasgpt.artifacts import FAST_FP32, MANIFEST, ONNX_MODEL, SAVED_MODEL, WEIGHTS, Manifest
+from kerasgpt.artifacts import FAST_FP32, MANIFEST, ONNX_MODEL, SAVED_MODEL, WEIGHTS
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.export import verification
 from kerasgpt.export.verification import Check, Verification, verify
+from kerasgpt.manifest import Manifest
 
 WEIGHT = "transformer.h.1.mlp.c_fc.weight"
 CHANGE = 0.05  # against weights of standard deviation 0.5

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.batch import Batch, filled_holes
 from kerasgpt.generation.decode import decode
 from kerasgpt.generation.prefill import Prefill
 from kerasgpt.generation.rows import Row
 from kerasgpt.generation.samplers import seeds_of_rows
+from kerasgpt.generation_config import GenerationConfig
 
 END = 256
 SETTINGS = [

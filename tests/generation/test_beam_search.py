@@ -4,8 +4,8 @@ import itertools
 import numpy as np
 import pytest
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.beam_search import Hypothesis, beam_search
+from kerasgpt.generation_config import GenerationConfig
 
 SIZE, END = 11, 10
 PROMPTS = [[1, 2, 3], [4], [5, 6, 7, 8, 9, 0], [2, 2]]

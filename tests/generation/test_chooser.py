@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import UsageError
 from kerasgpt.generation import chooser
 from kerasgpt.generation.chooser import Chooser, settings_of_rows
 from kerasgpt.generation.rows import Row
 from kerasgpt.generation.samplers import sample
+from kerasgpt.generation_config import GenerationConfig
 
 GREEDY, SAMPLED = GenerationConfig(), GenerationConfig(temperature=1.5, top_k=30)
 PENALISED = GenerationConfig(repetition_penalty=9.0)

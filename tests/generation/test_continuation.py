@@ -1,6 +1,6 @@
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.beam_search import Hypothesis
 from kerasgpt.generation.continuation import Continuation
+from kerasgpt.generation_config import GenerationConfig
 
 
 def write(text: Continuation, data: bytes, reason=None) -> list[bool]:

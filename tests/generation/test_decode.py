@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import UsageError
 from kerasgpt.generation.decode import decode
 from kerasgpt.generation.rows import Token
 from kerasgpt.generation.samplers import seeds_of_rows
+from kerasgpt.generation_config import GenerationConfig
 
 PROMPTS = [[1, 2, 3], [4], [5, 6, 7, 8, 9, 10], [11, 12]]
 SETTINGS = [

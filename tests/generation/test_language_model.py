@@ -4,11 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import UsageError
 from kerasgpt.generation import batches, language_model
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.generation.prompts import PromptTruncatedWarning
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import LanguageModel
 
 PROMPTS = ["the quick brown fox", "a", "", "jumps over"]

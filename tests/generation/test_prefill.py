@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.prefill import Prefill, shared_beginnings
 from kerasgpt.generation.prefix_cache import PrefixCache
+from kerasgpt.generation_config import GenerationConfig
 
 GENERATOR = np.random.default_rng(1)
 SYSTEM, OTHER = (GENERATOR.integers(0, 250, length).tolist() for length in (150, 90))

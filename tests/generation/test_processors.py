@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.processors import process, survivors
 from kerasgpt.generation.texts import Text
+from kerasgpt.generation_config import GenerationConfig
 
 END = 39
 LOGITS = np.random.default_rng(1).normal(0, 3, (6, 40)).astype(np.float32)

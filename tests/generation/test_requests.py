@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import UsageError
 from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.generation_config import GenerationConfig
 
 SAMPLED = GenerationConfig(temperature=1.0, seed=4)
 

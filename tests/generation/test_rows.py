@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.probabilities import log_softmax
 from kerasgpt.generation.rows import Row, Token, Writer
+from kerasgpt.generation_config import GenerationConfig
 
 LOGITS = np.random.default_rng(0).normal(0, 3, (3, 20)).astype(np.float32)
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation import samplers
 from kerasgpt.generation.texts import Text
+from kerasgpt.generation_config import GenerationConfig
 
 WORD = 0xFFFFFFFF
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import UsageError
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.generation.prompts import PromptReader, PromptTruncatedWarning
 from kerasgpt.generation.scoring import Scorer
+from kerasgpt.generation_config import GenerationConfig
 
 PROMPTS = ["the quick brown fox", "a", "", "jumps over"]
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.generation.soft_prompt import (
@@ -16,6 +15,7 @@ from kerasgpt.generation.soft_prompt import (
     save_soft_prompt,
     with_soft_prompt,
 )
+from kerasgpt.generation_config import GenerationConfig
 
 SIZES = {"num_attention_heads": 2, "num_layers": 1}
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.decode import decode
 from kerasgpt.generation.rows import Token
 from kerasgpt.generation.samplers import seeds_of_rows
 from kerasgpt.generation.speculation import LONGEST_PAUSE, Pace, PromptLookup, speculate
+from kerasgpt.generation_config import GenerationConfig
 
 END = 256
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.decode import decode
 from kerasgpt.generation.probabilities import log_softmax
 from kerasgpt.generation.texts import pad_right
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.in_graph import decode as in_graph
 from kerasgpt.in_graph.decode import GraphModel, one_step
 from kerasgpt.in_graph.prompts import FittedPrompts

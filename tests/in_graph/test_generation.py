@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.in_graph import groups
 from kerasgpt.in_graph.generation import Words, generate, step_by_step
 from kerasgpt.in_graph.requests import greedy_request

@@ -15,11 +15,12 @@ import tensorflow as tf
 
 from kerasgpt import artifacts
 from kerasgpt.checkpoints.mapping import named_arrays
-from kerasgpt.config import GenerationConfig, GPT2Config
+from kerasgpt.config import GPT2Config
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.export.saved_model import write_saved_model
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.generation.prompts import PromptTruncatedWarning
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.in_graph.language_model import SavedModelLanguageModel, open_bundle
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.models.language_model import open_model

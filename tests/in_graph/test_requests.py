@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import UsageError
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.in_graph.requests import SETTINGS, id_errors, request_of
 
 GOOD = {name: default if name != "max_new_tokens" else 5 for name, (_, default) in SETTINGS.items()}

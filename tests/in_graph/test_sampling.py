@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation import samplers
 from kerasgpt.generation.texts import Text
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.in_graph.sampling import Knobs, sample, threefry2x32, uniform
 
 KINDS = {

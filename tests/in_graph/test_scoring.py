@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.in_graph import scoring
 from kerasgpt.in_graph.generation import Words
 from kerasgpt.in_graph.scoring import score

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.decode import decode
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.models.language_model import CACHE_COLUMNS, KerasStepModel, open_model
 from kerasgpt.tokenizer.bpe import Tokenizer

@@ -5,9 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.engines import load
 from kerasgpt.export.pipeline import export_folder
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.runtime.batching import ContinuousBatching
 from kerasgpt.tokenizer.bpe import Tokenizer
 

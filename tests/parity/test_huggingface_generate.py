@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.beam_search import beam_search
 from kerasgpt.generation.decode import decode
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.models.language_model import KerasStepModel
 

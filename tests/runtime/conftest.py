@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from kerasgpt import artifacts
-from kerasgpt.config import GenerationConfig, GPT2Config
+from kerasgpt.config import GPT2Config
 from kerasgpt.export.blockwise import Blockwise
 from kerasgpt.export.fused_graph import write_fused
 from kerasgpt.export.kernels import Float32
 from kerasgpt.export.onnx_graph import write_onnx
 from kerasgpt.export.onnx_weights import weight_shapes
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.tokenizer.bpe import Tokenizer, learned_vocabulary
 
 CONFIG = GPT2Config(

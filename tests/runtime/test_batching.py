@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from kerasgpt import artifacts
-from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import UsageError
 from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Generation, LanguageModel
 from kerasgpt.runtime.batching import ContinuousBatching
 from kerasgpt.runtime.language_model import open_bundle, open_file

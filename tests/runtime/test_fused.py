@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from kerasgpt import artifacts
-from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import UsageError
 from kerasgpt.generation.decode import decode
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.runtime import fused
 from kerasgpt.runtime.fused import FusedStepModel
 from kerasgpt.runtime.language_model import open_step_model

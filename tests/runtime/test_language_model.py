@@ -12,10 +12,10 @@ import onnxruntime
 import pytest
 
 from kerasgpt import artifacts
-from kerasgpt.config import GenerationConfig
 from kerasgpt.engines import load
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation import prefill, prefix_cache
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import LanguageModel
 from kerasgpt.runtime.fused import FusedStepModel
 from kerasgpt.runtime.language_model import PortableGraphWarning, open_bundle, open_file

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.runtime.language_model import open_bundle
 from kerasgpt.runtime.scheduler import Scheduler
 from kerasgpt.runtime.submission import Submission

@@ -7,10 +7,11 @@ from onnx import TensorProto, helper
 from safetensors.numpy import load_file
 
 from kerasgpt import artifacts
-from kerasgpt.config import GenerationConfig, GPT2Config, read_json
+from kerasgpt.config import GPT2Config, read_json
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.export.onnx_graph import write_onnx
 from kerasgpt.generation.decode import decode
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.runtime import session
 from kerasgpt.runtime.session import OnnxStepModel
 

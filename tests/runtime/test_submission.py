@@ -3,8 +3,8 @@ from threading import Thread
 
 import pytest
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.generation.rows import Token
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.runtime.language_model import open_bundle
 from kerasgpt.runtime.submission import Submission
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import UsageError
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Generation
 from kerasgpt.tasks import answering
 from kerasgpt.tasks.answering import JUDGEMENTS, WrittenTask, written_task

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from kerasgpt.config import GenerationConfig
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Generation
 from kerasgpt.tasks.asking import InputShortenedWarning, ask, fitted_prompts
 from kerasgpt.tasks.templates import DEFAULTS, DoesNotFitError

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from kerasgpt.config import GenerationConfig
 from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Score
 from kerasgpt.tasks.evaluation import evaluate_task
 from kerasgpt.tasks.few_shot import CONTENT_FREE, FewShot

@@ -1,8 +1,8 @@
 import pytest
 
 from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.tasks.files.records import TaskRecord
 from kerasgpt.tasks.reading import ANSWERS, place_of, read_records, write_records
-from kerasgpt.tasks.records import TaskRecord
 from kerasgpt.tasks.templates import FIELDS
 
 

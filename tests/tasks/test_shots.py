@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from kerasgpt.errors import UsageError
-from kerasgpt.tasks.labelled import Labelled
+from kerasgpt.tasks.files.labelled import Labelled
 from kerasgpt.tasks.shots import ShotPool, ShotTemplate, fitted_prompt
 from kerasgpt.tokenizer.bpe import Tokenizer, learned_vocabulary
 

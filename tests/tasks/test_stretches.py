@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kerasgpt.tasks.documents import Document
+from kerasgpt.tasks.files.documents import Document
 from kerasgpt.tasks.stretches import split, stretches
 from kerasgpt.tokenizer.bpe import Tokenizer, learned_vocabulary
 

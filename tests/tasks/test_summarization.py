@@ -2,7 +2,7 @@ import pytest
 
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tasks import summarization
-from kerasgpt.tasks.records import TaskRecord
+from kerasgpt.tasks.files.records import TaskRecord
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from kerasgpt.errors import UsageError
 from kerasgpt.generation.soft_prompt import read_soft_prompt
 from kerasgpt.recurrent_config import RecurrentConfig
 from kerasgpt.tokenizer.bpe import Tokenizer
-from kerasgpt.training.config import ModelConfig, Recipe
+from kerasgpt.training.config import Recipe
 from kerasgpt.training.learner import make_learner, model_config, uses_xla
+from kerasgpt.training.model_settings import ModelConfig
 from kerasgpt.training.settings import TrainConfig
 from kerasgpt.training.train import train
 

@@ -7,9 +7,10 @@ import pytest
 from kerasgpt.commands.train import RECIPES
 from kerasgpt.errors import UsageError
 from kerasgpt.tokenizer.bpe import Tokenizer
-from kerasgpt.training.config import ModelConfig, Recipe
+from kerasgpt.training.config import Recipe
 from kerasgpt.training.learner import model_config
 from kerasgpt.training.lengths import stages
+from kerasgpt.training.model_settings import ModelConfig
 from kerasgpt.training.recipes import packaged_recipes, recipe_file
 
 NAMES = [

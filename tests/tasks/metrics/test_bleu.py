@@ -4,7 +4,7 @@ import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
 from kerasgpt.tasks.base import Outcome, totals
-from kerasgpt.tasks.bleu import bleu_counts, bleu_figures
+from kerasgpt.tasks.metrics.bleu import bleu_counts, bleu_figures
 
 WORDS = [
     "ein",

@@ -1,7 +1,7 @@
 import pytest
 
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.tasks.records import TaskRecord
+from kerasgpt.tasks.files.records import TaskRecord
 
 
 @pytest.mark.parametrize(("answers", "sentence"), [((), "has no answer"), (("a", " "), "an empty answer")])

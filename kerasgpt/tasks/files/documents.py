@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.tasks.detokenizers import DETOKENIZERS
-from kerasgpt.tasks.lines import numbered_objects, text_field
+from kerasgpt.tasks.files.detokenizers import DETOKENIZERS
+from kerasgpt.tasks.files.lines import numbered_objects, text_field
 
 _SEPARATOR = re.compile(r"^<\|endoftext\|>\r?\n?", re.MULTILINE)  # a line, as in training
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.tasks.labelled import PAIRS_TEMPLATE, read_labelled
+from kerasgpt.tasks.files.labelled import PAIRS_TEMPLATE, read_labelled
 
 
 def write(tmp_path, name: str, content: str):

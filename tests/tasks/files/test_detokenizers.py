@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kerasgpt.tasks.detokenizers import DETOKENIZERS, PennTreebank, WikiText
+from kerasgpt.tasks.files.detokenizers import DETOKENIZERS, PennTreebank, WikiText
 
 # Lines in the two files' manner, with what each detokenizer stumbles over.
 WIKI = (

@@ -1,7 +1,7 @@
 import pytest
 
 from kerasgpt.tasks.base import Outcome, totals
-from kerasgpt.tasks.rouge import rouge_counts, rouge_figures
+from kerasgpt.tasks.metrics.rouge import rouge_counts, rouge_figures
 
 
 def test_figures_are_those_counted_by_hand():

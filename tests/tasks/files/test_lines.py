@@ -3,7 +3,7 @@ import gzip
 import pytest
 
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.tasks.lines import numbered_lines, numbered_objects, text_field, text_fields
+from kerasgpt.tasks.files.lines import numbered_lines, numbered_objects, text_field, text_fields
 
 
 def test_lines_are_numbered_and_lose_their_ends_gzipped_or_not(tmp_path):

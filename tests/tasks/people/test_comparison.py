@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.tasks.comparison import compare, name_of, page, read_prompts, unseal
+from kerasgpt.tasks.people.comparison import compare, name_of, page, read_prompts, unseal
 
 SIDES = ({"model": "runs/secret-one"}, {"model": "runs/secret-two"})
 HOSTILE = "</script /></script><script>alert(1)</script><!--<script> & \u2028 $comparison 北京 \ud800"

@@ -1,7 +1,7 @@
 import pytest
 
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.tasks.documents import read_documents
+from kerasgpt.tasks.files.documents import read_documents
 
 
 def test_a_text_file_is_one_document_or_those_between_markers(tmp_path) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from kerasgpt.tasks.squad import answer_counts, answer_figures, f1, normalised
+from kerasgpt.tasks.metrics.squad import answer_counts, answer_figures, f1, normalised
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.tasks.comparison import compare, unseal
-from kerasgpt.tasks.votes import count, read_votes, sign_test, wilson
+from kerasgpt.tasks.people.comparison import compare, unseal
+from kerasgpt.tasks.people.votes import count, read_votes, sign_test, wilson
 
 SIDES = ({"model": "one"}, {"model": "two"})
 TEXTS = [f"one {number}" for number in range(6)], [f"two {number}" for number in range(6)]

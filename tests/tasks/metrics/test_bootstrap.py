@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kerasgpt.tasks.base import Outcome
-from kerasgpt.tasks.bootstrap import intervals
+from kerasgpt.tasks.metrics.bootstrap import intervals
 
 
 def accuracy(counts) -> dict[str, float]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.tasks.comparison import name_of, unseal
+from kerasgpt.tasks.people.comparison import name_of, unseal
 
 CHOICES = ("first", "second", "tie")
 SCORES = {"a": 1.0, "tie": 0.5, "b": 0.0}  # a tie is half a win for each

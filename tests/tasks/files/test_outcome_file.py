@@ -4,7 +4,7 @@ import pytest
 
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tasks.base import Outcome
-from kerasgpt.tasks.outcome_file import OutcomeFile
+from kerasgpt.tasks.files.outcome_file import OutcomeFile
 
 SUBJECT = {"task": "lambada", "data": ["abc"], "settings": {"shots": 1, "stop": ("x",)}}
 ONE, TWO = Outcome({"correct": 1}, {"prediction": "é"}), Outcome({"correct": 0})

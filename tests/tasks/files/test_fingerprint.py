@@ -4,7 +4,7 @@ import pytest
 
 from kerasgpt.artifacts import MANIFEST
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.tasks.fingerprint import fingerprint, fingerprints
+from kerasgpt.tasks.files.fingerprint import fingerprint, fingerprints
 
 
 def test_a_model_is_told_by_what_its_files_hold(tmp_path) -> None:

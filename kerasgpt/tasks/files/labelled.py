@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.tasks.lines import numbered_lines, numbered_objects
+from kerasgpt.tasks.files.lines import numbered_lines, numbered_objects
 
 INPUTS, OUTPUTS = ("input", "text", "prompt", "question"), ("output", "label", "answer")
 """Names that an object may have for its two sides."""

@@ -1,0 +1,242 @@
+"""GenerationConfig: the frozen settings of writing text, and their Hugging Face JSON form."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import inf, isfinite
+from typing import Any, Literal, Protocol, Self
+
+from kerasgpt.errors import UsageError
+
+# Settings that Hugging Face's generation_config.json has under the same name.
+_SHARED_SETTINGS = (
+    "max_new_tokens",
+    "min_new_tokens",
+    "min_length",
+    "repetition_penalty",
+    "no_repeat_ngram_size",
+    "bad_words_ids",
+    "num_beams",
+    "length_penalty",
+    "early_stopping",
+    "num_return_sequences",
+    "prompt_lookup_num_tokens",
+)
+
+# Settings that say nothing where the most probable token is taken.
+_SAMPLING_SETTINGS = ("temperature", "top_k", "top_p", "min_p", "typical_p")
+
+# Settings that they do not have; in their file they stand under our name, and they pass them over.
+_OWN_SETTINGS = ("presence_penalty", "frequency_penalty", "allowed_token_ids")
+
+_LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "max_new_tokens": (lambda value: value >= 0, "0 or more"),
+    "min_new_tokens": (lambda value: value >= 0, "0 (off) or more"),
+    "min_length": (lambda value: value >= 0, "0 (off) or more"),
+    "temperature": (lambda value: 0 <= value < inf, "0 (greedy) or a positive number"),
+    "top_k": (lambda value: value >= 0, "0 (off) or more"),
+    "top_p": (lambda value: 0 < value <= 1, "above 0 and at most 1 (off)"),
+    "min_p": (lambda value: 0 <= value <= 1, "from 0 (off) to 1"),
+    "typical_p": (lambda value: 0 < value <= 1, "above 0 and at most 1 (off)"),
+    "repetition_penalty": (lambda value: 0 < value < inf, "a positive number, 1 being off"),
+    "presence_penalty": (isfinite, "a number, 0 being off"),
+    "frequency_penalty": (isfinite, "a number, 0 being off"),
+    "no_repeat_ngram_size": (lambda value: value >= 0, "0 (off) or more"),
+    "num_beams": (lambda value: value >= 1, "1 (off) or more"),
+    "length_penalty": (isfinite, "a number"),
+    "early_stopping": (lambda value: value in (True, False, "never"), "true, false or 'never'"),
+    "num_return_sequences": (lambda value: value >= 1, "1 or more"),
+    "prompt_lookup_num_tokens": (lambda value: value >= 0, "0 (off) or more"),
+}
+"""Field of GenerationConfig -> what holds for it, and that in words."""
+
+
+class HasTextIds(Protocol):
+    """A model's configuration, as far as text needs it."""
+
+    @property
+    def bos_token_id(self) -> int | None:
+        """Begins a text."""
+
+    @property
+    def eos_token_id(self) -> int | None:
+        """Ends a text."""
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """How to write text; the default is greedy decoding of 64 new tokens, all else being off.
+
+    The words and their meaning are those of Hugging Face's ``generate``, where it has them.
+
+    Args:
+        max_new_tokens: limit of the continuation.
+        min_new_tokens: end of text is not chosen before so many tokens.
+        min_length: the same, prompt and continuation counted together.
+        temperature: divides the logits before sampling; 0 means greedy.
+        top_k: keep only the k most probable tokens; 0 means all.
+        top_p: keep the smallest set whose probability reaches p (nucleus sampling, Holtzman et al.
+            2020, arXiv:1904.09751); 1 means all.
+        min_p: drop tokens less probable than p times the most probable (arXiv:2407.01082); 0 means none.
+        typical_p: keep the tokens whose information is nearest to the expected one, up to probability p
+            (Meister et al. 2022, arXiv:2202.00666); 1 means all.
+        repetition_penalty: divides the positive and multiplies the negative logits of tokens already in
+            the text (CTRL, Keskar et al. 2019, arXiv:1909.05858); 1 means off.
+        presence_penalty: taken off the logits of tokens that the continuation has, as in OpenAI's API.
+        frequency_penalty: taken off them once for each time that the continuation has them.
+        no_repeat_ngram_size: so many tokens in a row never come twice in prompt and continuation; 0
+            means off.
+        bad_words_ids: sequences of ids, none of which is written out.
+        allowed_token_ids: the only ids ever chosen, end of text being one of them only if it is listed;
+            none listed means all.
+        logit_bias: id -> a number added to its logit.
+        num_beams: hypotheses kept by beam search; 1 means no beam search. Beams are not sampled.
+        length_penalty: a hypothesis' log-probability is divided by its length to this power.
+        early_stopping: True ends the search with `num_beams` ended hypotheses; False when a better one is
+            unlikely; ``"never"`` when there cannot be one.
+        num_return_sequences: continuations of each prompt, sampled or the best beams.
+        seed: of the sampling; continuation i of a request draws from row seed ``seed + i``.
+        stop: strings that end the text; they are not part of it.
+        skip_special_tokens: leave special tokens out of the text.
+        echo: begin text, ids and log-probabilities with those of the prompt.
+        prompt_lookup_num_tokens: longest draft that the text itself foretells and one step checks, for one
+            continuation alone on ONNX; drafts grow and pause by how much of them comes true. 0 means off.
+            See `kerasgpt.generation.speculation`.
+    """
+
+    max_new_tokens: int = 64
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    skip_special_tokens: bool = True
+    typical_p: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    no_repeat_ngram_size: int = 0
+    bad_words_ids: tuple[tuple[int, ...], ...] = ()
+    allowed_token_ids: tuple[int, ...] = ()
+    logit_bias: Mapping[int, float] = field(default_factory=dict, hash=False)
+    min_new_tokens: int = 0
+    min_length: int = 0
+    num_beams: int = 1
+    length_penalty: float = 1.0
+    early_stopping: bool | Literal["never"] = False
+    num_return_sequences: int = 1
+    echo: bool = False
+    prompt_lookup_num_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        given: object = self.stop  # one string is a natural mistake, and would be taken letter by letter
+        stop = (given,) if isinstance(given, str) else self.stop
+        bias = {int(index): float(value) for index, value in dict(self.logit_bias).items()}
+        object.__setattr__(self, "stop", tuple(text for text in stop if text))
+        object.__setattr__(self, "bad_words_ids", tuple(tuple(word) for word in self.bad_words_ids))
+        object.__setattr__(self, "allowed_token_ids", tuple(self.allowed_token_ids))
+        object.__setattr__(self, "logit_bias", bias)
+        for name, (holds, wanted) in _LIMITS.items():
+            if not holds(getattr(self, name)):
+                raise UsageError(f"{name} is {getattr(self, name)}: it must be {wanted}")
+        if not all(self.bad_words_ids):
+            raise UsageError("bad_words_ids holds a word without ids: every text has that one; leave it out")
+        if not all(map(isfinite, bias.values())):
+            raise UsageError(
+                f"logit_bias is {bias}: each must be a number; use bad_words_ids to forbid a token"
+            )
+        self._check_returned()
+
+    def _check_returned(self) -> None:
+        count, beams = self.num_return_sequences, self.num_beams
+        if beams > 1 and not self.is_greedy:
+            raise UsageError(
+                f"num_beams {beams} with temperature {self.temperature:g}: beams are not sampled; drop one"
+            )
+        if 1 < beams < count:
+            raise UsageError(
+                f"num_return_sequences {count} of {beams} beams: set num_beams to {count} or more"
+            )
+        if count > 1 == beams and self.is_greedy:
+            raise UsageError(
+                f"num_return_sequences {count}: greedy ones are all the same; set a temperature or num_beams"
+            )
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the most probable token is taken at each step, or the most probable beams."""
+        return self.temperature == 0
+
+    def changes(self) -> dict[str, Any]:
+        """The settings that make the output another than the default's: name -> value.
+
+        An engine that can do only some things asks here what is wanted of it. Settings that have no say,
+        such as `top_k` without a temperature, are left out.
+
+        >>> GenerationConfig(top_k=5, num_beams=4, max_new_tokens=9).changes()
+        {'max_new_tokens': 9, 'num_beams': 4}
+        """
+        idle = {*_SAMPLING_SETTINGS, "seed"} if self.is_greedy else set()
+        if self.num_beams == 1:
+            idle |= {"length_penalty", "early_stopping"}
+        names = [each.name for each in dataclasses.fields(self) if each.name not in idle]
+        default = GenerationConfig()
+        values = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value != getattr(default, name)}
+
+    def to_huggingface(self, config: HasTextIds) -> dict[str, Any]:
+        """The content of a Hugging Face ``generation_config.json`` for a model of this configuration.
+
+        What belongs to one request, `seed`, `skip_special_tokens` and `echo`, is not part of it.
+        """
+        changed = self.changes()
+        # They take 50 for top_k where there is none, so that it is always said.
+        always = {"max_new_tokens"} if self.is_greedy else {"max_new_tokens", "temperature", "top_k"}
+        shared = (*_SHARED_SETTINGS, *_SAMPLING_SETTINGS, *_OWN_SETTINGS)
+        content = {
+            "bos_token_id": config.bos_token_id,
+            "eos_token_id": config.eos_token_id,
+            "pad_token_id": config.eos_token_id,
+            "do_sample": not self.is_greedy,
+            **{name: getattr(self, name) for name in shared if name in changed or name in always},
+        }
+        if self.bad_words_ids:
+            content["bad_words_ids"] = [list(word) for word in self.bad_words_ids]
+        if self.allowed_token_ids:
+            content["allowed_token_ids"] = list(self.allowed_token_ids)
+        if self.logit_bias:
+            content["sequence_bias"] = [[[index], value] for index, value in self.logit_bias.items()]
+        if self.stop:
+            content["stop_strings"] = list(self.stop)
+        return content
+
+    @classmethod
+    def from_huggingface(cls, values: Mapping[str, Any]) -> Self:
+        """Read a ``generation_config.json``; words that mean nothing here are left alone.
+
+        Raises:
+            UsageError: it asks for what is impossible here, such as sampled beams.
+        """
+        names = [*_SHARED_SETTINGS, *_OWN_SETTINGS]
+        given: dict[str, Any] = (
+            {"temperature": 1.0, "top_k": 50} if values.get("do_sample") else {}
+        )  # what they take
+        names += _SAMPLING_SETTINGS if values.get("do_sample") else ()
+        given |= {name: values[name] for name in names if values.get(name) is not None}
+        if values.get("stop_strings"):
+            given["stop"] = values["stop_strings"]
+        if values.get("sequence_bias"):
+            given["logit_bias"] = _single_biases(values["sequence_bias"])
+        return cls(**given)
+
+
+def _single_biases(pairs: Any) -> dict[int, float]:
+    """Read a ``sequence_bias``: [[ids], bias] pairs, each of one id."""
+    if any(len(ids) != 1 for ids, _ in pairs):
+        raise UsageError(
+            "sequence_bias has a sequence of several tokens: only single tokens have a bias here"
+        )
+    return {ids[0]: bias for ids, bias in pairs}

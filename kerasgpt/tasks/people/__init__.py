@@ -1,0 +1,1 @@
+"""Blind comparison by people: the page they vote on, and what the votes say."""
