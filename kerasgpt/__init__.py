@@ -45,7 +45,7 @@ _PUBLIC = {
     "GPT2Config": "config",
     "GRUCausalLM": "models.recurrent",
     "Generation": "protocols",
-    "GenerationConfig": "config",
+    "GenerationConfig": "generation_config",
     "KVCache": "layers.cache",
     "KerasGPTError": "errors",
     "LSTMCausalLM": "models.recurrent",

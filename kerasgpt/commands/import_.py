@@ -11,6 +11,7 @@ from kerasgpt.atomic import atomic_folder
 from kerasgpt.engines import resolve
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.extras import require
+from kerasgpt.tasks.templates import read_template
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def command(source: str, out: str, written_as: str) -> None:
             resolve("kerasgpt.checkpoints.native:write_arrays")(config, arrays, folder, settings)
             if tokenizer is not None:
                 tokenizer.save_to_preset(folder, max_sequence_length=config.max_sequence_length)
+            if task := read_template(source):
+                task.write(folder)
     click.echo(out)
 
 

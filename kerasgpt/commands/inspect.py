@@ -16,6 +16,7 @@ from kerasgpt import artifacts
 from kerasgpt.config import read_json
 from kerasgpt.runtime.graph import Tensor, data_files, read_graph
 from kerasgpt.runtime.parts import parts
+from kerasgpt.tasks.templates import read_template
 
 
 @click.command("inspect")
@@ -31,7 +32,7 @@ def command(folder: str, as_json: bool) -> None:
         click.echo(json.dumps(content, ensure_ascii=False))
         return
     click.echo(f"{folder}: a {content['kind']}")
-    for section in ("model", "run", "artifacts", "files"):
+    for section in ("model", "task", "run", "artifacts", "files"):
         if section in content:
             click.echo(f"\n{section}")
             _print_section(content[section])
@@ -51,8 +52,11 @@ def describe(folder: Path) -> dict[str, Any]:
     if kind == "run" and (folder / artifacts.RUN_SUMMARY).is_file():
         content["run"] = read_json(folder / artifacts.RUN_SUMMARY)
     if kind != "run" or (folder / artifacts.RUN_MODEL / artifacts.CONFIG).is_file():
-        config = artifacts.read_config(artifacts.model_folder(folder))
+        root = artifacts.model_folder(folder)
+        config = artifacts.read_config(root)
         content["model"] = {**dataclasses.asdict(config), "num_parameters": config.num_parameters}
+        if task := read_template(root):
+            content["task"] = dataclasses.asdict(task)
     if kind == "bundle":
         content["artifacts"] = read_json(folder / artifacts.REPORT_JSON)["artifacts"]
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -98,7 +102,8 @@ def _print_section(section: Any) -> None:
     width = max((len(key) for key in section), default=0)
     for key, value in section.items():
         is_count = isinstance(value, int) and not isinstance(value, bool)
-        click.echo(f"  {key:{width}}  {f'{value:>14,}' if is_count else value}")
+        shown = f"{value:>14,}" if is_count else str(value).replace("\n", "\\n")
+        click.echo(f"  {key:{width}}  {shown}")
 
 
 def _print_graph(graph: dict[str, Any]) -> None:

@@ -179,6 +179,8 @@ def read_template(folder: str | os.PathLike[str]) -> TaskTemplate | None:
     if not path.is_file():
         return None
     values: dict[str, Any] = read_json(path)
+    if "class_name" in values:
+        return None  # KerasHub's presets have a file of this name, which describes a Keras object
     try:
         return TaskTemplate(**values)
     except (TypeError, ValueError) as error:

@@ -9,6 +9,7 @@ from safetensors.numpy import load_file, save_file
 
 from kerasgpt.config import GPT2Config
 from kerasgpt.models.gpt2 import GPT2CausalLM
+from kerasgpt.tasks.templates import DEFAULTS, read_template
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 DATA = ("config.json", "generation_config.json", "model.safetensors")
@@ -51,6 +52,13 @@ def test_a_model_that_kerashub_cannot_hold_is_refused_and_nothing_is_written(
     sentence = refuses("import", folder, "--out", out, "--format", "keras_hub", code=2)
     assert "layer_norm_epsilon is 1e-06: KerasHub's GPT-2 knows only 1e-05" in sentence
     assert not out.exists()
+
+
+def test_the_task_it_was_trained_on_comes_along(run, model_folder, tmp_path, out):
+    folder = shutil.copytree(model_folder, tmp_path / "translator")
+    DEFAULTS["translation"].write(folder)
+    assert run("import", folder, "--out", out).code == 0
+    assert read_template(out) == DEFAULTS["translation"]
 
 
 def test_how_to_generate_comes_along(run, model_folder, tmp_path, out):

@@ -1,6 +1,8 @@
 """`kerasgpt inspect`: what is in a folder."""
 
+import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +12,7 @@ import pytest
 from kerasgpt import GPT2CausalLM
 from kerasgpt.artifacts import FAST_FP32, ONNX_MODEL, RUN_CONFIG, RUN_MODEL, RUN_SUMMARY
 from kerasgpt.manifest import Manifest
+from kerasgpt.tasks.templates import DEFAULTS
 
 
 def inspect(run, folder) -> dict:
@@ -52,6 +55,15 @@ def test_a_run_before_and_after_its_first_model(run, tmp_path, model_folder):
     assert content["kind"] == "run"
     assert content["run"] == {"validation_loss": 1.5}
     assert content["model"]["num_layers"] == 2
+
+
+def test_the_task_of_a_fine_tuned_model(run, model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    DEFAULTS["translation"].write(folder)
+    assert inspect(run, folder)["task"] == dataclasses.asdict(DEFAULTS["translation"])
+    assert [line for line in run("inspect", folder).out.splitlines() if line.split()[:1] == ["prompt"]] == [
+        "  prompt          {source}\\nTranslation:"
+    ]
 
 
 def test_for_people(run, bundle):
