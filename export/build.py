@@ -2,7 +2,7 @@
 
     python export/build.py [RECIPE.toml]...
 
-Without arguments every recipe in export/recipes.
+Without arguments every recipe in export/recipes whose data is there.
 """
 
 import json
@@ -32,6 +32,8 @@ def build(path: Path) -> list[dict[str, Any]]:
     options = plan.get("options", {})
     if "evaluation_data" in plan:
         options["evaluation_text"] = (ROOT / plan["evaluation_data"]).read_text("utf-8")
+    if "model_card" in plan:
+        options["model_card"] = (ROOT / plan["model_card"]).read_text("utf-8")
     export_folder(ROOT / plan["run"], bundle, plan["formats"], plan["precisions"], print, **options)
     rows: list[dict[str, Any]] = read_json(bundle / artifacts.REPORT_JSON)["artifacts"]
     kept = [row for row in rows if "left_out" not in row]
@@ -49,6 +51,22 @@ def tokens_per_second(bundle: Path, row: dict[str, Any]) -> float:
     return len(generation.token_ids) / (time.perf_counter() - started)
 
 
+def recipes_with_data() -> list[Path]:
+    """The recipes that can be built; of each other a line says what it wants."""
+    found = []
+    for path in sorted((ROOT / "export" / "recipes").glob("*.toml")):
+        plan = tomllib.loads(path.read_text("utf-8"))
+        wanted = [*plan["data"], *filter(None, [plan.get("evaluation_data")])]
+        missing = [name for name in wanted if not (ROOT / name).exists()]
+        if missing:
+            print(
+                f"{path.name}: left out, {', '.join(missing)} is not there; the recipe says where to get it"
+            )
+        else:
+            found.append(path)
+    return found
+
+
 def main(paths: list[Path]) -> None:
     """Build the recipes, then print the table of export/README.md."""
     tables = {path.stem: build(path) for path in paths}
@@ -62,4 +80,4 @@ def main(paths: list[Path]) -> None:
 
 
 if __name__ == "__main__":
-    main([Path(name) for name in sys.argv[1:]] or sorted((ROOT / "export" / "recipes").glob("*.toml")))
+    main([Path(name) for name in sys.argv[1:]] or recipes_with_data())

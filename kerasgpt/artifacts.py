@@ -27,6 +27,7 @@ SPECIAL_TOKENS_MAP = "special_tokens_map.json"
 ADDED_TOKENS = "added_tokens.json"
 VOCABULARY = "vocab.json"
 MERGES = "merges.txt"
+MODEL_CARD = "README.md"
 TASK = "task.json"  # of a model that was fine-tuned on a task: how raw input becomes a prompt
 SOFT_PROMPT = "soft_prompt"  # a folder in PEFT's form, of vectors that go before every text
 ADAPTER_CONFIG = "adapter_config.json"

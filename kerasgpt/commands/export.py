@@ -47,6 +47,7 @@ from kerasgpt.extras import require
     is_flag=True,
     help="Write also the ONNX file that reads vectors: of other encoders, or a soft prompt.",
 )
+@click.option("--model-card", help="Markdown that becomes the bundle's README.md.")
 @click.option("--max-perplexity-increase", type=float, default=10.0, show_default=True, help="In percent.")
 def command(
     source: str,
@@ -60,6 +61,7 @@ def command(
     fast_only: bool,
     xla: bool,
     inputs_embeds: bool,
+    model_card: str | None,
     max_perplexity_increase: float,
 ) -> None:
     """Write the formats, load each in a fresh process, compare it with the model, then keep it.
@@ -83,8 +85,9 @@ def command(
         weights=weights,
         fast_only=fast_only,
         inputs_embeds=inputs_embeds,
-        calibration_text=_text(calibration_data, "calibration") if calibration_data else "",
-        evaluation_text=_text(evaluation_data, "evaluation") if evaluation_data else "",
+        calibration_text=_text(calibration_data, "the calibration data") if calibration_data else "",
+        evaluation_text=_text(evaluation_data, "the evaluation data") if evaluation_data else "",
+        model_card=_text(model_card, "the model card") if model_card else "",
         max_perplexity_increase=max_perplexity_increase,
     )
     click.echo(out)
@@ -94,9 +97,9 @@ def _text(path: str, purpose: str) -> str:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise KerasGPTError(f"{path}: cannot read the {purpose} data ({error}); give UTF-8 text") from error
+        raise KerasGPTError(f"{path}: cannot read {purpose} ({error}); give UTF-8 text") from error
     if not text:
-        raise UsageError(f"{path}: is empty; give text for {purpose}")
+        raise UsageError(f"{path}: is empty; give {purpose}")
     return text
 
 

@@ -11,7 +11,7 @@ import keras
 
 from kerasgpt import artifacts
 from kerasgpt.architectures import ARCHITECTURES
-from kerasgpt.atomic import atomic_folder
+from kerasgpt.atomic import atomic_folder, write_text
 from kerasgpt.export.artifact_writing import Asked, Tell, write_and_prove, write_and_prove_forward
 from kerasgpt.export.genai import write_genai
 from kerasgpt.export.keras_hub import ours
@@ -58,6 +58,7 @@ def export_bundle(
     calibration_text: str = "",
     evaluation_text: str = "",
     max_perplexity_increase: float = MAX_PERPLEXITY_INCREASE,
+    model_card: str = "",
     tell: Tell = lambda _: None,
 ) -> list[Proof]:
     """Export a trained model as one folder that proves itself.
@@ -93,6 +94,7 @@ def export_bundle(
             read; without it the model writes some itself.
         evaluation_text: held-out text; the report then says each ONNX file's perplexity on it.
         max_perplexity_increase: in percent of float32's; a file that loses more fails the export.
+        model_card: Markdown that becomes the bundle's README.md, as model hubs show it.
         tell: called with a line at each step.
 
     Returns:
@@ -125,6 +127,8 @@ def export_bundle(
             proofs = write_and_prove(model, tokenizer, settings, bundle, asked, tell)
         if task:
             task.write(bundle)
+        if model_card:
+            write_text(bundle / artifacts.MODEL_CARD, model_card)
         if soft_prompt is not None:
             sizes = {"num_attention_heads": model.config.num_heads, "num_layers": model.config.num_layers}
             save_soft_prompt(soft_prompt, bundle / artifacts.SOFT_PROMPT, str(target), sizes)

@@ -50,23 +50,23 @@ def test_wrong_usage_is_said_before_anything_is_written(refuses, model_folder, t
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("purpose", ["evaluation", "calibration"])
+@pytest.mark.parametrize("option", ["evaluation-data", "calibration-data", "model-card"])
 @pytest.mark.parametrize(
     ("content", "code", "sentence"),
     [
-        (None, 1, "cannot read the {} data"),
+        (None, 1, "cannot read the {} ("),
         (b"\xff", 1, "give UTF-8"),
-        (b"", 2, "is empty; give text for {}"),
+        (b"", 2, "is empty; give the {}"),
     ],
 )
-def test_data_that_cannot_be_read(refuses, model_folder, tmp_path, content, code, sentence, purpose):
+def test_a_file_that_cannot_be_read(refuses, model_folder, tmp_path, content, code, sentence, option):
     path = tmp_path / "held_out.txt"
     if content is not None:
         path.write_bytes(content)
-    arguments = ("--out", tmp_path / "b", f"--{purpose}-data", path)
+    arguments = ("--out", tmp_path / "b", f"--{option}", path)
     said = refuses("export", model_folder, *arguments, code=code)
     assert "held_out.txt: " in said
-    assert sentence.format(purpose) in said
+    assert sentence.format(option.replace("-", " ")) in said
     assert not (tmp_path / "b").exists()
 
 

@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from kerasgpt import GenerationConfig, GPT2CausalLM, export_bundle, load
-from kerasgpt.artifacts import FAST_FP32, FORMATS, ONNX_MODEL, TASK, read_generation_config
+from kerasgpt.artifacts import FAST_FP32, FORMATS, MODEL_CARD, ONNX_MODEL, TASK, read_generation_config
 from kerasgpt.checkpoints.mapping import assign_arrays, named_arrays
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.export import artifact_writing, saved_model
@@ -180,6 +180,12 @@ def test_the_template_of_a_task_goes_along(model_folder, tmp_path, monkeypatch, 
     export_folder(tmp_path / "source", tmp_path / "bundle", formats=("onnx",))
     assert read_template(tmp_path / "bundle") == DEFAULTS["translation"]
     assert TASK in Manifest.read(tmp_path / "bundle").files
+
+
+def test_the_model_card_is_the_bundles_readme(export, tmp_path):
+    export("onnx", model_card="# A small model\n")
+    assert (tmp_path / "bundle" / MODEL_CARD).read_text() == "# A small model\n"
+    assert MODEL_CARD in Manifest.read(tmp_path / "bundle").files
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, MemoryError, OSError(28, "No space left on device")])
