@@ -6,30 +6,20 @@ clipped at 1, AdamW with its groups, gradients dropped.
 
 import contextlib
 import json
-import subprocess
 import sys
-import types
 from collections.abc import Callable
 
 import torch
+from nanogpt_model import model_module
 from steps import batch, serve
 
 shape = json.loads(sys.argv[1])
 clone, precision, compiled = sys.argv[2:]
 
 
-def model_module() -> types.ModuleType:
-    """Its model.py, of the clone's HEAD, whether that has a work tree or not."""
-    command = ["git", "-C", clone, "show", "HEAD:model.py"]
-    module = types.ModuleType("nanogpt")
-    sys.modules["nanogpt"] = module  # dataclasses look themselves up there
-    exec(subprocess.run(command, check=True, capture_output=True, text=True).stdout, module.__dict__)
-    return module
-
-
 def main() -> None:
     """Train on random ids."""
-    nanogpt = model_module()
+    nanogpt = model_module(clone)
     config = nanogpt.GPTConfig(
         block_size=shape["sequence_length"],
         vocab_size=shape["vocabulary_size"],
