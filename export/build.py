@@ -32,6 +32,8 @@ def build(path: Path) -> list[dict[str, Any]]:
     options = plan.get("options", {})
     if "evaluation_data" in plan:
         options["evaluation_text"] = (ROOT / plan["evaluation_data"]).read_text("utf-8")
+    if "generation" in plan:
+        options["generation_config"] = kerasgpt.GenerationConfig(**plan["generation"])
     if "model_card" in plan:
         options["model_card"] = (ROOT / plan["model_card"]).read_text("utf-8")
     export_folder(ROOT / plan["run"], bundle, plan["formats"], plan["precisions"], print, **options)
@@ -52,7 +54,7 @@ def tokens_per_second(bundle: Path, row: dict[str, Any]) -> float:
 
 
 def recipes_with_data() -> list[Path]:
-    """The recipes that can be built; of each other a line says what it wants."""
+    """The recipes that can be built; of each other a line says what it wants, and where that is from."""
     found = []
     for path in sorted((ROOT / "export" / "recipes").glob("*.toml")):
         plan = tomllib.loads(path.read_text("utf-8"))

@@ -23,6 +23,7 @@ from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.models.language_model import step_model
 from kerasgpt.protocols import Logits
 from kerasgpt.recurrent_config import RecurrentConfig
+from kerasgpt.tasks.templates import TaskTemplate
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 Tell: TypeAlias = Callable[[str], None]
@@ -37,6 +38,7 @@ class Asked:
     calibration_text: str
     xla: bool
     inputs_embeds: bool
+    task: TaskTemplate | None
 
 
 def _write_model_folder(
@@ -161,7 +163,7 @@ def _write_saved_models(
         path = artifact_path(bundle, engine)
         tell(f"writing {path.relative_to(bundle)} in {precision}")
         saved_model.write_saved_model(
-            model.config, weights, lm.tokenizer, lm.settings, path, precision, xla=asked.xla
+            model.config, weights, lm.tokenizer, lm.settings, path, precision, xla=asked.xla, task=asked.task
         )
         if precision != "fp32":
             rounded = saved_model.rounded_model(model.config, weights, precision)

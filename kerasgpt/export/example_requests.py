@@ -11,6 +11,7 @@ import numpy as np
 from kerasgpt.export.signatures import Signature
 from kerasgpt.generation.texts import pad_right
 from kerasgpt.generation_config import GenerationConfig
+from kerasgpt.tasks.templates import FIELDS
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 Arrays: TypeAlias = dict[str, np.ndarray[Any, Any]]
@@ -80,6 +81,7 @@ class Examples:
             "max_new_tokens": [settings.max_new_tokens, (settings.max_new_tokens + 1) // 2],
             "num_steps": [num_steps, num_steps],
         }
+        values |= dict.fromkeys({name for names in FIELDS.values() for name in names}, values["prompts"])
         return cls(values)
 
     def shorter(self, max_new_tokens: int) -> Examples:

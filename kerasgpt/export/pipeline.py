@@ -123,7 +123,7 @@ def export_bundle(
         if writer == TF2ONNX:
             proofs = write_and_prove_forward(model, tokenizer, bundle, tell)
         else:
-            asked = Asked(formats, precisions, calibration_text, xla, inputs_embeds)
+            asked = Asked(formats, precisions, calibration_text, xla, inputs_embeds, task)
             proofs = write_and_prove(model, tokenizer, settings, bundle, asked, tell)
         if task:
             task.write(bundle)
@@ -157,9 +157,13 @@ def export_folder(
     precisions: Sequence[str] = ("fp32",),
     tell: Tell = lambda _: None,
     writer: str = DIRECT,
+    generation_config: GenerationConfig | None = None,
     **options: Any,
 ) -> list[Proof]:
-    """Export a model folder or a run's best model; arguments and errors as in `export_bundle`."""
+    """Export a model folder or a run's best model; arguments and errors as in `export_bundle`.
+
+    Unless told otherwise the bundle generates as that folder's generation_config.json says.
+    """
     check_request(formats, precisions, Path(folder), writer)
     root = artifacts.model_folder(source)
     prompt = root / artifacts.SOFT_PROMPT
@@ -169,7 +173,7 @@ def export_folder(
         folder,
         formats,
         precisions,
-        generation_config=artifacts.read_generation_config(root),
+        generation_config=generation_config or artifacts.read_generation_config(root),
         task=read_template(root),
         provenance={"source": Path(source).name},
         tell=tell,

@@ -28,6 +28,7 @@ from kerasgpt.in_graph.transformer import GraphTransformer
 from kerasgpt.in_graph.weights import GraphWeights, rounded
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.recurrent_config import RecurrentConfig
+from kerasgpt.tasks.templates import TaskTemplate
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 
@@ -40,6 +41,7 @@ def write_saved_model(
     precision: str = "fp32",
     *,
     xla: bool = False,
+    task: TaskTemplate | None = None,
 ) -> None:
     """Write a SavedModel (tag ``serve``) that needs nothing but core TensorFlow to run.
 
@@ -53,6 +55,7 @@ def write_saved_model(
         folder: such as ``bundle/saved_model/1``; replaced as a whole if it exists.
         precision: in which the weights are stored, see `kerasgpt.in_graph.weights`.
         xla: whether XLA compiles what generates, see `kerasgpt.in_graph.compiled`; for a server that has it.
+        task: of a model that was fine-tuned on one, which then has the signature ``answer``.
 
     Raises:
         KerasGPTError: a weight is missing or has another shape, or the folder cannot be written.
@@ -77,7 +80,7 @@ def write_saved_model(
         network, model = _transformer(config, module.weights, centred=precision == "fp32", xla=xla)
     module.tokenizer = InGraphTokenizer.from_tokenizer(tokenizer)
     words = Words(module.tokenizer, tokenizer.end_of_text_id)
-    functions = signatures(network, words, generation_config.max_new_tokens, model)
+    functions = signatures(network, words, generation_config.max_new_tokens, model, task)
     for name, function in functions.items():
         setattr(module, name, function)
     with atomic_folder(folder) as temporary:

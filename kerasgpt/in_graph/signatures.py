@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from kerasgpt.in_graph.answering import answering
 from kerasgpt.in_graph.decode import GraphModel
 from kerasgpt.in_graph.generation import Words, generate, next_step
 from kerasgpt.in_graph.groups import in_groups, refuse_large, rows_per_group
@@ -26,6 +27,7 @@ from kerasgpt.in_graph.resumption import Paused, pause, resume
 from kerasgpt.in_graph.sampling import Knobs
 from kerasgpt.in_graph.scoring import score as scores_of
 from kerasgpt.in_graph.transformer import GraphTransformer
+from kerasgpt.tasks.templates import TaskTemplate
 
 _PROMPTS = tf.TensorSpec([None], tf.string, "prompts")
 _CONTINUATIONS = tf.TensorSpec([None], tf.string, "continuations")
@@ -41,7 +43,13 @@ Functions = dict[str, Any]
 """Name -> a function of TensorFlow with an input signature, which gives a dict of tensors."""
 
 
-def signatures(network: GraphNetwork, words: Words, max_new_tokens: int, model: GraphModel) -> Functions:
+def signatures(
+    network: GraphNetwork,
+    words: Words,
+    max_new_tokens: int,
+    model: GraphModel,
+    task: TaskTemplate | None = None,
+) -> Functions:
     """Make the signatures over one network and one tokenizer; docs/signatures.md says what each is for.
 
     Every input is batch-first. The settings of `SETTINGS` are each a tensor (B,), or (1,) for all rows, and
@@ -53,14 +61,17 @@ def signatures(network: GraphNetwork, words: Words, max_new_tokens: int, model: 
         max_new_tokens: of a request that does not say.
         model: what `generate` and its like write with. ``prefill`` and ``decode``, which hand out a KV cache,
             are a transformer's alone.
+        task: of a model that was fine-tuned on one, which then has ``answer``.
     """
     resuming = _resuming(network, words, max_new_tokens) if isinstance(network, GraphTransformer) else {}
     continue_ids = _shared_generator(model, network, words)
+    context = network.config.max_sequence_length
     return {
         **_generating(continue_ids, words, max_new_tokens, network.config.vocabulary_size),
         **_reading(network, words),
         **_tokenizing(words),
         **resuming,
+        **({"answer": answering(continue_ids, words, task, context)} if task else {}),
     }
 
 

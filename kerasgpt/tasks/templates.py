@@ -78,6 +78,11 @@ class TaskTemplate:
         """Names of the fields that the prompt is made of."""
         return list(dict.fromkeys(_names(self.prompt)))
 
+    @property
+    def pieces(self) -> list[tuple[str, str | None]]:
+        """The prompt as texts, each with the name of the field after it; None where there is none."""
+        return [(text, name) for text, name, _, _ in string.Formatter().parse(self.prompt)]
+
     def text(self, fields: Mapping[str, str]) -> str:
         """The prompt, whole.
 
