@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 
@@ -39,7 +39,37 @@ _HUGGINGFACE_NAMES = {
 
 
 @dataclass(frozen=True)
-class GPT2Config:
+class Configuration:
+    """What the configuration of any model can do: sizes by name, and copies with some fields changed."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    @classmethod
+    def from_preset(cls, name: str, **overrides: Any) -> Self:
+        """Build the configuration of a named size, with some fields changed.
+
+        Raises:
+            UsageError: no such preset or field.
+        """
+        if name not in cls.presets:
+            raise unknown_name("preset", name, cls.presets)
+        return cls(**{**cls.presets[name], **known_fields(cls, overrides)})
+
+    def replace(self, **overrides: Any) -> Self:
+        """A copy with some fields changed.
+
+        Raises:
+            UsageError: no such field.
+        """
+        return dataclasses.replace(self, **known_fields(type(self), overrides))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, by their names here."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class GPT2Config(Configuration):
     """The shape and the settings of a GPT-2.
 
     Args:
@@ -134,29 +164,6 @@ class GPT2Config:
         scale = self.head_dim**-0.5 if self.scale_attn_weights else 1.0
         return scale / (layer_index + 1) if self.scale_attn_by_inverse_layer_idx else scale
 
-    @classmethod
-    def from_preset(cls, name: str, **overrides: Any) -> Self:
-        """Build the configuration of a named size, with some fields changed.
-
-        Raises:
-            UsageError: no such preset or field.
-        """
-        if name not in PRESETS:
-            raise unknown_name("preset", name, PRESETS)
-        return cls(**{**PRESETS[name], **known_fields(cls, overrides)})
-
-    def replace(self, **overrides: Any) -> Self:
-        """A copy with some fields changed.
-
-        Raises:
-            UsageError: no such field.
-        """
-        return dataclasses.replace(self, **known_fields(type(self), overrides))
-
-    def to_dict(self) -> dict[str, Any]:
-        """All fields, by their names here."""
-        return dataclasses.asdict(self)
-
     def to_huggingface(self) -> dict[str, Any]:
         """The content of a Hugging Face ``config.json``."""
         values = {theirs: getattr(self, ours) for ours, theirs in _HUGGINGFACE_NAMES.items()}
@@ -199,6 +206,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "gpt-mini": {"num_layers": 6, "num_heads": 6, "hidden_dim": 192},
 }
 """GPT-2's four sizes, and minGPT's three for learning, whose context and vocabulary follow the data."""
+
+GPT2Config.presets = PRESETS
 
 
 def known_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:

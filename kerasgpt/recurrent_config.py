@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from kerasgpt.config import known_fields
+from kerasgpt.config import Configuration
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 
 GATES = {"lstm": 4, "gru": 3}
@@ -21,7 +21,7 @@ EMBEDDINGS, HEAD = "embeddings.weight", "head.weight"
 
 
 @dataclass(frozen=True)
-class RecurrentConfig:
+class RecurrentConfig(Configuration):
     """The shape and the settings of a recurrent language model.
 
     Args:
@@ -109,29 +109,6 @@ class RecurrentConfig:
         )
         return layers + (self.embedding_width * (width + 1) if self.has_projection else 0)
 
-    @classmethod
-    def from_preset(cls, name: str, **overrides: Any) -> Self:
-        """Build the configuration of a named size, with some fields changed.
-
-        Raises:
-            UsageError: no such preset or field.
-        """
-        if name not in RECURRENT_PRESETS:
-            raise unknown_name("preset", name, RECURRENT_PRESETS)
-        return cls(**{**RECURRENT_PRESETS[name], **known_fields(cls, overrides)})
-
-    def replace(self, **overrides: Any) -> Self:
-        """A copy with some fields changed.
-
-        Raises:
-            UsageError: no such field.
-        """
-        return dataclasses.replace(self, **known_fields(type(self), overrides))
-
-    def to_dict(self) -> dict[str, Any]:
-        """All fields, by their names here."""
-        return dataclasses.asdict(self)
-
     def to_huggingface(self) -> dict[str, Any]:
         """The content of a ``config.json``; its ``model_type``, the cell, is of this package alone."""
         fields = {name: value for name, value in self.to_dict().items() if name != "cell"}
@@ -161,3 +138,5 @@ RECURRENT_PRESETS: dict[str, dict[str, Any]] = {
     "gru-mini": {"cell": "gru", "hidden_dim": 504, "embedding_dim": 192},
 }
 """As many parameters, two layers and embeddings as wide as in gpt-nano, gpt-micro and gpt-mini."""
+
+RecurrentConfig.presets = RECURRENT_PRESETS

@@ -21,6 +21,7 @@ RECIPES = (
     "shakespeare-char",
     "summarization",
     "tinystories-10m",
+    "tinystories-6m",
     "translation",
     "wikitext-124m",
 )

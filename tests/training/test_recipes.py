@@ -22,6 +22,7 @@ NAMES = [
     "shakespeare-char",
     "summarization",
     "tinystories-10m",
+    "tinystories-6m",
     "translation",
     "wikitext-124m",
 ]
@@ -48,6 +49,7 @@ def test_each_is_sound_and_states_command_time_and_score(name):
     [
         ("shakespeare-char", 10.8),
         ("tinystories-10m", 9.3),
+        ("tinystories-6m", 5.9),
         ("wikitext-124m", 124.4),
         ("gpt2-124m-owt", 124.4),
     ],
