@@ -37,6 +37,7 @@ def test_these_are_all_examples():
         "05_text_classifier",
         "06_tensorflow_serving",
         "07_bulk",
+        "08_overfitting",
         "09_soft_prompt",
         "in_context_learning",
     ]
@@ -143,3 +144,13 @@ def test_in_context_learning(tmp_path):
     assert len(found["induction"]) == 20
     for name in ("regression.png", "token_maps.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_overfitting(tmp_path):
+    printed = run("08_overfitting.py", tmp_path, "200", "0.02")  # 20 kB, and 10 readings of them
+    losses = {name: float(loss) for name, loss in (line.split() for line in printed.splitlines()[1:])}
+    assert list(losses) == ["nothing", "dropout", "decay", "stopping", "all"]
+    assert losses["stopping"] < losses["nothing"]
+    assert losses["all"] < losses["nothing"] < 9
+    assert (tmp_path / "losses.png").is_file()
