@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerasgpt.artifacts import (
+    MANIFEST,
     ONNX_FILES,
     ONNX_MODEL,
     PRECISIONS,
@@ -18,9 +19,11 @@ from kerasgpt.artifacts import (
     WEIGHTS_INDEX,
     folder_kind,
     model_folder,
+    saved_models_of,
 )
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.extras import require
+from kerasgpt.manifest import Manifest
 
 if TYPE_CHECKING:
     from kerasgpt.protocols import LanguageModel
@@ -121,6 +124,25 @@ def choose(folder: str | os.PathLike[str], engine: str = "auto") -> str:
     if engine not in ENGINES and engine != "auto":
         raise unknown_name("engine", engine, ["auto", *ENGINES])
     return _first_available(model_folder(folder)) if engine == "auto" else engine
+
+
+def precision_of(folder: str | os.PathLike[str], engine: str) -> str:
+    """The precision that `load` opens with an engine of `ENGINES`, unless told otherwise.
+
+    Raises:
+        KerasGPTError: the manifest of a bundle is damaged.
+    """
+    root = model_folder(folder)
+    manifest = Manifest.read(root) if (root / MANIFEST).is_file() else None
+    if manifest is None or engine == "keras":
+        return "fp32"
+    if engine == "saved_model":
+        return saved_models_of(manifest.precisions)["saved_model"]
+    if "onnx" in manifest.formats:
+        return "fp32"
+    # A slim bundle, which owns up to have no portable file: the first that it has.
+    there = (name for name, files in ONNX_FILES.items() if any((root / file).exists() for file in files))
+    return next(there, "fp32")
 
 
 def _first_available(root: Path) -> str:

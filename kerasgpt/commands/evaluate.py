@@ -21,7 +21,7 @@ from kerasgpt.commands.evaluation_table import table
 from kerasgpt.commands.generation_settings import generation_options, settings_of, without_words
 from kerasgpt.commands.task_options import make_task, options_of
 from kerasgpt.data.progress import Bar
-from kerasgpt.engines import choose, load, resolve
+from kerasgpt.engines import choose, load, precision_of, resolve
 from kerasgpt.errors import UsageError
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.tasks.evaluation import BATCH_SIZE, Result, evaluate_task
@@ -114,7 +114,16 @@ def command(
     for each in [one.strip() for one in precision.split(",")] if precision else [None]:
         chosen = choose(folder, engine)
         lm = load(folder, chosen, each)
-        subject = Subject(folder, chosen, each or "fp32", data, pool, limit, batch_size, given["seed"] or 0)
+        subject = Subject(
+            folder,
+            chosen,
+            each or precision_of(folder, chosen),
+            data,
+            pool,
+            limit,
+            batch_size,
+            given["seed"] or 0,
+        )
         for one in tasks:
             results.append(subject.evaluate(one, lm, json_file, restart))
     if json_file:

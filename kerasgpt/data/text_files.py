@@ -9,12 +9,12 @@ from pathlib import Path
 
 from kerasgpt.data.pieces import SMALLEST_PIECE, Piece
 from kerasgpt.data.reading import ErrorHandling, blocks, not_utf8
+from kerasgpt.tasks.files.documents import SEPARATOR
 
 _BLOCK_BYTES = 1 << 18
 _LONGEST_WORD = 1 << 20  # characters without white space, after which a piece is cut all the same
 
 _SEPARATOR = re.compile(r"(?:\r?\n)?^<\|endoftext\|>\r?\n", re.MULTILINE)
-_LAST_SEPARATOR = re.compile(r"(?:\r?\n)?^<\|endoftext\|>(?:\r?\n|\Z)", re.MULTILINE)
 
 
 def text_documents(path: Path, errors: ErrorHandling) -> Iterator[Piece]:
@@ -37,7 +37,7 @@ def text_documents(path: Path, errors: ErrorHandling) -> Iterator[Piece]:
         if cut:
             yield Piece(pending[:cut], begins)
             begins, pending = False, pending[cut:]
-    for rest in _LAST_SEPARATOR.split(pending):
+    for rest in SEPARATOR.split(pending):
         yield from _piece(rest, begins)
         begins = True
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from kerasgpt import artifacts
+from kerasgpt.engines import precision_of
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.generation.soft_prompt import read_soft_prompt, with_soft_prompt
-from kerasgpt.manifest import Manifest
 from kerasgpt.protocols import StepModel
 from kerasgpt.runtime import forward
 from kerasgpt.runtime.embeds import EmbedsStepModel
@@ -67,7 +67,7 @@ def open_bundle(
     ```
     """
     root = Path(folder)
-    wanted = precision or _first_precision(root)
+    wanted = precision or precision_of(root, "onnx")
     if wanted not in artifacts.ONNX_FILES:
         raise unknown_name("precision", wanted, artifacts.ONNX_FILES)
     if prefix_cache_tokens < 0:
@@ -92,15 +92,6 @@ def open_bundle(
         except MissingOperatorError as error:
             warnings.warn(f"{error}; {following} runs in its place", PortableGraphWarning, stacklevel=2)
     return open_file(root, files[-1], **options)
-
-
-def _first_precision(root: Path) -> str:
-    """Float32, but of a slim bundle, which owns up to have no such file, the first that it has."""
-    manifest = root / artifacts.MANIFEST
-    if not manifest.is_file() or "onnx" in Manifest.read(root).formats:
-        return "fp32"
-    there = (name for name, files in artifacts.ONNX_FILES.items() if any((root / f).exists() for f in files))
-    return next(there, "fp32")
 
 
 def _files_for(root: Path, precision: str, providers: Sequence[str]) -> list[str]:

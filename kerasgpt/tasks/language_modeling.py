@@ -12,7 +12,7 @@ from kerasgpt.errors import UsageError, unknown_name
 from kerasgpt.protocols import LanguageModel
 from kerasgpt.tasks.base import Counts, Figures, Outcome, totals
 from kerasgpt.tasks.files.detokenizers import DETOKENIZERS
-from kerasgpt.tasks.files.documents import Document, read_documents
+from kerasgpt.tasks.files.documents import parted, read_documents
 from kerasgpt.tasks.stretches import Stretch, stretches
 
 LARGEST_EXPONENT = 700.0  # above this a float overflows
@@ -23,8 +23,9 @@ def evaluate(
 ) -> Figures:
     """Score a text, each of its bytes once.
 
-    The first token is conditioned on ``<|endoftext|>``. A window then slides over the tokens: each step
-    scores `stride` new ones, conditioned on as many before them as the window has room for.
+    Where lines that are ``<|endoftext|>`` part it into documents, each is scored as if there were no other.
+    The first token of each is conditioned on ``<|endoftext|>``. A window then slides over the tokens: each
+    step scores `stride` new ones, conditioned on as many before them as the window has room for.
 
     Args:
         lm: any engine.
@@ -44,7 +45,8 @@ def evaluate(
     if not text:
         raise UsageError("the text to evaluate is empty: give one with at least one character")
     task = LanguageModeling(window=window, stride=stride)
-    parts = stretches(Document(text, "the text"), lm, *task.steps(lm))
+    steps = task.steps(lm)
+    parts = [part for document in parted(text, "the text") for part in stretches(document, lm, *steps)]
     return task.metrics(totals(task.answer(lm, parts)))
 
 

@@ -4,6 +4,7 @@ import pytest
 from kerasgpt.errors import UsageError
 from kerasgpt.protocols import Score
 from kerasgpt.tasks.evaluation import evaluate_task
+from kerasgpt.tasks.files.documents import SeparatorsScoredWarning
 from kerasgpt.tasks.language_modeling import LanguageModeling, evaluate
 from kerasgpt.tokenizer.bpe import Tokenizer, learned_vocabulary
 
@@ -95,7 +96,7 @@ DOCUMENTS = ["The first one, né.", "And 🙂 another, which is longer than the 
 @pytest.fixture
 def stories(tmp_path):
     path = tmp_path / "stories.txt"
-    path.write_text("<|endoftext|>\n".join(f"{text}\n" for text in DOCUMENTS))
+    path.write_text("\n<|endoftext|>\n".join(DOCUMENTS))
     return path
 
 
@@ -103,6 +104,7 @@ def figures(lm: WindowModel, task: LanguageModeling, path, **words) -> dict:
     return evaluate_task(task, lm, task.read([path], lm), **words).summary.metrics
 
 
+@pytest.mark.filterwarnings("ignore::kerasgpt.tasks.files.documents.SeparatorsScoredWarning")
 @pytest.mark.parametrize("batch_size", [1, 2, 7, 100])
 @pytest.mark.parametrize("level", ["token", "document"])
 def test_batches_change_nothing(stories, batch_size: int, level: str) -> None:
@@ -112,18 +114,25 @@ def test_batches_change_nothing(stories, batch_size: int, level: str) -> None:
     )
 
 
-def test_a_file_is_one_text_as_evaluate_scores_it(stories) -> None:
+def test_a_file_is_one_text_as_evaluate_scores_it(tmp_path) -> None:
+    path = tmp_path / "story.txt"
+    path.write_text(text := "\n".join(DOCUMENTS))
     task = LanguageModeling(window=11, stride=4)
-    text = stories.read_bytes().decode()
-    assert figures(WindowModel(16), task, stories) == evaluate(WindowModel(16), text, window=11, stride=4)
+    assert figures(WindowModel(16), task, path) == evaluate(WindowModel(16), text, window=11, stride=4)
+
+
+def test_evaluate_scores_the_documents_of_a_text_apart(stories) -> None:
+    task = LanguageModeling(window=11, stride=4, level="document")
+    apart, found = figures(WindowModel(16), task, stories), evaluate(WindowModel(16), stories.read_text())
+    assert found["num_bytes"] == apart["num_bytes"] == sum(len(text.encode()) for text in DOCUMENTS)
+    settings = {"window": 11, "stride": 4}
+    loss = evaluate(WindowModel(16), stories.read_text(), **settings)["loss"]
+    assert loss == pytest.approx(apart["loss"], rel=1e-12)
 
 
 def test_documents_are_scored_apart_and_their_mean_too(stories) -> None:
     found = figures(WindowModel(16), LanguageModeling(window=11, stride=4, level="document"), stories)
-    alone = [
-        evaluate(WindowModel(16), text, window=11, stride=4)
-        for text in (f"{DOCUMENTS[0]}\n", f"{DOCUMENTS[1]}\n", "x\n")
-    ]
+    alone = [evaluate(WindowModel(16), text, window=11, stride=4) for text in DOCUMENTS]
     nats = sum(one["loss"] * one["num_tokens"] for one in alone)
     tokens = sum(one["num_tokens"] for one in alone)
     assert found["loss"] == pytest.approx(nats / tokens, rel=1e-12)
@@ -133,6 +142,12 @@ def test_documents_are_scored_apart_and_their_mean_too(stories) -> None:
     assert found["num_bytes"] == tokens
 
 
+def test_markers_that_are_scored_as_text_are_told_of(stories) -> None:
+    with pytest.warns(SeparatorsScoredWarning, match=r"stories.txt: 2 lines are <\|endoftext\|>"):
+        LanguageModeling().read([stories], WindowModel(16))
+
+
+@pytest.mark.filterwarnings("ignore::kerasgpt.tasks.files.documents.SeparatorsScoredWarning")
 def test_bits_per_character_are_of_characters(stories) -> None:
     found = figures(WindowModel(16, uniform=True), LanguageModeling(), stories)
     assert found["bits_per_character"] == pytest.approx(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,12 @@ from kerasgpt.errors import KerasGPTError
 from kerasgpt.tasks.files.detokenizers import DETOKENIZERS
 from kerasgpt.tasks.files.lines import numbered_objects, text_field
 
-_SEPARATOR = re.compile(r"^<\|endoftext\|>\r?\n?", re.MULTILINE)  # a line, as in training
+SEPARATOR = re.compile(r"(?:\r?\n)?^<\|endoftext\|>(?:\r?\n|\Z)", re.MULTILINE)
+"""The line that parts the documents of a text file, in training too, with the line end before it."""
+
+
+class SeparatorsScoredWarning(UserWarning):
+    """Lines that part documents are scored as if they were text."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,11 @@ def read_documents(path: str | Path, detokenizer: str | None, *, apart: bool) ->
     return found
 
 
+def parted(text: str, place: str) -> list[Document]:
+    """The documents of a text: what stands between lines that are ``<|endoftext|>``."""
+    return [Document(part, place) for part in SEPARATOR.split(text) if part.strip()]
+
+
 def _texts(path: Path, detokenizer: str | None, apart: bool) -> Iterator[tuple[str, str]]:
     if path.suffix in (".jsonl", ".ndjson"):
         for place, value in numbered_objects(path):
@@ -60,9 +71,16 @@ def _texts(path: Path, detokenizer: str | None, apart: bool) -> Iterator[tuple[s
         return
     text = _read(path)
     if not apart:
+        if detokenizer is None and (count := len(SEPARATOR.findall(text))):
+            warnings.warn(
+                f"{path}: {count:,} lines are <|endoftext|>, and are scored as text; level document (--level)"
+                " scores what stands between them",
+                SeparatorsScoredWarning,
+                stacklevel=4,
+            )
         yield text, str(path)
         return
-    parts = DETOKENIZERS[detokenizer].documents(text) if detokenizer else _SEPARATOR.split(text)
+    parts = DETOKENIZERS[detokenizer].documents(text) if detokenizer else SEPARATOR.split(text)
     for number, part in enumerate(parts, start=1):
         yield part, f"{path}, document {number}"
 

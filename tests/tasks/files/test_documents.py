@@ -1,17 +1,18 @@
 import pytest
 
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.tasks.files.documents import read_documents
+from kerasgpt.tasks.files.documents import SeparatorsScoredWarning, read_documents
 
 
 def test_a_text_file_is_one_document_or_those_between_markers(tmp_path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes("Né one.\r\n<|endoftext|>\nTwo <|endoftext|> here.\n<|endoftext|>\n\n".encode())
-    (whole,) = read_documents(path, None, apart=False)
+    with pytest.warns(SeparatorsScoredWarning, match="2 lines are"):
+        (whole,) = read_documents(path, None, apart=False)
     assert whole.text.encode() == path.read_bytes()
     assert whole.place == str(path)
     one, two = read_documents(path, None, apart=True)
-    assert (one.text, two.text) == ("Né one.\r\n", "Two <|endoftext|> here.\n")
+    assert (one.text, two.text) == ("Né one.", "Two <|endoftext|> here.")  # as in training
     assert two.place == f"{path}, document 2"
 
 
