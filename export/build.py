@@ -30,8 +30,9 @@ def build(path: Path) -> list[dict[str, Any]]:
     kerasgpt.train(recipe, ROOT / plan["run"], resume=True)
     bundle = ROOT / plan["out"]
     options = plan.get("options", {})
-    if "evaluation_data" in plan:
-        options["evaluation_text"] = (ROOT / plan["evaluation_data"]).read_text("utf-8")
+    for purpose in ("calibration", "evaluation"):
+        if f"{purpose}_data" in plan:
+            options[f"{purpose}_text"] = (ROOT / plan[f"{purpose}_data"]).read_text("utf-8")
     if "generation" in plan:
         options["generation_config"] = kerasgpt.GenerationConfig(**plan["generation"])
     if "model_card" in plan:
@@ -58,7 +59,10 @@ def recipes_with_data() -> list[Path]:
     found = []
     for path in sorted((ROOT / "export" / "recipes").glob("*.toml")):
         plan = tomllib.loads(path.read_text("utf-8"))
-        wanted = [*plan["data"], *filter(None, [plan.get("evaluation_data")])]
+        wanted = [
+            *plan["data"],
+            *(plan[key] for key in ("calibration_data", "evaluation_data") if key in plan),
+        ]
         missing = [name for name in wanted if not (ROOT / name).exists()]
         if missing:
             print(

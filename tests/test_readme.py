@@ -169,9 +169,9 @@ RECIPES = sorted((ROOT / "export" / "recipes").glob("*.toml"))
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
 def test_the_workshops_recipes_name_what_exists(path):
     plan = tomllib.loads(path.read_text())
-    optional = {"options", "generation", "model_card", "evaluation_data", "data_from"}
+    optional = {"options", "generation", "model_card", "calibration_data", "evaluation_data", "data_from"}
     assert set(plan) - optional == {"recipe", "data", "run", "formats", "precisions", "out"}
-    texts = [*plan["data"], *filter(None, [plan.get("evaluation_data")])]
+    texts = [*plan["data"], *(plan[key] for key in optional & set(plan) if key.endswith("_data"))]
     assert "data_from" in plan or all((ROOT / name).is_file() for name in texts)
     assert all((ROOT / name).is_file() for name in filter(None, [plan["recipe"], plan.get("model_card")]))
     assert set(plan["formats"]) <= set(FORMATS)

@@ -22,6 +22,7 @@ from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Ids
 from kerasgpt.runtime.session import open_session
+from kerasgpt.tasks.files.documents import SEPARATOR
 
 NUM_TOKENS: Final = 8192  # read in all
 LONGEST_ROW: Final = 256  # tokens
@@ -160,13 +161,17 @@ def calibration_ids(lm: StepLanguageModel, text: str = "") -> Ids:
     Args:
         lm: the model; without a text it writes one itself, sampled at temperature 1 from
             ``<|endoftext|>``, since that is what it expects to read.
-        text: whose passages, evenly spaced, are taken.
+        text: whose passages, evenly spaced, are taken; lines that are ``<|endoftext|>`` part documents.
     """
     width = min(LONGEST_ROW, lm.max_sequence_length)
     num_rows = max(NUM_TOKENS // width, 1)
     if not text:
         return _written(lm, num_rows, width)
-    ids = np.array(lm.tokenizer.encode(text), np.int64)
+    first, *others = SEPARATOR.split(text)
+    written = lm.tokenizer.encode(first)
+    for other in others:
+        written += [lm.tokenizer.end_of_text_id, *lm.tokenizer.encode(other)]
+    ids = np.array(written, np.int64)
     if len(ids) <= width:
         return ids[None]
     starts = np.linspace(0, len(ids) - width, min(num_rows, len(ids) // width), dtype=np.int64)

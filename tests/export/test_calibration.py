@@ -79,6 +79,12 @@ def test_rows_of_a_text_come_from_all_over_it(lm, shakespeare: str):
     assert calibration_ids(lm, "Speak.").tolist() == [lm.tokenizer.encode("Speak.")]
 
 
+def test_lines_that_part_documents_are_ends_of_text(lm):
+    ids = calibration_ids(lm, "One.\n<|endoftext|>\nTwo.\n<|endoftext|>\n")
+    end, encode = lm.tokenizer.end_of_text_id, lm.tokenizer.encode
+    assert ids.tolist() == [[*encode("One."), end, *encode("Two."), end]]
+
+
 def test_without_a_text_the_model_writes_one_and_always_the_same(lm, monkeypatch):
     monkeypatch.setattr(calibration, "NUM_TOKENS", 24 * 6)
     ids = calibration_ids(lm)
