@@ -1,10 +1,8 @@
-"""Folders are told apart, and manifests notice every change."""
-
-import json
+"""Folders are told apart: of a model, of a run, a bundle, or none of them."""
 
 import pytest
 
-from kerasgpt.artifacts import MANIFEST, folder_kind, model_folder
+from kerasgpt.artifacts import folder_kind, model_folder
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.manifest import Manifest
 
@@ -35,32 +33,3 @@ def test_kinds_of_folders(tmp_path, bundle, golden_folder):
 def test_other_folders_are_refused(bundle, name, sentence):
     with pytest.raises(KerasGPTError, match=sentence):
         folder_kind(bundle / name)
-
-
-def test_an_intact_bundle_has_no_damage(bundle):
-    manifest = Manifest.read(bundle)
-    assert set(manifest.files) == {"config.json", "onnx/model.onnx"}
-    assert manifest.damaged_files(bundle) == {}
-
-
-def test_altered_and_missing_files_are_named(bundle):
-    (bundle / "onnx" / "model.onnx").write_bytes(b"grapH")
-    (bundle / "config.json").unlink()
-    assert Manifest.read(bundle).damaged_files(bundle) == {
-        "onnx/model.onnx": "altered",
-        "config.json": "missing",
-    }
-
-
-def test_a_manifest_cannot_point_outside_its_bundle(bundle):
-    content = json.loads((bundle / MANIFEST).read_text())
-    content["files"]["../outside"] = "0" * 64
-    (bundle / MANIFEST).write_text(json.dumps(content))
-    with pytest.raises(KerasGPTError, match="outside the bundle; refused"):
-        Manifest.read(bundle)
-
-
-def test_a_damaged_manifest_is_refused(bundle):
-    (bundle / MANIFEST).write_text('{"files": 3}')
-    with pytest.raises(KerasGPTError, match="damaged manifest"):
-        Manifest.read(bundle)

@@ -7,8 +7,9 @@ import keras
 import numpy as np
 import pytest
 
-from kerasgpt import GenerationConfig, GPT2CausalLM, GPT2Config, Tokenizer
+from kerasgpt import GenerationConfig, GPT2CausalLM, GPT2Config, Tokenizer, export_bundle
 from kerasgpt.artifacts import VARIANTS
+from kerasgpt.export import artifact_writing
 from kerasgpt.export.parity import Parity
 from kerasgpt.export.proof import Proof, compare, own_files, prove
 from kerasgpt.export.reference import PROMPTS, Reference, record
@@ -84,3 +85,15 @@ def recorded(
 ) -> tuple[Reference, Logits]:
     """What the model answered, and all its logits."""
     return record(language_model(KerasStepModel(model)))
+
+
+@pytest.fixture
+def export(trained, tmp_path, monkeypatch, prove_only):
+    """Export the small model into an empty place; only the named formats are really proved."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def call(*formats, proved=(), **options):
+        monkeypatch.setattr(artifact_writing, "prove", prove_only(*proved))
+        return export_bundle(*trained, tmp_path / "bundle", formats, generation_config=SETTINGS, **options)
+
+    return call

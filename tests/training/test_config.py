@@ -101,11 +101,6 @@ def test_wrong_settings_are_sentences(setting, sentence):
         Recipe.from_dict({}, [setting])
 
 
-def test_preset_and_init_exclude_each_other():
-    with pytest.raises(UsageError, match="the one or the other"):
-        Recipe.from_dict({}, ["model.preset=gpt2", "model.init=folder"])
-
-
 def test_unreadable_files_are_sentences(tmp_path):
     with pytest.raises(KerasGPTError, match="cannot read"):
         Recipe.from_toml(tmp_path / "none.toml")
