@@ -14,6 +14,7 @@ from kerasgpt.extras import require
 
 RECIPES = (
     "completion",
+    "copying",
     "finetune-lora",
     "gpt2-124m-owt",
     "question-answering",

@@ -15,6 +15,7 @@ from kerasgpt.training.recipes import packaged_recipes, recipe_file
 
 NAMES = [
     "completion",
+    "copying",
     "finetune-lora",
     "gpt2-124m-owt",
     "question-answering",
