@@ -7,9 +7,9 @@ from in_context import regression, token_maps
 TOKEN_LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
 
 
-def fit(model: keras.Model, loss, data, callbacks=()) -> keras.Model:
+def fit(model: keras.Model, loss, data, callbacks=(), peak: float = 2e-3) -> keras.Model:
     rate = keras.optimizers.schedules.CosineDecay(
-        0.0, len(data), warmup_target=2e-3, warmup_steps=len(data) // 20
+        0.0, len(data), warmup_target=peak, warmup_steps=len(data) // 20
     )
     model.compile(keras.optimizers.Adam(rate, clipnorm=1.0), loss, jit_compile=True)
     model.fit(data, verbose=2, shuffle=False, callbacks=list(callbacks))
@@ -34,11 +34,11 @@ def map_accuracies(kind: str, updates: int) -> tuple[list[float], list[dict]]:
     test, model, curves = token_maps.draw(np.random.default_rng(0), 1000), token_maps.make_model(kind), []
 
     def watch(step, logs=None):
-        if kind == "GPT-2" and step % max(updates // 25, 1) == 0:
+        if kind == "GPT-2" and step % max(updates // 50, 1) == 0:
             right = float(token_maps.accuracies(model, *test)[0][1:].mean())
             scores = token_maps.induction_scores(model).round(3).tolist()
             curves.append({"step": step, "scores": scores, "accuracy": round(right, 4)})
 
     watching = keras.callbacks.LambdaCallback(on_train_batch_end=watch)
-    fit(model, TOKEN_LOSS, token_maps.Maps(updates), [watching])
+    fit(model, TOKEN_LOSS, token_maps.Maps(updates), [watching], peak=1e-3)
     return token_maps.accuracies(model, *test)[0][1:].round(4).tolist(), curves

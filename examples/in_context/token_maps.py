@@ -1,4 +1,8 @@
-"""Token-to-token maps in the context: a f(a) b f(b) a ..., each sequence with a random f of its own."""
+"""Token-to-token maps in the context: a f(a) b f(b) a ..., each sequence with a random f of its own.
+
+A quarter of the sequences are random tokens read again and again instead, as texts repeat what they said:
+without them the plateau where a model answers with any value of the context outlasts these minutes.
+"""
 
 import keras
 import numpy as np
@@ -6,7 +10,7 @@ import numpy as np
 import kerasgpt
 from kerasgpt.models.attention_weights import attention_weights
 
-NUM_TOKENS, NUM_KEYS, NUM_PAIRS, BATCH_SIZE = 16, 4, 12, 64
+NUM_TOKENS, NUM_KEYS, NUM_PAIRS, BATCH_SIZE, NUM_REPEATED = 32, 6, 24, 64, 16
 
 
 def draw(generator: np.random.Generator, count: int):
@@ -19,8 +23,16 @@ def draw(generator: np.random.Generator, count: int):
     return pairs.reshape(count, 2 * NUM_PAIRS), before
 
 
+def draw_repeated(generator: np.random.Generator, count: int):
+    """Sequences (count, 2 n) of random tokens read again and again, and which of them could be known."""
+    lengths = generator.integers(NUM_PAIRS // 4, NUM_PAIRS + 1, size=(count, 1))
+    once = generator.permuted(np.tile(np.arange(NUM_TOKENS), (count, 1)), axis=1)
+    places = np.arange(2 * NUM_PAIRS)
+    return np.take_along_axis(once, places % lengths, 1), places > lengths
+
+
 class Maps(keras.utils.PyDataset):
-    """Batches of maps never seen before; what follows a key counts, what follows a value cannot be known."""
+    """Batches never seen before; what can be known from the context counts, nothing else."""
 
     def __init__(self, num_steps: int):
         super().__init__()
@@ -30,16 +42,21 @@ class Maps(keras.utils.PyDataset):
         return self.num_steps
 
     def __getitem__(self, step):
-        ids, _ = draw(np.random.default_rng([2, step]), BATCH_SIZE)
-        counts = np.arange(2 * NUM_PAIRS - 1) % 2 == 0
-        return ids[:, :-1], ids[:, 1:], np.broadcast_to(counts, (BATCH_SIZE, counts.size)).astype("float32")
+        generator = np.random.default_rng([2, step])
+        ids, before = draw(generator, BATCH_SIZE - NUM_REPEATED)
+        counts = np.zeros(ids.shape, "float32")
+        counts[:, 1::2] = before
+        repeated, known = draw_repeated(generator, NUM_REPEATED)
+        ids, counts = np.concatenate([ids, repeated]), np.concatenate([counts, known.astype("float32")])
+        return ids[:, :-1], ids[:, 1:], counts[:, 1:]
 
 
 def make_model(kind: str) -> keras.Model:
-    """A GPT-2, or an LSTM of about as many weights: ids (B, T) -> logits (B, T, 16)."""
+    """A GPT-2, or an LSTM of about as many weights: ids (B, T) -> logits (B, T, NUM_TOKENS)."""
     if kind == "GPT-2":
         rates = dict.fromkeys(("dropout", "embedding_dropout", "attention_dropout"), 0.0)
-        return kerasgpt.GPT2CausalLM(kerasgpt.GPT2Config(NUM_TOKENS, 2 * NUM_PAIRS, 2, 4, 64, **rates))
+        config = kerasgpt.GPT2Config(NUM_TOKENS, 2 * NUM_PAIRS, 2, 4, 64, initializer_range=0.05, **rates)
+        return kerasgpt.GPT2CausalLM(config)
     lstm = [keras.layers.LSTM(80, return_sequences=True) for _ in range(2)]
     return keras.Sequential([keras.layers.Embedding(NUM_TOKENS, 64), *lstm, keras.layers.Dense(NUM_TOKENS)])
 
