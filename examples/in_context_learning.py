@@ -3,8 +3,8 @@
     python examples/in_context_learning.py [FOLDER [UPDATES]]
 
 Five minutes on two cores. Expect both errors to fall with the examples in the context, to 0.04 and 0.03 after
-nine, where least squares has none; and induction heads in the GPT-2's second block within some hundred updates,
-with which it looks up maps without a mistake. FOLDER (else runs/in_context) gets in_context.json,
+nine, where least squares has none; and induction heads in the GPT-2's second block after some hundred
+updates, with which it looks up maps without a mistake. FOLDER (else runs/in_context) gets in_context.json,
 regression.png and token_maps.png; see docs/in-context-learning.md.
 """
 

@@ -91,7 +91,9 @@ def test_make_targets_exist():
 
 def test_scripts_exist():
     for words in COMMANDS:
-        if words[0] == "python":
+        if words[:2] == ["python", "-m"]:
+            assert (ROOT / words[2].replace(".", "/")).with_suffix(".py").is_file(), words
+        elif words[0] == "python":
             assert (ROOT / words[1]).is_file(), words
 
 
