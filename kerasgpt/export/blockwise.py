@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ class Blockwise:
         accuracy_level: how ``MatMulNBits`` multiplies: 4 rounds its input to 8 bits in blocks, 0 keeps
             float32.
         matrices: in integers already; None means that they are rounded to the nearest.
+        others: weights that belong to them, in place of those given: norms, or biases.
     """
 
     bits: int
@@ -46,6 +47,7 @@ class Blockwise:
     block_size: int | None = None
     accuracy_level: int = 4
     matrices: Mapping[str, Quantized] | None = None
+    others: Tensors = field(default_factory=dict)
 
     half = False
     adds_bias = True
@@ -87,8 +89,8 @@ class Blockwise:
         return weights[name].T, self.bits
 
     def rounded(self, config: GPT2Config) -> Tensors:
-        """The weights that the matrices' integers stand for, by the names of an untied model if need be."""
-        return dequantized(self.matrices or {})
+        """The weights that the integers stand for, and those that belong to them."""
+        return {**self.others, **dequantized(self.matrices or {})}
 
     def exact(self, config: GPT2Config) -> Kernels:
         """The same in float32, with these weights."""
@@ -96,7 +98,7 @@ class Blockwise:
 
     def tensors(self, config: GPT2Config, weights: Weights) -> Tensors:
         """The matrices as integers and scales, the rest as it is."""
-        stored: dict[str, NDArray[Any]] = dict(weights)
+        stored: dict[str, NDArray[Any]] = {**weights, **self.others}
         for name, found in (self.matrices or self.quantized(config, weights)).items():
             stored.pop(name, None)
             stored |= {f"{name}.integers": found.packed, f"{name}.scales": found.scales}

@@ -60,7 +60,7 @@ class SplitHead(Blockwise):
         matrices = dict(self.matrices or {})
         frequent, rare = matrices.pop(FREQUENT, matrices[TOKENS]), matrices.pop(RARE)
         rows = [frequent.dequantized()[: num_frequent(config)], rare.dequantized()]
-        return {**dequantized(matrices), "lm_head.weight": np.concatenate(rows)}
+        return {**self.others, **dequantized(matrices), "lm_head.weight": np.concatenate(rows)}
 
     def tensors(self, config: GPT2Config, weights: Weights) -> Tensors:
         """The matrices as integers and scales, the rest as it is."""

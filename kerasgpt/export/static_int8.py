@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from kerasgpt.config import GPT2Config
 from kerasgpt.export.blockwise import Blockwise
-from kerasgpt.export.kernels import Float32, Kernels, Tensors, dequantized
+from kerasgpt.export.kernels import TABLES, Float32, Kernels, Tensors
 from kerasgpt.export.onnx_nodes import MICROSOFT, Graph
 from kerasgpt.export.onnx_weights import Weights
-from kerasgpt.export.quantization import quantize
+from kerasgpt.export.quantization import block_size_of
 from kerasgpt.export.smoothing import Range, smoothed
 
+FIRST_LAYER: Final = "transformer.h.0."
+SMALLEST_SCALE: Final = 1e-30  # of a block of zeros
 MARGIN: Final = 1.15  # by which an input may pass the range it was seen in before it is cut off
 
 
@@ -49,21 +51,19 @@ class Projection:
 
 @dataclass(frozen=True)
 class StaticInt8(Blockwise):
-    """8 bits for the fast graph: projections by integer products, the tables in blocks.
+    """8 bits for the fast graph: projections by integer products, the tables and the first layer in blocks.
 
     What a matrix reads is rounded to 256 steps that were chosen when the model was exported, so that a
     token's numbers depend neither on its neighbours nor on how many tokens are read at once. Twice as fast
-    as blocks where many tokens are read, and as fast for one.
+    as blocks where many tokens are read, and as fast for one. The first layer, whose rounding would do half
+    of the harm, reads in blocks, each rounded in steps of its own.
 
     Args:
         projections: by their names.
-        others: weights that belong to them: the norms and biases before, see
-            `kerasgpt.export.smoothing.smoothed`.
     """
 
     bits: int = 8
     projections: Mapping[str, Projection] = field(default_factory=dict)
-    others: Tensors = field(default_factory=dict)
 
     @classmethod
     def calibrated(cls, config: GPT2Config, weights: Weights, ranges: Mapping[str, Range]) -> Self:
@@ -75,25 +75,29 @@ class StaticInt8(Blockwise):
             ranges: of the inputs of each projection, by its name.
         """
         smooth, seen = smoothed(config, weights, ranges)
-        tables = {name: quantize(weights[name], 8) for name in cls().names(config)}
-        projections = {name: Projection.of(smooth.pop(name), found) for name, found in seen.items()}
-        others = {name: array for name, array in smooth.items() if name not in tables}
-        return cls(matrices=tables, projections=projections, others=others)
+        blocks = cls().quantized(config, smooth)
+        projections = {
+            name: Projection.of(smooth[name], found) for name, found in seen.items() if name not in blocks
+        }
+        others = {
+            name: array for name, array in smooth.items() if name not in blocks and name not in projections
+        }
+        return cls(matrices=blocks, projections=projections, others=others)
 
     def names(self, config: GPT2Config) -> list[str]:
         """The names of what is in blocks."""
-        return [name for name in super().names(config) if not name.startswith("transformer.h.")]
+        return [name for name in super().names(config) if name in TABLES or name.startswith(FIRST_LAYER)]
 
     def rounded(self, config: GPT2Config) -> Tensors:
         """The weights that the integers stand for, and those that belong to them."""
         matrices = {
             name: found.integers * found.scales for name, found in self.projections.items()
         }  # (K, N) each
-        return {**self.others, **matrices, **dequantized(self.matrices or {})}
+        return {**super().rounded(config), **matrices}
 
     def tensors(self, config: GPT2Config, weights: Weights) -> Tensors:
         """The matrices as integers and scales, the rest as it belongs to them."""
-        stored: dict[str, NDArray[Any]] = dict(super().tensors(config, {**weights, **self.others}))
+        stored: dict[str, NDArray[Any]] = dict(super().tensors(config, weights))
         for name, found in self.projections.items():
             stored.pop(name, None)
             stored |= {f"{name}.integers": found.integers, f"{name}.scales": found.scales}
@@ -104,8 +108,10 @@ class StaticInt8(Blockwise):
         return RoundedInputs(rounded=self.rounded(config), projections=self.projections)
 
     def linear(self, graph: Graph, value: str, prefix: str, shape: tuple[int, int]) -> str:
-        """Two operators: the inputs become integers, and are multiplied, bias included."""
+        """Two operators: the inputs become integers, and are multiplied, bias included; in blocks one."""
         name = f"{prefix}.weight"
+        if name not in self.projections:
+            return super().linear(graph, value, prefix, shape)
         scale, zero = _steps(graph, name, self.projections[name])
         inputs = graph.add("QuantizeLinear", value, scale, zero)
         return graph.add(
@@ -123,7 +129,7 @@ class StaticInt8(Blockwise):
 
 @dataclass(frozen=True)
 class RoundedInputs(Float32):
-    """Every matrix in float32, and the inputs of the projections rounded to their steps.
+    """Every matrix in float32, and the inputs of the projections rounded to their steps, or in blocks.
 
     Args:
         projections: by their names.
@@ -133,9 +139,26 @@ class RoundedInputs(Float32):
 
     def linear(self, graph: Graph, value: str, prefix: str, shape: tuple[int, int]) -> str:
         """A MatMul of inputs that have been integers."""
+        if f"{prefix}.weight" not in self.projections:
+            return super().linear(graph, _rounded_in_blocks(graph, value, shape[0]), prefix, shape)
         steps = _steps(graph, f"{prefix}.weight", self.projections[f"{prefix}.weight"])
         integers = graph.add("QuantizeLinear", value, *steps)
         return super().linear(graph, graph.add("DequantizeLinear", integers, *steps), prefix, shape)
+
+
+def _rounded_in_blocks(graph: Graph, value: str, size: int) -> str:
+    """Inputs (B, T, K) as ``MatMulNBits`` rounds them: in each block to multiples of its largest over 127."""
+    block = block_size_of(size)
+    if size % block:
+        return value  # its last block is filled up, which a difference within the proof's tolerance can be
+    blocks = graph.add("Reshape", value, graph.constant(f"blocks_of_{size}", [0, 0, size // block, block]))
+    largest = graph.add("ReduceMax", graph.add("Abs", blocks), graph.constant("last_axis", [-1]), keepdims=1)
+    scales = graph.add("Div", largest, graph.constant("largest_integer", 127, np.float32))
+    scales = graph.add("Max", scales, graph.constant("smallest_scale", SMALLEST_SCALE, np.float32))
+    integers = graph.add("Round", graph.add("Div", blocks, scales))
+    return graph.add(
+        "Reshape", graph.add("Mul", integers, scales), graph.constant(f"row_{size}", [0, 0, size])
+    )
 
 
 def _steps(graph: Graph, name: str, projection: Projection) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from kerasgpt.export.embeds_graph import write_embeds
 from kerasgpt.export.folding import with_zero_shifts, without_means
 from kerasgpt.export.fused_graph import why_not, write_fused
 from kerasgpt.export.kernels import TABLES, TOKENS, Float32, Kernels, Standard
+from kerasgpt.export.norm_tuning import tuned_norms
 from kerasgpt.export.onnx_graph import write_onnx
 from kerasgpt.export.portable_kernels import PortableBlockwise, PortableSplitHead
 from kerasgpt.export.proof import answers_file
@@ -126,17 +127,20 @@ class VariantWriter:
             nearest = PortableBlockwise(8)
             return dataclasses.replace(nearest, matrices=nearest.quantized(self._config, self._weights))
         if name == "fast_int4":
-            return SplitHead(matrices=self._int4)
-        return PortableSplitHead(4, head_bits=8, matrices=self._int4)
+            return self._int4
+        return PortableSplitHead(4, head_bits=8, matrices=self._int4.matrices, others=self._int4.others)
 
     @cached_property
-    def _int4(self) -> dict[str, Quantized]:
-        """The matrices of both files in 4 bits, each rounded by what it reads."""
+    def _int4(self) -> SplitHead:
+        """The matrices of both files in 4 bits, each rounded by what it reads, and tuned norms."""
         matrices: dict[str, Quantized] = {}
         for group in self._observations(with_products=True):
             products = {key: inputs.products for key, inputs in group.items()}
             matrices |= SplitHead().quantized(self._config, self._folded, products, list(products))
-        return matrices
+        rounded = SplitHead(matrices=matrices).rounded(self._config)
+        exact, ids = self._calibration_model.model, self._calibration_ids
+        norms = tuned_norms(self._config, self._unshifted, rounded, exact, ids)
+        return SplitHead(matrices=matrices, others=norms)
 
     def _observations(self, *, with_products: bool) -> Iterator[dict[str, Inputs]]:
         return observations(self._config, self._unshifted, self._calibration_ids, with_products=with_products)
@@ -152,9 +156,13 @@ class VariantWriter:
 
     @cached_property
     def _calibration_ids(self) -> Ids:
+        return calibration_ids(self._calibration_model, self._calibration_text)
+
+    @cached_property
+    def _calibration_model(self) -> StepLanguageModel:
+        """The model in float32, by the faster of its files."""
         fast, portable = artifacts.FAST_FP32, artifacts.ONNX_MODEL
-        file = fast if (self._bundle / fast).is_file() else portable
-        return calibration_ids(open_file(self._bundle, file), self._calibration_text)
+        return open_file(self._bundle, fast if (self._bundle / fast).is_file() else portable)
 
 
 def _is_fused(name: str) -> bool:
