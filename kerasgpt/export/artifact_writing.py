@@ -114,7 +114,8 @@ def _write_variants(
     names, left_out = variants.chosen(model.config, asked.precisions, asked.inputs_embeds)
     if left_out:
         tell(left_out)
-    writer = variants.VariantWriter(model.config, named_arrays(model), lm, bundle, asked.calibration_text)
+    text = asked.calibration_text
+    writer = variants.VariantWriter(model.config, named_arrays(model), lm, bundle, text, tell)
     proofs = []
     for name in names:
         tell(f"writing {artifacts.VARIANTS[name][0]}")

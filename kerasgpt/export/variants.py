@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -64,6 +64,7 @@ class VariantWriter:
         lm: the trained model, for its tokenizer and settings.
         bundle: in the making; its portable float32 file is there.
         calibration_text: what the quantised files are calibrated on; empty means text of the model's own.
+        tell: called with a line at each step that takes long.
     """
 
     def __init__(
@@ -73,12 +74,14 @@ class VariantWriter:
         lm: StepLanguageModel,
         bundle: Path,
         calibration_text: str = "",
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._config = config
         self._weights = weights
         self._lm = lm
         self._bundle = bundle
         self._calibration_text = calibration_text
+        self._tell = tell
 
     def write(self, name: str) -> None:
         """Write one, and if it is quantised what it must answer."""
@@ -134,12 +137,13 @@ class VariantWriter:
     def _int4(self) -> SplitHead:
         """The matrices of both files in 4 bits, each rounded by what it reads, and tuned norms."""
         matrices: dict[str, Quantized] = {}
+        self._tell("rounding each matrix by what it reads")
         for group in self._observations(with_products=True):
             products = {key: inputs.products for key, inputs in group.items()}
             matrices |= SplitHead().quantized(self._config, self._folded, products, list(products))
         rounded = SplitHead(matrices=matrices).rounded(self._config)
         exact, ids = self._calibration_model.model, self._calibration_ids
-        norms = tuned_norms(self._config, self._unshifted, rounded, exact, ids)
+        norms = tuned_norms(self._config, self._unshifted, rounded, exact, ids, self._tell)
         return SplitHead(matrices=matrices, others=norms)
 
     def _observations(self, *, with_products: bool) -> Iterator[dict[str, Inputs]]:
@@ -156,6 +160,7 @@ class VariantWriter:
 
     @cached_property
     def _calibration_ids(self) -> Ids:
+        self._tell("reading the calibration text" if self._calibration_text else "writing text to calibrate on")
         return calibration_ids(self._calibration_model, self._calibration_text)
 
     @cached_property
