@@ -88,7 +88,7 @@ def tuned_norms(
     before = student.evaluate(measured, verbose=0)
     student.fit(answers, epochs=NUM_EPOCHS, shuffle=False, verbose=0)
     after = student.evaluate(measured, verbose=0)
-    tell(f"the rounded model answered {before:.3g} nats from the exact one, and answers {min(before, after):.3g}")
+    tell(f"the rounded model was {before:.3g} nats from the exact one, and is {min(before, after):.3g}")
     if not after < before:
         return {name: np.asarray(array) for name, array in weights.items() if _is_norm(name)}
     found = {

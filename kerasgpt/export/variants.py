@@ -160,7 +160,9 @@ class VariantWriter:
 
     @cached_property
     def _calibration_ids(self) -> Ids:
-        self._tell("reading the calibration text" if self._calibration_text else "writing text to calibrate on")
+        self._tell(
+            "reading the calibration text" if self._calibration_text else "writing text to calibrate on"
+        )
         return calibration_ids(self._calibration_model, self._calibration_text)
 
     @cached_property

@@ -61,7 +61,7 @@ def scaled_dot_product_weights(query: Tensor, key: Tensor, mask: Tensor, scale: 
     scores = ops.matmul(query * ops.cast(scale, query.dtype), ops.transpose(key, (0, 1, 3, 2)))
     # float32 whatever the policy: a half-precision softmax over many columns loses the small ones.
     # To add what hides costs a pass over the scores; to choose, several, and one more in the gradient. It is
-    # subtracted, since TensorFlow 2.21 fuses product and sum, and is wrong where a graph has several shapes of them.
+    # subtracted, since TensorFlow 2.21 fuses product and sum, wrongly where a graph has several sizes.
     scores = ops.cast(scores, "float32") - ops.where(mask, 0.0, 1e9)  # (B, N, T, S)
     return ops.softmax(scores, axis=-1)
 
