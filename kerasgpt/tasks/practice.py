@@ -1,8 +1,8 @@
 """Practice: pairs made of any text, from which a small model learns to copy before it learns a task.
 
 ``python -m kerasgpt.tasks.practice question_answering TRAIN.jsonl --out FOLDER`` writes a vocabulary, two
-files to learn copying from, first of few words and then of all, and for questions a file of them; see
-docs/tasks.md.
+files to learn copying from, first of few words and then of all, and for questions two more, of statements
+with a gap and of questions made of them; see docs/tasks.md.
 """
 
 from __future__ import annotations
@@ -93,6 +93,22 @@ def copying(
         yield Practice(" ".join(drawn), " ".join(drawn[begin:end]), " ".join(drawn[end:]))
 
 
+def statements(texts: Iterable[str], seed: int = 0) -> Iterator[Practice]:
+    """Sentences with "what" in place of a name, a number or any few words: what has been read is to be found.
+
+    Args:
+        texts: to ask about, sentence by sentence.
+        seed: of what is asked for.
+
+    >>> text = "The tower of iron in Paris was built by Eiffel."
+    >>> _, cue, answer = next(statements([text]))
+    >>> cue.replace("what", answer).rstrip("?") == text.rstrip(".")
+    True
+    """
+    for text, sentence, begin, end in _asked_for(texts, random.Random(seed)):
+        yield Practice(text, f"{sentence[:begin]}what{sentence[end:].rstrip('.')}?", sentence[begin:end])
+
+
 def questions(texts: Iterable[str], seed: int = 0) -> Iterator[Practice]:
     """Questions made of statements, some words of which are left out, so that it takes more than looking up.
 
@@ -104,6 +120,12 @@ def questions(texts: Iterable[str], seed: int = 0) -> Iterator[Practice]:
         seed: of what is asked for, and of the words left out.
     """
     generator = random.Random(seed)
+    for text, sentence, begin, end in _asked_for(texts, generator):
+        yield Practice(text, _question(sentence, begin, end, generator), sentence[begin:end])
+
+
+def _asked_for(texts: Iterable[str], generator: random.Random) -> Iterator[tuple[str, str, int, int]]:
+    """A text, a sentence of it, and where in that sentence what is asked for begins and ends."""
     for text in texts:
         for sentence in sentences(text):
             words = [match.span() for match in _WORD.finditer(sentence)]
@@ -114,7 +136,7 @@ def questions(texts: Iterable[str], seed: int = 0) -> Iterator[Practice]:
                 first = generator.randrange(len(words) - 3)
                 spans.append((words[first][0], words[first + generator.randrange(4)][1]))
             for begin, end in generator.sample(spans, min(SPANS_PER_SENTENCE, len(spans))):
-                yield Practice(text, _question(sentence, begin, end, generator), sentence[begin:end])
+                yield text, sentence, begin, end
 
 
 def _question(sentence: str, begin: int, end: int, generator: random.Random) -> str:
@@ -165,7 +187,7 @@ def write_practice(
     count: int = 60_000,
     tell: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Write ``vocabulary``, ``few_words.jsonl``, ``all_words.jsonl`` and, for questions, ``questions.jsonl``.
+    """Write ``vocabulary``, ``few_words.jsonl`` and ``all_words.jsonl``, and for questions two files more.
 
     Args:
         task: one of `TEXT_FIELDS`.
@@ -189,7 +211,11 @@ def write_practice(
     made = {
         "few_words": copying(texts, count // 2, NUM_FEW_WORDS),
         "all_words": copying(texts, count),
-        **({"questions": questions(texts)} if task == "question_answering" else {}),
+        **(
+            {"statements": statements(texts), "questions": questions(texts)}
+            if task == "question_answering"
+            else {}
+        ),
     }
     for name, pairs in made.items():
         records = list(as_records(task, pairs))

@@ -6,7 +6,7 @@ import pytest
 
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.tasks import practice
-from kerasgpt.tasks.practice import as_records, copying, main, questions, write_practice
+from kerasgpt.tasks.practice import as_records, copying, main, questions, statements, write_practice
 from kerasgpt.tasks.reading import read_records
 from kerasgpt.tokenizer.bpe import Tokenizer
 
@@ -38,6 +38,17 @@ def test_few_words_are_the_most_frequent():
 def test_half_of_the_words_are_as_frequent_as_in_the_texts_and_half_all_alike():
     drawn = [word for pair in copying(["a " * 99 + "b"], 2000) for word in pair.text.split()]
     assert drawn.count("b") / len(drawn) == pytest.approx(0.5 * 0.01 + 0.5 * 0.5, abs=0.02)
+
+
+def test_statements_say_all_but_what_is_asked_for():
+    pairs = list(statements([TEXT]))
+    assert [pair.answer for pair in pairs] == [pair.answer for pair in statements([TEXT])]
+    sentences = [sentence for sentence in TEXT.replace(". ", ".\n").splitlines() if "Short" not in sentence]
+    for text, cue, answer in pairs:
+        assert text == TEXT
+        assert cue.count("what") == 1
+        assert cue.replace("what", answer).replace("?", ".") in sentences
+    assert len({cue for _, cue, _ in pairs}) >= 4
 
 
 def test_questions_ask_for_words_of_the_text_by_what_is_around_them():
@@ -84,7 +95,7 @@ def test_what_is_written_is_what_training_reads(task, tmp_path):
     write_practice(task, [TEXT], tmp_path / "new", [TEXT], 300, count=20, tell=said.append)
     files = {path.name for path in (tmp_path / "new").glob("*.jsonl")}
     assert files == {"few_words.jsonl", "all_words.jsonl"} | (
-        {"questions.jsonl"} if task == "question_answering" else set()
+        {"statements.jsonl", "questions.jsonl"} if task == "question_answering" else set()
     )
     records = list(read_records(task, [tmp_path / "new" / "all_words.jsonl"]))
     expected = list(as_records(task, copying([TEXT], 20)))
