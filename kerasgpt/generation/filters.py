@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from kerasgpt.generation.probabilities import first_to_reach, log_softmax, nucleus, softmax
+from kerasgpt.generation.probabilities import first_to_reach, log_softmax, softmax
 from kerasgpt.protocols import Logits
 
 REMOVED = np.float32(-np.inf)
 
 
-def temperature(logits: Logits, value: float, out: Logits | None = None) -> Logits:
-    """Divide the logits, into `out` if given: below 1 sharpens the distribution, above 1 flattens it."""
-    return logits if value == 1 else np.divide(logits, np.float32(value), out=out)
+def temperature(logits: Logits, value: float) -> Logits:
+    """Divide the logits: below 1 sharpens the distribution, above 1 flattens it."""
+    return logits if value == 1 else logits / np.float32(value)
 
 
 def top_k(logits: Logits, count: int) -> Logits:
@@ -34,8 +34,8 @@ def top_p(logits: Logits, probability: float) -> Logits:
     """
     rows = logits.reshape(-1, logits.shape[-1])
     kept = np.full_like(rows, REMOVED)
-    for row, filtered in zip(rows, kept, strict=True):
-        tokens = nucleus(row, probability)
+    for row, shares, filtered in zip(rows, softmax(rows), kept, strict=True):
+        tokens = first_to_reach(row, shares, probability)
         filtered[tokens] = row[tokens]
     return kept.reshape(logits.shape)
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf, log
 
 import numpy as np
 
 from kerasgpt.generation import constraints, filters, penalties
-from kerasgpt.generation.probabilities import kth_largest, nucleus
-from kerasgpt.generation.scratch import scratch
 from kerasgpt.generation.texts import Text
 from kerasgpt.generation_config import GenerationConfig
-from kerasgpt.protocols import Ids, Logits
+from kerasgpt.protocols import Logits
 
 
 def process(logits: Logits, settings: GenerationConfig, texts: Sequence[Text], end_of_text_id: int) -> Logits:
@@ -40,11 +37,7 @@ def process(logits: Logits, settings: GenerationConfig, texts: Sequence[Text], e
     heeding = [heed(row, settings, text, end_of_text_id) for row, text in zip(rows, texts, strict=True)]
     if any(new is not old for new, old in zip(heeding, rows, strict=True)):
         logits = np.stack(heeding)
-    if settings.is_greedy:
-        return logits
-    return _last_filters(
-        _first_filters(filters.temperature(logits, settings.temperature), settings), settings
-    )
+    return logits if settings.is_greedy else filtered(logits, settings)
 
 
 def heed(logits: Logits, settings: GenerationConfig, text: Text, end_of_text_id: int) -> Logits:
@@ -70,54 +63,13 @@ def heed(logits: Logits, settings: GenerationConfig, text: Text, end_of_text_id:
     return logits
 
 
-def survivors(logits: Logits, settings: GenerationConfig) -> tuple[Ids | None, Logits]:
-    """Apply the filters to one row (V,): the ids that may be left, rising, or None for all; and their logits.
-
-    The logits may lie in memory of this thread's that the next call takes.
-
-    >>> ids, logits = survivors(np.array([1, 2, 4], np.float32), GenerationConfig(temperature=2.0, top_k=2))
-    >>> ids.tolist(), logits.tolist()
-    ([1, 2], [1.0, 2.0])
-    """
-    ids, bound = None, _lower_bound(logits, settings)
-    if bound > filters.REMOVED:
-        ids = np.flatnonzero(logits >= bound)
-        logits = logits[ids]
-    logits = filters.temperature(logits, settings.temperature, out=scratch("survivors", len(logits)))
-    if ids is None and settings.top_p < 1:
-        ids = np.sort(nucleus(logits, settings.top_p))
-        logits = _last_filters(logits[ids], settings)
-    else:
-        logits = _last_filters(_first_filters(logits, settings), settings)
-    if settings.top_p < 1 or settings.typical_p < 1:
-        places = np.flatnonzero(logits > filters.REMOVED)
-        ids, logits = places if ids is None else ids[places], logits[places]
-    return ids, logits
-
-
-def _lower_bound(logits: Logits, settings: GenerationConfig) -> float:
-    """A number that no token lies below which the filters keep; found sooner than those tokens themselves.
-
-    It is a little too low, so that the filters themselves decide about what lies next to it.
-    """
-    bound = -inf
-    if 0 < settings.top_k < len(logits):
-        threshold = float(kth_largest(logits, settings.top_k))
-        bound = threshold - abs(threshold) * 1e-6
-    if settings.min_p and settings.top_p == 1:  # or else top-p, which is asked first, counts the others too
-        best = float(logits.max())
-        lowest = best + settings.temperature * (log(settings.min_p) - 1e-3) - abs(best) * 1e-6
-        bound = max(bound, lowest)
-    return bound
-
-
-def _first_filters(logits: Logits, settings: GenerationConfig) -> Logits:
+def filtered(logits: Logits, settings: GenerationConfig) -> Logits:
+    """Apply temperature, top-k, top-p, min-p and typical-p, in this order, to logits (..., V)."""
+    logits = filters.temperature(logits, settings.temperature)
     if settings.top_k:
         logits = filters.top_k(logits, settings.top_k)
-    return filters.top_p(logits, settings.top_p) if settings.top_p < 1 else logits
-
-
-def _last_filters(logits: Logits, settings: GenerationConfig) -> Logits:
+    if settings.top_p < 1:
+        logits = filters.top_p(logits, settings.top_p)
     if settings.min_p:
         logits = filters.min_p(logits, settings.min_p)
     return filters.typical_p(logits, settings.typical_p) if settings.typical_p < 1 else logits

@@ -9,9 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kerasgpt.generation.probabilities import heads, powers
-from kerasgpt.generation.processors import heed, process, survivors
-from kerasgpt.generation.scratch import scratch
+from kerasgpt.generation.picking import pick
+from kerasgpt.generation.processors import heed, process
 from kerasgpt.generation.texts import Text
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Ids, Logits
@@ -61,9 +60,7 @@ def sample(
     chosen = np.empty(len(logits), np.int64)
     columns = logits, texts, row_seeds.tolist(), steps.tolist()
     for place, (row, text, seed, step) in enumerate(zip(*columns, strict=True)):
-        ids, left = survivors(heed(row, settings, text, end_of_text_id), settings)
-        index = invert_cdf(left, drawn(seed, step))
-        chosen[place] = index if ids is None else ids[index]
+        chosen[place] = pick(heed(row, settings, text, end_of_text_id), settings, drawn(seed, step))
     return chosen
 
 
@@ -71,27 +68,6 @@ def greedy(logits: Logits) -> Ids:
     """The most probable token of (..., V); the lowest id among equals."""
     ids: Ids = np.argmax(logits, axis=-1).astype(np.int64)
     return ids
-
-
-def invert_cdf(logits: Logits, number: np.float32) -> int:
-    """The token at which the cumulative probability passes `number`.
-
-    Tokens are laid end to end from the most to the least probable (equal ones by ascending id), each as
-    long as its probability, all in float32.
-
-    Args:
-        logits: float32 (V,), minus infinity for removed tokens.
-        number: in [0, 1).
-    """
-    weights = powers(logits, out=scratch("invert_cdf", len(logits)))
-    target = number * weights.sum()
-    for ids in heads(logits):
-        cumulative = np.cumsum(weights[ids], dtype=np.float32)
-        if cumulative[-1] > target:
-            break
-    # Rounding may leave the total a little below the target: then the last token it is.
-    index = np.searchsorted(cumulative, target, side="right")
-    return int(ids[min(int(index), len(ids) - 1)])
 
 
 def seeds_of_rows(seeds: Iterable[int]) -> Seeds:

@@ -81,9 +81,8 @@ def _keep_top_k(weights: Any, ranked: Any, count: Any) -> Any:
 
 def _keep_top_p(weights: Any, probability: Any) -> Any:
     """Remove what comes after the first tokens that together reach the probability; one stays in any case."""
-    shares = weights / tf.reduce_sum(weights, axis=-1, keepdims=True)  # as numpy's: rounding is then alike
-    target = probability[:, None] * tf.reduce_sum(shares, axis=-1, keepdims=True)
-    before = tf.cumsum(shares, axis=-1, exclusive=True)
+    target = probability[:, None] * tf.reduce_sum(weights, axis=-1, keepdims=True)
+    before = tf.cumsum(weights, axis=-1, exclusive=True)
     is_off = probability[:, None] >= 1
     return tf.where(is_off | (before < target) | (before == 0), weights, 0.0)
 

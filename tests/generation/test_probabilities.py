@@ -1,14 +1,19 @@
 import numpy as np
+import pytest
 
+from kerasgpt.generation import probabilities
 from kerasgpt.generation.probabilities import (
     FIRST_HEAD,
     descending,
     first_to_reach,
     heads,
-    kth_largest,
+    largest,
     log_softmax,
     logprobs_of,
+    powers,
+    ranked,
     softmax,
+    total,
 )
 
 
@@ -80,11 +85,44 @@ def test_logprobs_of_chosen_tokens_are_those_of_all() -> None:
     np.testing.assert_array_equal(logits, before)
 
 
-def test_the_kth_largest_is_where_sorting_has_it() -> None:
+def test_the_largest_are_those_that_sorting_puts_first() -> None:
     generator = np.random.default_rng(8)
     for size in (1, 31, 32, 33, 1000, 5003):
         for values in (generator.normal(size=size), np.round(generator.normal(size=size), 1), np.zeros(size)):
             values = values.astype(np.float32)
             values[generator.random(size) < 0.2] = -np.inf
             for count in {1, min(2, size), min(40, size), size // 2 + 1, size}:
-                assert kth_largest(values, count) == np.sort(values)[-count]
+                expected = np.flatnonzero(values >= np.sort(values)[-count])
+                np.testing.assert_array_equal(largest(values, count), expected)
+
+
+@pytest.mark.parametrize("has_fast_exp2", [False, True])
+def test_powers_are_of_a_temperature(has_fast_exp2: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probabilities, "HAS_FAST_EXP2", has_fast_exp2)
+    logits = np.random.default_rng(4).normal(0, 9, (3, 700)).astype(np.float32)
+    logits[0, 0] = -np.inf
+    before = logits.copy()
+    for temperature in (0.3, 1, 2.5):
+        shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+        np.testing.assert_allclose(powers(logits, temperature), np.exp(shifted / temperature), 2e-5, 1e-37)
+    np.testing.assert_array_equal(logits, before)
+    assert powers(logits, out=logits) is logits
+
+
+@pytest.mark.parametrize("size", [1, 31, 32, 5003, 50257])
+def test_the_total_is_the_sum(size: int) -> None:
+    weights = np.random.default_rng(size).exponential(size=size).astype(np.float32) ** 4
+    np.testing.assert_allclose(total(weights), weights.sum(dtype=np.float64), rtol=5e-7)
+
+
+def test_ranked_stops_once_the_target_is_passed() -> None:
+    logits = np.random.default_rng(9).normal(size=20_000).astype(np.float32)
+    weights = np.exp(logits)
+    order = np.argsort(-logits, kind="stable")
+    for share in (0.001, 0.2, 0.7, 2.0):
+        target = np.float32(share * weights.sum())
+        places, sums = ranked(logits, weights, target)
+        np.testing.assert_array_equal(places, order[: len(places)])
+        np.testing.assert_allclose(sums, np.cumsum(weights[places], dtype=np.float64), rtol=1e-5)
+        assert sums[-1] > target or len(places) == 20_000
+        assert len(places) < 300 or share > 0.001

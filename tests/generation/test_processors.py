@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from kerasgpt.generation.processors import process, survivors
+from kerasgpt.generation.processors import process
 from kerasgpt.generation.texts import Text
 from kerasgpt.generation_config import GenerationConfig
 
@@ -121,33 +121,3 @@ def test_the_minimum_forbids_end_of_text_and_then_lets_it_through() -> None:
 def test_where_nothing_is_left_end_of_text_is(temperature: float) -> None:
     settings = GenerationConfig(temperature=temperature, allowed_token_ids=(4,), bad_words_ids=((4,),))
     assert [kept(row) for row in process(LOGITS, settings, TEXTS, END)] == [[END]] * 6
-
-
-FILTERS = [
-    {"top_k": 5},
-    {"top_k": 5000},
-    {"top_p": 0.8},
-    {"min_p": 0.02},
-    {"min_p": 1.0},
-    {"typical_p": 0.5},
-    {"top_k": 50, "top_p": 0.7, "min_p": 0.1, "typical_p": 0.9},
-    {"top_p": 0.7, "min_p": 0.1},
-    {},
-]
-
-
-@pytest.mark.parametrize("words", FILTERS, ids=str)
-@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
-def test_survivors_are_what_the_filters_leave(words: dict, temperature: float) -> None:
-    settings = GenerationConfig(temperature=temperature, **words)
-    generator = np.random.default_rng(5)
-    for scale, digits in ((3, 9), (1, 9), (3, 1)):  # the last with many ties
-        row = np.round(generator.normal(0, scale, 3000), digits).astype(np.float32)
-        row[generator.random(3000) < 0.1] = -np.inf
-        before = row.copy()
-        ids, left = survivors(row, settings)
-        whole = process(row[None], settings, TEXTS[:1], END)[0]
-        found = np.full_like(row, -np.inf)
-        found[slice(None) if ids is None else ids] = left
-        np.testing.assert_array_equal(found, whole)
-        np.testing.assert_array_equal(row, before)

@@ -84,31 +84,6 @@ def test_greedy_takes_the_lowest_id_among_equals() -> None:
     assert samplers.greedy(np.array([[1, 7, 7], [2, 2, 2]], np.float32)).tolist() == [1, 0]
 
 
-def test_invert_cdf_lays_tokens_out_by_falling_probability() -> None:
-    logits = np.log(np.array([0.125, 0.5, 0.25, 0.125], np.float32))
-    points = [0.0, 0.49, 0.51, 0.74, 0.76, 0.87, 0.88, 1 - 2**-24]
-    got = [samplers.invert_cdf(logits, np.float32(point)) for point in points]
-    assert got == [1, 1, 2, 2, 0, 0, 3, 3]
-
-
-def test_invert_cdf_never_gives_a_removed_token() -> None:
-    logits = np.full(1000, -np.inf, np.float32)
-    logits[[3, 500]] = [0.0, 0.0]
-    got = {samplers.invert_cdf(logits, np.float32(u)) for u in np.linspace(0, 1 - 2**-24, 101)}
-    assert got == {3, 500}
-
-
-def test_a_large_vocabulary_is_drawn_from_as_a_small_one() -> None:
-    logits = np.random.default_rng(9).normal(0, 1, 20_000).astype(np.float32)
-    order = np.argsort(-logits, kind="stable")
-    powers = np.exp(logits[order].astype(np.float64))
-    ends = np.cumsum(powers) / powers.sum()
-    for number in np.linspace(0, 1 - 2**-24, 40, dtype=np.float32):
-        place = order.tolist().index(samplers.invert_cdf(logits, number))
-        assert ends[place - 1] * (place > 0) <= number + 1e-5
-        assert ends[place] >= number - 1e-5
-
-
 def test_sampled_frequencies_follow_the_probabilities() -> None:
     probabilities = np.array([0.05, 0.4, 0.1, 0.25, 0.2])
     logits = np.tile(np.log(probabilities).astype(np.float32), (20_000, 1))
