@@ -90,10 +90,11 @@ def make_bundle(folder: Path, preset: str) -> str:
 
 def engines(bundle: str, peers: str | None, gguf: str) -> dict[str, list[str]]:
     """Name -> the command that runs it."""
-    found = {
-        f"kerasgpt {precision}": [sys.executable, str(HERE / "engines/ours.py"), bundle, precision]
-        for precision in Manifest.read(bundle).precisions
-        if precision in ONNX_FILES
+    ours = [sys.executable, str(HERE / "engines/ours.py"), bundle]
+    precisions = [precision for precision in Manifest.read(bundle).precisions if precision in ONNX_FILES]
+    found = {f"kerasgpt {precision}": [*ours, precision] for precision in precisions}
+    found |= {
+        f"kerasgpt {precision}, huge pages": [*ours, precision, "huge_pages"] for precision in precisions
     }
     for name, (script, *rest) in PEERS.items() if peers else ():
         filled = [part.format(bundle=bundle, gguf=gguf) for part in rest]

@@ -58,6 +58,7 @@ def load(
     num_threads: int | None = None,
     providers: Sequence[str] | str | None = None,
     prefix_cache_tokens: int | None = None,
+    huge_pages: bool | None = None,
 ) -> LanguageModel:
     """Open a model folder, a run or a bundle as a language model.
 
@@ -72,6 +73,8 @@ def load(
             CPU, and only there the fast files run.
         prefix_cache_tokens: with ONNX only: so many tokens of beginnings of prompts are kept, and not read
             again by later calls. A token takes 2 L D 4 bytes, 74 kB on GPT-2's smallest size; None means off.
+        huge_pages: with ONNX only, on Linux: whether the memory of this process is moved into pages of
+            2 MiB. Loading takes longer (a second at 500 MB), then float32 is faster; None means no.
 
     It may be used from several threads; `kerasgpt.ContinuousBatching` writes their texts together.
 
@@ -97,6 +100,7 @@ def load(
         "num_threads": num_threads,
         "providers": providers,
         "prefix_cache_tokens": prefix_cache_tokens,
+        "huge_pages": huge_pages,
     }
     given = {name: value for name, value in own.items() if value is not None}
     for name, value in given.items():

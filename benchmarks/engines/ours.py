@@ -1,4 +1,4 @@
-"""Ours: ``python ours.py BUNDLE PRECISION``; loop, choice of tokens and text included."""
+"""Ours: ``python ours.py BUNDLE PRECISION [huge_pages]``; loop, choice of tokens and text included."""
 
 import sys
 
@@ -7,9 +7,9 @@ from worker import Write, serve
 import kerasgpt
 
 
-def load(bundle: str, precision: str) -> Write:
+def load(bundle: str, precision: str, *settings: str) -> Write:
     """Open the fast file of a precision."""
-    lm = kerasgpt.load(bundle, "onnx", precision)
+    lm = kerasgpt.load(bundle, "onnx", precision, huge_pages="huge_pages" in settings)
 
     def write(prompts: list[list[int]], num_tokens: int) -> list[list[int]]:
         settings = kerasgpt.GenerationConfig(max_new_tokens=num_tokens)
