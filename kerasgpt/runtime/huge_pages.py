@@ -1,4 +1,4 @@
-"""A process's memory in pages of 2 MiB: reading all weights for each token then takes fewer lookups of pages."""
+"""A process's memory in pages of 2 MiB: whoever reads all weights for each token looks up fewer pages."""
 
 from __future__ import annotations
 
