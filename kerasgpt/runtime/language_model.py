@@ -19,7 +19,7 @@ from kerasgpt.protocols import StepModel
 from kerasgpt.runtime import forward
 from kerasgpt.runtime.embeds import EmbedsStepModel
 from kerasgpt.runtime.fused import FusedStepModel
-from kerasgpt.runtime.huge_pages import collapse
+from kerasgpt.runtime.memory import use_huge_pages
 from kerasgpt.runtime.providers import CPU, resolve_providers
 from kerasgpt.runtime.recurrent import RecurrentOnnxModel
 from kerasgpt.runtime.session import MissingOperatorError, OnnxStepModel, open_session
@@ -59,7 +59,7 @@ def open_bundle(
         prefix_cache_tokens: of beginnings of prompts that are kept for later ones, at most; 0 means none.
             A token takes 2 L D 4 bytes: 74 kB on GPT-2's smallest size, so that 4096 of them take 300 MB.
         huge_pages: whether this process's memory is then moved into pages of 2 MiB, see
-            `kerasgpt.runtime.huge_pages`: it is read faster, most in float32, and loading takes longer.
+            `kerasgpt.runtime.memory`: it is read faster, most in float32, and loading takes longer.
 
     Raises:
         UsageError: no such precision or provider, a number below 0, or a system without huge pages.
@@ -83,7 +83,7 @@ def open_bundle(
     }
     lm = _open_fastest(root, wanted, options)
     if huge_pages:
-        collapse()
+        use_huge_pages()
     return lm
 
 

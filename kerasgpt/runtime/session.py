@@ -17,6 +17,7 @@ from kerasgpt.errors import KerasGPTError
 from kerasgpt.generation.columns import counting_columns, packed, packed_mask
 from kerasgpt.protocols import Ids, Logits
 from kerasgpt.runtime.graph import data_files, read_graph
+from kerasgpt.runtime.memory import release_mapped
 from kerasgpt.runtime.providers import CPU
 
 PREFILL_BUDGET = 2**24  # numbers in the logits of one run while a prompt is read: 64 MiB
@@ -214,7 +215,7 @@ def open_session(path: Path, num_threads: int = 0, providers: Sequence[str] = (C
     options.intra_op_num_threads = num_threads
     options.log_severity_level = ERRORS_ONLY
     try:
-        return onnxruntime.InferenceSession(path, options, providers=list(providers))
+        session = onnxruntime.InferenceSession(path, options, providers=list(providers))
     except Exception as error:  # its errors have no common base but this
         reason = str(error).splitlines()[0]
         if any(words in reason for words in TOO_NEW):
@@ -225,3 +226,5 @@ def open_session(path: Path, num_threads: int = 0, providers: Sequence[str] = (C
         if "xternal" in reason:  # of weights beside the file: say what is wrong with theirs, if anything is
             data_files(path, read_graph(path))
         raise KerasGPTError(f"{path}: cannot be loaded ({reason}); export the model again") from error
+    release_mapped(path.with_name(f"{path.name}_data"))
+    return session
