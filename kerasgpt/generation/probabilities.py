@@ -62,7 +62,7 @@ def heads(keys: Logits) -> Iterator[NDArray[np.intp]]:
     """
     size = FIRST_HEAD
     if 2 * size < len(keys):
-        near = np.flatnonzero(keys >= keys.max() - MARGIN)
+        (near,) = (keys >= keys.max() - MARGIN).nonzero()
         if len(near) <= 2 * size:
             yield near[descending(keys[near])]
     while 2 * size < len(keys):
@@ -107,10 +107,20 @@ def softmax(logits: Logits) -> Logits:
     return probabilities
 
 
-def powers(logits: Logits, temperature: float = 1, out: Logits | None = None) -> Logits:
-    """Probabilities of the last axis as multiples of the greatest, float32; `out` may be the logits."""
+def powers(
+    logits: Logits, temperature: float = 1, out: Logits | None = None, best: np.float32 | None = None
+) -> Logits:
+    """Probabilities of the last axis as multiples of the greatest, float32.
+
+    Args:
+        logits: float32 (..., V).
+        temperature: by which they are divided.
+        out: where the result goes; it may be the logits.
+        best: of (V,) the largest, if it is known.
+    """
+    highest = logits.max(axis=-1, keepdims=True) if best is None else best
     # In place: fresh memory for a whole vocabulary costs about as much as what is computed in it.
-    shifted = np.subtract(logits, logits.max(axis=-1, keepdims=True), out=out)
+    shifted = np.subtract(logits, highest, out=out)
     if HAS_FAST_EXP2:
         np.multiply(shifted, np.float32(log2(e) / temperature), out=shifted)
         exponentials: Logits = np.exp2(shifted, out=shifted)
@@ -143,6 +153,6 @@ def logprobs_of(logits: Logits, ids: Ids) -> Logits:
     logprobs = np.empty(len(logits), np.float32)
     work = scratch("logprobs_of", logits.shape[1])  # one row's at a time stays in the processor's cache
     for number, (row, index) in enumerate(zip(logits, ids.tolist(), strict=True)):
-        chosen = row[index] - row.max()
-        logprobs[number] = chosen - log(total(powers(row, out=work)))
+        best = row.max()
+        logprobs[number] = row[index] - best - log(total(powers(row, out=work, best=best)))
     return logprobs

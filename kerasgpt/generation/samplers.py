@@ -56,9 +56,9 @@ def sample(
     """
     if settings.is_greedy:
         return greedy(process(logits, settings, texts, end_of_text_id))
-    steps = np.broadcast_to(steps, len(logits))
+    steps_of_rows = [steps] * len(logits) if isinstance(steps, int) else steps.tolist()
     chosen = np.empty(len(logits), np.int64)
-    columns = logits, texts, row_seeds.tolist(), steps.tolist()
+    columns = logits, texts, row_seeds.tolist(), steps_of_rows
     for place, (row, text, seed, step) in enumerate(zip(*columns, strict=True)):
         chosen[place] = pick(heed(row, settings, text, end_of_text_id), settings, drawn(seed, step))
     return chosen
