@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +22,9 @@ JOB_ADDRESSES = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
 NUM_PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 PROCESS_ID = "KERAS_DISTRIBUTION_PROCESS_ID"
 """Keras's own names: the first process's host:port, how many there are, and which of them this one is."""
+
+_LOSS_OF_A_PEER = ("gloo", "nccl", "coordination", "heartbeat")
+"""Words of JAX's errors once another process does not answer."""
 
 _MESSAGE_BYTES = 4096
 _SEED = "global_random_seed"
@@ -83,6 +88,34 @@ def is_first() -> bool:
 def any_of(flag: bool) -> bool:
     """Whether it holds in one of the processes at least; each of them has to ask."""
     return flag if num_processes() == 1 else bool(_gathered(np.array(flag)).any())
+
+
+@contextmanager
+def while_all_live() -> Iterator[None]:
+    """Let this process end soon, and in a sentence, where another has died in the middle of a step.
+
+    Raises:
+        KerasGPTError: another process has died, or cannot be reached.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:  # both are JAX's, by which step it was
+        reason = str(error)
+        if num_processes() == 1 or not any(word in reason.lower() for word in _LOSS_OF_A_PEER):
+            raise
+        atexit.register(
+            _leave
+        )  # before what JAX has registered, which waits for the dead one and then aborts
+        raise KerasGPTError(
+            f"another process has died or cannot be reached ({reason.splitlines()[0][-150:]}): see what it"
+            " said last, then go on with --resume in all of them"
+        ) from error
+
+
+def _leave() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from kerasgpt.training.lengths import stages
 from kerasgpt.training.lock import locked
 from kerasgpt.training.material import Material, keep_test_part, open_material
 from kerasgpt.training.optimizer import averaged
-from kerasgpt.training.processes import is_first, require_same, together
+from kerasgpt.training.processes import is_first, require_same, together, while_all_live
 from kerasgpt.training.progress import Progress
 from kerasgpt.training.report import write_report
 from kerasgpt.training.resume import RunState, checkpoints, restore_checkpoint
@@ -112,6 +112,7 @@ def train(
     chosen = choose_device(device)
     say = Progress(recipe.train.steps, quiet=quiet or not is_first()).note
     with ExitStack() as held:
+        held.enter_context(while_all_live())
         with together():  # the one that writes makes the folder
             if is_first():
                 held.enter_context(locked(run))

@@ -1,7 +1,9 @@
 """Processes agree: what one cannot do, none does; and a user who stops one stops all."""
 
+import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -124,6 +126,28 @@ def test_what_one_process_cannot_do_ends_both_in_a_sentence(pair, tmp_path):
     assert "cannot write (No space left on device)" in second["error"]
     left = [file for file in (tmp_path / "full").rglob("*") if file.name == artifacts.RUN_SUMMARY]
     assert left == []
+
+
+@pytest.mark.slow
+def test_where_one_dies_the_other_ends_in_a_sentence_and_both_resume(start, pair, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = (*SETTINGS, "train.checkpoint_every=4")
+    events = (("never", "0"), ("kill", "6"))
+    first, second = (
+        start("dead", *settings, process=(port, 2, number), event=event)
+        for number, event in enumerate(events)
+    )
+    output, messages = first.communicate(timeout=300)
+    second.communicate(timeout=300)
+    assert second.returncode == -signal.SIGKILL
+    assert first.returncode == 1, messages  # at once, where JAX would wait for the dead one and abort
+    found = json.loads(output.splitlines()[-1])
+    assert found["error"].startswith("another process has died or cannot be reached (")
+    assert found["error"].endswith("go on with --resume in all of them")
+    assert [found["error"] for found in pair("dead", *settings)] == ["", ""]
+    assert (tmp_path / "dead" / "summary.json").is_file()
 
 
 @pytest.mark.slow
