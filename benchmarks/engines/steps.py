@@ -1,8 +1,9 @@
 """One trainer in a process of its own: takes so many steps at each request from standard input until it ends.
 
 A request is a JSON line {"num_steps": N}; the answer is a line {"seconds", "loss"}, the seconds of the steps
-after one more that begins the turn: what `fit` does before its first step is not a matter of each step. The
-first line of all says what runs: {"version"}. Shapes come as a JSON object, see train_throughput.py.
+after one more that begins the turn: what `fit` does before its first step and after its last is not a matter
+of each step. The first line of all says what runs: {"version"}. Shapes come as a JSON object, see
+train_throughput.py.
 """
 
 from __future__ import annotations
@@ -16,17 +17,7 @@ from typing import Any
 import numpy as np
 
 Train = Callable[[int, Callable[[], None]], float]
-"""Takes so many steps, calls a function once the first is done, and gives the last loss when all are."""
-
-
-class FirstStep:
-    """When it ended."""
-
-    ended = 0.0
-
-    def done(self) -> None:
-        """It has just ended."""
-        self.ended = time.perf_counter()
+"""Takes so many steps, calls a function when the first is done and when the last is, and gives its loss."""
 
 
 def serve(version: str, train: Train) -> None:
@@ -34,12 +25,12 @@ def serve(version: str, train: Train) -> None:
     answers = sys.stdout
     sys.stdout = sys.stderr
     print(json.dumps({"version": version}), file=answers, flush=True)
+    ends: list[float] = []
     for line in sys.stdin:
         num_steps = json.loads(line)["num_steps"]
-        first = FirstStep()
-        loss = train(num_steps + 1, first.done)
-        seconds = time.perf_counter() - first.ended
-        print(json.dumps({"seconds": seconds, "loss": loss}), file=answers, flush=True)
+        ends.clear()
+        loss = train(num_steps + 1, lambda: ends.append(time.perf_counter()))
+        print(json.dumps({"seconds": ends[-1] - ends[0], "loss": loss}), file=answers, flush=True)
 
 
 def batch(shape: dict[str, Any], number: int) -> tuple[np.ndarray, np.ndarray]:

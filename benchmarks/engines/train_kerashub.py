@@ -54,11 +54,11 @@ def main() -> None:
     )
     done = 0
 
-    def train(num_steps: int, first_done: Callable[[], None]) -> float:
+    def train(num_steps: int, stamp: Callable[[], None]) -> float:
         nonlocal done
         data = Batches(done, num_steps)
         done += num_steps
-        return fit(model, data, first_done)
+        return fit(model, data, num_steps, stamp)
 
     serve(f"{keras_hub.__version__}, keras {keras.__version__}", train)
 

@@ -14,6 +14,7 @@ from keras_steps import fit
 from steps import serve
 
 import kerasgpt
+from kerasgpt.data.feeding import fed
 from kerasgpt.data.pipeline import TokenDataset
 from kerasgpt.training.config import Recipe
 from kerasgpt.training.learner import make_learner
@@ -44,7 +45,7 @@ def main() -> None:
     ids = np.random.default_rng(0).integers(0, shape["vocabulary_size"], 1_000_000, dtype=np.int32)
     done = 0
 
-    def train(num_steps: int, first_done: Callable[[], None]) -> float:
+    def train(num_steps: int, stamp: Callable[[], None]) -> float:
         nonlocal done
         data = TokenDataset(
             ids,
@@ -54,7 +55,7 @@ def main() -> None:
             num_steps=num_steps,
         )
         done += num_steps
-        return fit(learner.model, data, first_done)
+        return fit(learner.model, fed(data), num_steps, stamp)
 
     serve(f"{kerasgpt.__version__}, keras {keras.__version__}", train)
 

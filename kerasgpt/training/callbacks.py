@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasgpt.data.feeding import fed
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.training.interruption import Interruption
 from kerasgpt.training.journal import Journal
@@ -204,7 +205,7 @@ class EvaluateAndKeepBest(StepCallback):
         began = time.perf_counter()
         model = self.model
         with kept_metrics(model), averaged(self.optimizer, model):
-            loss = float(model.evaluate(self.validation, verbose=0, return_dict=True)[NATS])
+            loss = float(model.evaluate(fed(self.validation), verbose=0, return_dict=True)[NATS])
             if self.state.note_validation(loss):
                 self.save_model(model)
             sample = self.write_sample(model)

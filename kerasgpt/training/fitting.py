@@ -10,6 +10,7 @@ import keras
 
 from kerasgpt import artifacts
 from kerasgpt.atomic import atomic_folder
+from kerasgpt.data.feeding import fed
 from kerasgpt.data.stepwise import StepwiseDataset
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.generation.language_model import StepLanguageModel
@@ -130,7 +131,7 @@ class Sitting:
         self.datasets.append(dataset)
         is_whole = stage.length == settings.sequence_length
         data = dataset if is_whole else ShorterWindows(dataset, stage.length)
-        self.learner.model.fit(data, epochs=1, shuffle=False, verbose=0, callbacks=callbacks)
+        self.learner.model.fit(fed(data), epochs=1, shuffle=False, verbose=0, callbacks=callbacks)
 
     def _callbacks(
         self, journal: Journal, progress: Progress, interruption: Interruption
