@@ -136,6 +136,18 @@ def bundle_copy(bundle: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def tiny_bundle(tmp_path: Path) -> Path:
+    """A folder of two files with their manifest, which is all that makes it a bundle."""
+    from kerasgpt.manifest import Manifest
+
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "onnx" / "model.onnx").write_bytes(b"graph")
+    Manifest.of_folder(tmp_path, ["onnx"], {"source": "a test"}).write(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
 def without(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Let modules be missing: ``without("tensorflow")``."""
 

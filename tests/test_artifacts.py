@@ -4,20 +4,10 @@ import pytest
 
 from kerasgpt.artifacts import folder_kind, model_folder
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.manifest import Manifest
 
 
-@pytest.fixture
-def bundle(tmp_path):
-    (tmp_path / "onnx").mkdir()
-    (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "onnx" / "model.onnx").write_bytes(b"graph")
-    Manifest.of_folder(tmp_path, ["onnx"], {"source": "a test"}).write(tmp_path)
-    return tmp_path
-
-
-def test_kinds_of_folders(tmp_path, bundle, golden_folder):
-    assert folder_kind(bundle) == "bundle"
+def test_kinds_of_folders(tmp_path, tiny_bundle, golden_folder):
+    assert folder_kind(tiny_bundle) == "bundle"
     assert folder_kind(golden_folder) == "model"
     run = tmp_path / "run"
     (run / "model").mkdir(parents=True)
@@ -30,6 +20,6 @@ def test_kinds_of_folders(tmp_path, bundle, golden_folder):
 
 
 @pytest.mark.parametrize(("name", "sentence"), [("nowhere", "no such folder"), ("onnx", "neither a model")])
-def test_other_folders_are_refused(bundle, name, sentence):
+def test_other_folders_are_refused(tiny_bundle, name, sentence):
     with pytest.raises(KerasGPTError, match=sentence):
-        folder_kind(bundle / name)
+        folder_kind(tiny_bundle / name)

@@ -9,53 +9,44 @@ from kerasgpt.errors import KerasGPTError
 from kerasgpt.manifest import Manifest
 
 
-@pytest.fixture
-def bundle(tmp_path):
-    (tmp_path / "onnx").mkdir()
-    (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "onnx" / "model.onnx").write_bytes(b"graph")
-    Manifest.of_folder(tmp_path, ["onnx"], {"source": "a test"}).write(tmp_path)
-    return tmp_path
-
-
-def test_an_intact_bundle_has_no_damage(bundle):
-    manifest = Manifest.read(bundle)
+def test_an_intact_bundle_has_no_damage(tiny_bundle):
+    manifest = Manifest.read(tiny_bundle)
     assert set(manifest.files) == {"config.json", "onnx/model.onnx"}
-    assert manifest.damaged_files(bundle) == {}
+    assert manifest.damaged_files(tiny_bundle) == {}
 
 
-def test_altered_and_missing_files_are_named(bundle):
-    (bundle / "onnx" / "model.onnx").write_bytes(b"grapH")
-    (bundle / "config.json").unlink()
-    assert Manifest.read(bundle).damaged_files(bundle) == {
+def test_altered_and_missing_files_are_named(tiny_bundle):
+    (tiny_bundle / "onnx" / "model.onnx").write_bytes(b"grapH")
+    (tiny_bundle / "config.json").unlink()
+    assert Manifest.read(tiny_bundle).damaged_files(tiny_bundle) == {
         "onnx/model.onnx": "altered",
         "config.json": "missing",
     }
 
 
-def test_a_manifest_cannot_point_outside_its_bundle(bundle):
-    content = json.loads((bundle / MANIFEST).read_text())
+def test_a_manifest_cannot_point_outside_its_bundle(tiny_bundle):
+    content = json.loads((tiny_bundle / MANIFEST).read_text())
     content["files"]["../outside"] = "0" * 64
-    (bundle / MANIFEST).write_text(json.dumps(content))
+    (tiny_bundle / MANIFEST).write_text(json.dumps(content))
     with pytest.raises(KerasGPTError, match="outside the bundle; refused"):
-        Manifest.read(bundle)
+        Manifest.read(tiny_bundle)
 
 
-def test_a_damaged_manifest_is_refused(bundle):
-    (bundle / MANIFEST).write_text('{"files": 3}')
+def test_a_damaged_manifest_is_refused(tiny_bundle):
+    (tiny_bundle / MANIFEST).write_text('{"files": 3}')
     with pytest.raises(KerasGPTError, match="damaged manifest"):
-        Manifest.read(bundle)
+        Manifest.read(tiny_bundle)
 
 
-def test_what_is_written_reads_back(bundle):
+def test_what_is_written_reads_back(tiny_bundle):
     written = Manifest({"a": "0" * 64}, ["onnx"], {"run": "mine"}, ["fp32", "int4"], model_type="lstm")
-    written.write(bundle)
-    assert Manifest.read(bundle) == written
+    written.write(tiny_bundle)
+    assert Manifest.read(tiny_bundle) == written
 
 
-def test_a_bundle_of_before_precisions_and_types_is_read(bundle):
-    content = json.loads((bundle / MANIFEST).read_text())
+def test_a_bundle_of_before_precisions_and_types_is_read(tiny_bundle):
+    content = json.loads((tiny_bundle / MANIFEST).read_text())
     del content["precisions"], content["model_type"]
-    (bundle / MANIFEST).write_text(json.dumps(content))
-    manifest = Manifest.read(bundle)
+    (tiny_bundle / MANIFEST).write_text(json.dumps(content))
+    manifest = Manifest.read(tiny_bundle)
     assert (manifest.precisions, manifest.model_type) == (["fp32"], "gpt2")

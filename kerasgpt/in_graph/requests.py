@@ -102,9 +102,8 @@ def first_error(*errors: Any) -> Any:
 def id_errors(ids: Any, lengths: Any, num_ids: int) -> Any:
     """What is wrong with rows of ids int64 (B, T), of which `lengths` int64 (B,) count: string (B,)."""
     batch, width = tf.unstack(tf.shape(ids, tf.int64))
-    tf.debugging.assert_equal(
-        tf.size(lengths, tf.int64), batch, "lengths must have one number for each row of input_ids"
-    )
+    message = "lengths must have one number for each row of input_ids"
+    lengths = where_equal(tf.size(lengths, tf.int64), batch, message, lengths)
     counts = tf.sequence_mask(tf.clip_by_value(lengths, 0, width), width)
     wrong = counts & ((ids < 0) | (ids >= num_ids))
     # The first wrong id of each row; a column of zeros stands for rows without any.
@@ -126,6 +125,18 @@ def id_errors(ids: Any, lengths: Any, num_ids: int) -> Any:
     return first_error(
         tf.where((lengths < 0) | (lengths > width), beyond, ""), tf.where(has_wrong, sentence, "")
     )
+
+
+def where_equal(first: Any, second: Any, message: str, value: Any) -> Any:
+    """The value, if two numbers are equal.
+
+    What is computed from it waits for that: else an op which cannot do with such shapes may fail before.
+
+    Raises:
+        InvalidArgumentError: they are not, with the message.
+    """
+    with tf.control_dependencies([tf.debugging.assert_equal(first, second, message)]):
+        return tf.identity(value)
 
 
 def for_all_rows(value: Any, batch: Any, name: str) -> Any:

@@ -22,6 +22,7 @@ from kerasgpt.in_graph.requests import (
     harmless,
     id_errors,
     request_of,
+    where_equal,
 )
 from kerasgpt.in_graph.resumption import Paused, pause, resume
 from kerasgpt.in_graph.sampling import Knobs
@@ -163,11 +164,9 @@ def _reading(network: GraphNetwork, words: Words) -> Functions:
 
     @tf.function(autograph=False, input_signature=[_PROMPTS, _CONTINUATIONS])
     def score(prompts: Any, continuations: Any) -> dict[str, Any]:
-        tf.debugging.assert_equal(
-            tf.size(prompts), tf.size(continuations), "give one continuation for each prompt"
-        )
-        encoded = words.tokenizer.encode(tf.concat([prompts, continuations], 0))
-        number = tf.size(prompts)
+        number, message = tf.size(prompts), "give one continuation for each prompt"
+        texts = where_equal(number, tf.size(continuations), message, tf.concat([prompts, continuations], 0))
+        encoded = words.tokenizer.encode(texts)
         scores = scores_of(network, encoded[:number], encoded[number:], words.end_of_text_id)
         return scores._asdict()
 
@@ -226,9 +225,8 @@ def _tokenizing(words: Words) -> Functions:
 
     @tf.function(autograph=False, input_signature=[_IDS, _LENGTHS])
     def detokenize(input_ids: Any, lengths: Any) -> dict[str, Any]:
-        tf.debugging.assert_equal(
-            tf.size(lengths), tf.shape(input_ids)[0], "lengths must have one number for each row of input_ids"
-        )
+        message = "lengths must have one number for each row of input_ids"
+        lengths = where_equal(tf.size(lengths), tf.shape(input_ids)[0], message, lengths)
         return {"text": words.tokenizer.decode(input_ids, lengths)}
 
     return _by_name(tokenize, detokenize)
@@ -293,8 +291,9 @@ def _defaults(max_new_tokens: int) -> list[Any]:
 
 def _refuse_bad_ids(ids: Any, num_ids: int) -> Any:
     wrong = tf.boolean_mask(ids, (ids < 0) | (ids >= num_ids))
-    message = f"input_ids holds ids outside 0 to {num_ids - 1}"
-    return tf.debugging.Assert(tf.size(wrong) == 0, [message, wrong])
+    return tf.debugging.Assert(
+        tf.size(wrong) == 0, [f"input_ids holds ids outside 0 to {num_ids - 1}", wrong]
+    )
 
 
 def _by_name(*functions: Any) -> Functions:

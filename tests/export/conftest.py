@@ -10,6 +10,7 @@ import pytest
 from kerasgpt import GenerationConfig, GPT2CausalLM, GPT2Config, Tokenizer, export_bundle
 from kerasgpt.artifacts import VARIANTS
 from kerasgpt.export import artifact_writing
+from kerasgpt.export.onnx_weights import weight_shapes
 from kerasgpt.export.parity import Parity
 from kerasgpt.export.proof import Proof, compare, own_files, prove
 from kerasgpt.export.reference import PROMPTS, Reference, record
@@ -97,3 +98,19 @@ def export(trained, tmp_path, monkeypatch, prove_only):
         return export_bundle(*trained, tmp_path / "bundle", formats, generation_config=SETTINGS, **options)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def random_weights() -> Callable[[GPT2Config, float, float], dict[str, np.ndarray]]:
+    """Make weights of a configuration: normal ones of a spread, those of the norms about a mean."""
+
+    def make(config: GPT2Config, spread: float, mean_of_norms: float) -> dict[str, np.ndarray]:
+        generator = np.random.default_rng(0)
+        found = {}
+        for name, shape in weight_shapes(config).items():
+            array = generator.normal(0, spread, shape).astype(np.float32)
+            is_norm = ".ln_" in name and name.endswith("weight")
+            found[name] = array + np.float32(mean_of_norms) if is_norm else array
+        return found
+
+    return make

@@ -23,13 +23,8 @@ NORMS = {name for name in weight_shapes(CONFIG) if ".ln_" in name and name.endsw
 
 
 @pytest.fixture(scope="module")
-def weights() -> dict[str, np.ndarray]:
-    generator = np.random.default_rng(0)
-    found = {}
-    for name, shape in weight_shapes(CONFIG).items():
-        array = generator.normal(0, 0.15, shape).astype(np.float32)
-        found[name] = array + 0.7 if name in NORMS else array
-    return with_zero_shifts(CONFIG, without_means(CONFIG, found))
+def weights(random_weights) -> dict[str, np.ndarray]:
+    return with_zero_shifts(CONFIG, without_means(CONFIG, random_weights(CONFIG, 0.15, 0.7)))
 
 
 def opened(path: Path, config: GPT2Config, weights, rounded):

@@ -11,7 +11,6 @@ from kerasgpt.export.calibration import observations
 from kerasgpt.export.folding import with_zero_shifts, without_means
 from kerasgpt.export.fused_graph import write_fused
 from kerasgpt.export.kernels import TABLES, Float32, matrix_shapes
-from kerasgpt.export.onnx_weights import weight_shapes
 from kerasgpt.export.smoothing import Range, smoothed
 from kerasgpt.export.static_int8 import MARGIN, Projection, StaticInt8
 from kerasgpt.runtime.fused import FusedStepModel
@@ -23,13 +22,8 @@ LENGTHS = np.full(4, 20)
 
 
 @pytest.fixture(scope="module")
-def weights() -> dict[str, np.ndarray]:
-    generator = np.random.default_rng(0)
-    found = {}
-    for name, shape in weight_shapes(CONFIG).items():
-        array = generator.normal(0, 0.1, shape).astype(np.float32)
-        found[name] = array + 1 if ".ln_" in name and name.endswith("weight") else array
-    return found
+def weights(random_weights) -> dict[str, np.ndarray]:
+    return random_weights(CONFIG, 0.1, 1.0)
 
 
 @pytest.fixture(scope="module")
