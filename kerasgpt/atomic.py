@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from kerasgpt.errors import KerasGPTError
 
@@ -25,31 +27,38 @@ class CannotWriteError(KerasGPTError):
         self.reason = reason
 
 
-def _cannot_write(path: Path, error: OSError) -> CannotWriteError:
-    return CannotWriteError(path, error.strerror or str(error.args[-1]))
+_OF_A_DISK: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 @contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the same folder; when the block succeeds it becomes `path`.
 
+    A link stays one, and what it points to is replaced; a pipe or device is written as it is.
+
     Raises:
         CannotWriteError: the disk is full or the folder cannot be written; `path` is as it was before.
     """
-    target = Path(path)
+    asked = Path(path)
+    if asked.exists() and not (asked.is_file() or asked.is_dir()):
+        with _told_of(asked, asked):
+            yield asked
+        return
+    target = Path(os.path.realpath(asked))
     temporary: Path | None = None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.tmp-", dir=target.parent)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        _apply_umask(temporary, 0o666)
-        _flush_to_disk(temporary)
-        temporary.replace(target)
-        _flush_folder_to_disk(target.parent)
-    except OSError as error:
-        raise _cannot_write(target, error) from error
+        with _told_of(asked):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=f".{target.name}.tmp-", dir=target.parent)
+            os.close(handle)
+            temporary = Path(name)
+        with _told_of(asked, temporary):
+            yield temporary
+        with _told_of(asked):
+            _apply_umask(temporary, 0o666)
+            _flush_to_disk(temporary)
+            temporary.replace(target)
+            _flush_folder_to_disk(target.parent)
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -64,22 +73,25 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         CannotWriteError: the disk is full or the place cannot be written.
     """
-    target = Path(path)
+    asked = Path(path)
+    target = Path(os.path.realpath(asked))
     temporary: Path | None = None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent))
-        yield temporary
-        _apply_umask(temporary, 0o777)
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                _flush_to_disk(file)
-        _swap(temporary, target)
-        _flush_folder_to_disk(target.parent)
-    except CannotWriteError as error:  # of a file inside: name what the user asked for, not our temporary
-        raise CannotWriteError(target, error.reason) from error
-    except OSError as error:
-        raise _cannot_write(target, error) from error
+        with _told_of(asked):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent))
+        try:
+            with _told_of(asked, temporary):
+                yield temporary
+        except CannotWriteError as error:  # of a file inside: name what the user asked for, not our temporary
+            raise CannotWriteError(asked, error.reason) from error
+        with _told_of(asked):
+            _apply_umask(temporary, 0o777)
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _flush_to_disk(file)
+            _swap(temporary, target)
+            _flush_folder_to_disk(target.parent)
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -97,18 +109,38 @@ def _swap(new: Path, target: Path) -> None:
         new.replace(target)
         return
     aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent)) / "old"
-    target.replace(aside)
     try:
+        target.replace(aside)
         new.replace(target)
-    except OSError:
-        aside.replace(target)
+    except BaseException:  # an interruption too
+        if not target.exists():
+            aside.replace(target)
         raise
     finally:
-        shutil.rmtree(aside.parent, ignore_errors=True)
+        if target.exists():
+            shutil.rmtree(aside.parent, ignore_errors=True)
+
+
+@contextmanager
+def _told_of(asked: Path, within: Path | None = None) -> Iterator[None]:
+    """Tell errors of the operating system by what was to be written.
+
+    Args:
+        asked: which the sentence names.
+        within: where the block writes, other errors of which are its own; None means that all are ours.
+    """
+    try:
+        yield
+    except OSError as error:
+        place = Path(error.filename) if isinstance(error.filename, str) else None
+        is_ours = within is None or (place is not None and place.is_relative_to(within))
+        if not is_ours and error.errno not in _OF_A_DISK:
+            raise
+        raise CannotWriteError(asked, error.strerror or str(error)) from error
 
 
 def _flush_to_disk(path: Path) -> None:
-    with path.open("rb") as file:
+    with path.open("r+b" if os.name == "nt" else "rb") as file:  # Windows flushes only what can be written
         os.fsync(file.fileno())
 
 

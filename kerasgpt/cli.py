@@ -88,8 +88,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         print("kerasgpt: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except SystemExit:
-        return 0  # click's end when whoever read our output has gone, as `head` does
+    except SystemExit as end:
+        # When whoever read our output has gone, as `head` does, click wraps it and ends: that is no failure.
+        is_unread = type(sys.stdout).__module__ == "click.utils"
+        return 0 if is_unread else end.code if isinstance(end.code, int) else 1
     except Exception as error:
         if "--debug" in given:
             raise

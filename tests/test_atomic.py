@@ -50,6 +50,58 @@ def test_a_failure_keeps_the_old_folder(tmp_path):
     assert os.listdir(tmp_path) == ["folder"]
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_an_interruption_between_the_renames_keeps_the_old_folder(tmp_path, monkeypatch, number):
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "old").write_text("old")
+    replace, calls = Path.replace, []
+
+    def interrupted(path, other):
+        calls.append(path)
+        if len(calls) == number:
+            raise KeyboardInterrupt
+        return replace(path, other)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt), atomic_folder(target) as temporary:
+        (temporary / "new").write_text("new")
+    assert os.listdir(target) == ["old"]
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_links_stay_links(tmp_path):
+    (tmp_path / "file.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to("file.txt")
+    write_text(tmp_path / "link.txt", "new")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "file.txt").read_text() == "new"
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    with atomic_folder(tmp_path / "link") as temporary:
+        (temporary / "new").write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert os.listdir(tmp_path / "folder") == ["new"]
+
+
+def test_a_pipe_stays_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_text(tmp_path / "pipe", "content")
+    assert os.read(reader, 100) == b"content"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "No such file", "/nowhere/input"), TimeoutError()])
+def test_what_the_block_fails_to_read_is_its_own_error(tmp_path, error):
+    with pytest.raises(type(error)), atomic_folder(tmp_path / "folder"):
+        raise error
+    with pytest.raises(type(error)), atomic_file(tmp_path / "file"):
+        raise error
+    assert not any(tmp_path.iterdir())
+
+
 def test_files_have_a_users_usual_permissions(tmp_path):
     write_text(tmp_path / "file.txt", "content")
     umask = os.umask(0)

@@ -87,6 +87,12 @@ def test_an_error_nobody_foresaw_says_how_to_see_more(refuses, failing):
     assert "kerasgpt --debug" in sentence
 
 
+@pytest.mark.parametrize(("end", "code"), [(3, 3), ("cannot go on", 1), (0, 0)])
+def test_an_end_of_the_process_by_a_library_keeps_its_code(run, failing, end, code):
+    failing(SystemExit(end))
+    assert run("inspect", "model").code == code
+
+
 def test_debug_shows_the_traceback(run, failing):
     failing(KerasGPTError("is damaged"))
     with pytest.raises(KerasGPTError, match="is damaged"):

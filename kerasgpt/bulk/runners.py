@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from typing import Any
 
 import apache_beam as beam
@@ -33,14 +35,27 @@ def new_pipeline(runner: str = DIRECT, options: Sequence[str] = ()) -> Any:
         UsageError: no such runner, or it refuses the options.
     """
     if runner.lower() in ("direct", DIRECT.lower()):
-        parsed = PipelineOptions([QUIET, *options])
+        parsed = _parsed([QUIET, *options])
         _refuse_unknown(parsed)
         return beam.Pipeline(runner=_embedded(parsed), options=parsed)
     try:
-        return beam.Pipeline(options=PipelineOptions([*options], runner=runner))
+        return beam.Pipeline(options=_parsed(options, runner=runner))
     except (ValueError, ImportError, AttributeError) as error:
         said = " ".join(str(error).split())
         raise UsageError(f"runner '{runner}': {said}") from error
+
+
+def _parsed(options: Sequence[str], **others: str) -> PipelineOptions:
+    """Beam's options; a value that one of them cannot take would end the process."""
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            parsed = PipelineOptions([*options], **others)
+            parsed.get_all_options()
+    except SystemExit as end:
+        reason = said.getvalue().rpartition("error: ")[2].strip()
+        raise UsageError(f"{reason}; see PipelineOptions of Apache Beam") from end
+    return parsed
 
 
 def _embedded(options: PipelineOptions) -> FnApiRunner:

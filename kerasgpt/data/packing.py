@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -20,13 +21,13 @@ from kerasgpt.atomic import CannotWriteError
 from kerasgpt.config import read_json
 from kerasgpt.data.corpus import Corpus, Survey
 from kerasgpt.data.encoding import Row, encode_pieces
-from kerasgpt.data.lock import locked
 from kerasgpt.data.progress import ByteProgress
 from kerasgpt.data.reading import ErrorHandling
 from kerasgpt.data.shards import INDEX, Ids, JoinedIds, PartSize, Shard, write_shard
 from kerasgpt.data.sources import fingerprint
 from kerasgpt.data.splits import PARTS, Part, Split
 from kerasgpt.errors import KerasGPTError
+from kerasgpt.folder_lock import held
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 _FORMAT = 2  # raise it when the layout of the folder changes: old ones are then packed again
@@ -147,7 +148,7 @@ def pack(
     corpus = Corpus.of(paths, split, errors, deduplicate, separate)
     root = cache_folder() if cache is None else Path(cache)
     folder = root / f"tokens-{_key(corpus, tokenizer)}"
-    with locked(folder):
+    with held(folder, lambda: _tell_of_waiting(folder)):
         if (folder / INDEX).is_file():
             try:
                 return PackedCorpus.read(folder)
@@ -162,6 +163,10 @@ def pack(
             shutil.rmtree(folder, ignore_errors=True)
             raise
     return PackedCorpus.read(folder)
+
+
+def _tell_of_waiting(folder: Path) -> None:
+    print(f"{folder}: another process is at work here; waiting for it", file=sys.stderr)
 
 
 def _key(corpus: Corpus, tokenizer: Tokenizer) -> str:

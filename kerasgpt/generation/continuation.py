@@ -33,7 +33,8 @@ class Continuation:
         self._stops = StopStrings(settings.stop)
         self._num_prompt_tokens = len(prompt)
         echo = prompt if prompt_logprobs is not None else ()
-        self._pieces = [tokenizer.decode(echo, skip_special_tokens=settings.skip_special_tokens)]
+        skip = settings.skip_special_tokens
+        self._pieces = [tokenizer.decode(echo, skip_special_tokens=skip, errors="ignore")]
         self._num_released = 0
         self._ids = list(echo)
         self._logprobs: list[float | None] = list(prompt_logprobs or ())

@@ -175,7 +175,7 @@ class StepLanguageModel:
     def _ends_with(self, settings: GenerationConfig) -> EndsWith:
         def ends(_: int, continuation: Sequence[int]) -> bool:
             skip = settings.skip_special_tokens
-            text = self.tokenizer.decode(continuation, skip_special_tokens=skip)
+            text = self.tokenizer.decode(continuation, skip_special_tokens=skip, errors="ignore")
             return any(stop in text for stop in settings.stop)
 
         return ends

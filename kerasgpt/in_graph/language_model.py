@@ -134,6 +134,7 @@ class SavedModelLanguageModel:
         Raises:
             UsageError: the graph cannot do what the settings ask, or an id is not in the vocabulary.
         """
+        refuse_text(prompts)
         each = settings_of_rows(self.settings if settings is None else settings, len(prompts))
         for own in each:
             self._check(own)
@@ -193,7 +194,7 @@ class SavedModelLanguageModel:
         token_ids = row["token_ids"][:count].tolist()
         text = row["text"].decode("utf-8")
         if not settings.skip_special_tokens:  # the graph's text has none
-            text = self.tokenizer.decode(token_ids, skip_special_tokens=False)
+            text = self.tokenizer.decode(token_ids, skip_special_tokens=False, errors="ignore")
             text = text.split(settings.stop[0])[0] if settings.stop else text
         reason: FinishReason = "stop" if row["finish_reason"] == b"stop" else "length"
         return Generation(

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, TypeAlias
 
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
@@ -36,6 +36,9 @@ from kerasgpt.tokenizer.vocabulary import (
 
 # Characters after which starting tiktoken has paid; a prompt or two are done sooner without.
 _WORTH_TIKTOKEN = 200_000
+
+UnknownIds: TypeAlias = Literal["strict", "ignore"]
+"""What to do about ids that are not in the vocabulary."""
 
 
 class Tokenizer:
@@ -175,25 +178,38 @@ class Tokenizer:
         """
         return encode_bytes(data, self.encode, self._merger, self.pieces)
 
-    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+    def decode(
+        self, ids: Sequence[int], *, skip_special_tokens: bool = True, errors: UnknownIds = "strict"
+    ) -> str:
         """Turn ids into text; bytes that are not UTF-8 become U+FFFD.
+
+        Args:
+            ids: any number of them.
+            skip_special_tokens: whether these stand for nothing, or for their names.
+            errors: ``"ignore"`` leaves out ids that the vocabulary has not, as a model with a padded table
+                may write them.
 
         Raises:
             UsageError: an id is not in the vocabulary.
         """
-        return self.decode_bytes(ids, skip_special_tokens=skip_special_tokens).decode("utf-8", "replace")
+        data = self.decode_bytes(ids, skip_special_tokens=skip_special_tokens, errors=errors)
+        return data.decode("utf-8", "replace")
 
     def decode_batch(self, batch: Sequence[Sequence[int]], *, skip_special_tokens: bool = True) -> list[str]:
         """Decode many rows of ids, see `decode`."""
         return [self.decode(ids, skip_special_tokens=skip_special_tokens) for ids in batch]
 
-    def decode_bytes(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> bytes:
-        """Turn ids into the very bytes they stand for.
+    def decode_bytes(
+        self, ids: Sequence[int], *, skip_special_tokens: bool = True, errors: UnknownIds = "strict"
+    ) -> bytes:
+        """Turn ids into the very bytes they stand for; see `decode`.
 
         Raises:
             UsageError: an id is not in the vocabulary.
         """
         table = self.pieces if skip_special_tokens else self._pieces_and_names
+        if errors == "ignore":
+            ids = [index for index in ids if 0 <= index < len(table)]
         for index in ids:
             if not 0 <= index < len(table):
                 raise UsageError(f"id {index} is not in this vocabulary of {self.vocabulary_size}")

@@ -10,6 +10,8 @@ from kerasgpt.tokenizer.bpe import Tokenizer
 class StreamingDecoder:
     """Decode one id at a time; what is pushed out, joined, equals ``tokenizer.decode`` of all ids.
 
+    An id beyond the vocabulary, of a model whose table is padded, stands for nothing.
+
     A token may end inside a UTF-8 character; its bytes wait for the next one. Bytes that can no longer
     become a character come out as U+FFFD at once, as in a decode of the whole.
 
@@ -28,7 +30,8 @@ class StreamingDecoder:
 
     def push(self, index: int) -> str:
         """Take one id, give the characters that are now complete."""
-        piece = self._tokenizer.decode_bytes([index], skip_special_tokens=self._skip_special_tokens)
+        skip = self._skip_special_tokens
+        piece = self._tokenizer.decode_bytes([index], skip_special_tokens=skip, errors="ignore")
         return self._decoder.decode(piece)
 
     def flush(self) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,45 +9,29 @@ from pathlib import Path
 
 from kerasgpt import artifacts
 from kerasgpt.errors import KerasGPTError
+from kerasgpt.folder_lock import held
 
 
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
     """Hold the folder of a run, made if need be; a folder that stays empty is taken away again.
 
-    The lock is the kernel's, on the folder itself: it ends with the process, however that ends.
-
     Raises:
         KerasGPTError: another process holds it, or the folder cannot be made.
     """
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        handle = os.open(run, os.O_RDONLY)
-    except OSError as error:
-        raise KerasGPTError(
-            f"{run}: cannot be the folder of a run ({error.strerror}); choose another"
-        ) from error
-    try:
-        _lock(handle, run)
-        put_right(run)
-        yield
-    finally:
-        os.close(handle)
-        if run.is_dir() and not any(run.iterdir()):
-            run.rmdir()
 
-
-def _lock(handle: int, run: Path) -> None:
-    try:
-        fcntl = importlib.import_module("fcntl")
-    except ImportError:
-        return  # Windows has no such locks: there, two runs in one folder are not noticed
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    def refuse() -> None:
         raise KerasGPTError(
             f"{run}: another process trains in this folder; wait for it, or choose another --out"
-        ) from error
+        )
+
+    with held(run, refuse):
+        try:
+            put_right(run)
+            yield
+        finally:  # as the holder: another's folder may be empty too
+            if run.is_dir() and not any(run.iterdir()):
+                run.rmdir()
 
 
 def put_right(run: Path) -> None:

@@ -34,6 +34,8 @@ def test_wrong_names_are_refused():
         new_pipeline("SparkRuner")
     with pytest.raises(UsageError, match="--direct_num_worker: DirectRunner has no such option"):
         new_pipeline("direct", ["--direct_num_worker=3"])
+    with pytest.raises(UsageError, match="argument --direct_num_workers: invalid int value: 'abc'; see"):
+        new_pipeline("direct", ["--direct_num_workers=abc"])
     with pytest.raises(UsageError, match=r"runner 'DataflowRunner': .*option: project\. [^\n]*$"):
         new_pipeline("DataflowRunner")
 

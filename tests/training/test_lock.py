@@ -34,11 +34,12 @@ def holder(tmp_path):
 
 
 def test_a_folder_that_another_process_holds_is_refused_until_that_ends_however_it_ends(tmp_path, holder):
-    with (
-        pytest.raises(KerasGPTError, match="another process trains in this folder"),
-        locked(tmp_path / "run"),
-    ):
-        pass
+    for _ in range(2):  # who is refused leaves the lock where it is
+        with (
+            pytest.raises(KerasGPTError, match="another process trains in this folder"),
+            locked(tmp_path / "run"),
+        ):
+            pass
     holder.kill()
     holder.wait()
     with locked(tmp_path / "run"):
@@ -56,7 +57,7 @@ def test_a_folder_that_stays_empty_is_taken_away(tmp_path):
 
 def test_a_file_in_its_place_is_a_sentence(tmp_path):
     (tmp_path / "run").touch()
-    with pytest.raises(KerasGPTError, match="cannot be the folder of a run"), locked(tmp_path / "run"):
+    with pytest.raises(KerasGPTError, match="run: cannot write"), locked(tmp_path / "run"):
         pass
 
 

@@ -9,13 +9,14 @@ import threading
 import pytest
 
 from kerasgpt.atomic import CannotWriteError
-from kerasgpt.data.lock import locked
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.folder_lock import held
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from kerasgpt.data.lock import locked
-with locked(Path(sys.argv[1])):
+from kerasgpt.folder_lock import held
+with held(Path(sys.argv[1]), if_taken=None):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -34,29 +35,38 @@ def holder(tmp_path):
 
 
 def enter(folder):
-    """Lock a folder in a thread of its own; the event says when that is done."""
-    entered = threading.Event()
+    """Hold a folder in a thread of its own; the events say when it waits and when that is done."""
+    waits, entered = threading.Event(), threading.Event()
 
     def work():
-        with locked(folder):
+        with held(folder, waits.set):
             entered.set()
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    return entered
+    threading.Thread(target=work, daemon=True).start()
+    return waits, entered
 
 
-def test_another_waits_until_the_first_is_killed(tmp_path, holder, capfd):
-    entered = enter(tmp_path / "folder")
+def test_another_waits_until_the_first_is_killed(tmp_path, holder):
+    waits, entered = enter(tmp_path / "folder")
+    assert waits.wait(300)
     assert not entered.wait(0.3)
     holder.send_signal(signal.SIGKILL)
     assert entered.wait(300)
-    assert "another process is at work here; waiting for it" in capfd.readouterr().err
+
+
+def test_another_may_refuse_to_wait_and_changes_nothing(tmp_path, holder):
+    def refuse():
+        raise KerasGPTError("taken")
+
+    for _ in range(2):
+        with pytest.raises(KerasGPTError, match="taken"), held(tmp_path / "folder", refuse):
+            pass
+        assert (tmp_path / "folder").is_dir()
 
 
 def test_a_folder_that_was_deleted_meanwhile_is_made_anew(tmp_path, holder):
-    entered = enter(tmp_path / "folder")
-    assert not entered.wait(0.3)
+    waits, entered = enter(tmp_path / "folder")
+    assert waits.wait(300)
     shutil.rmtree(tmp_path / "folder")
     holder.kill()
     assert entered.wait(300)
@@ -67,6 +77,6 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with (
         pytest.raises(CannotWriteError, match="file/folder: cannot write"),
-        locked(tmp_path / "file" / "folder"),
+        held(tmp_path / "file" / "folder", if_taken=None),
     ):
         pass
