@@ -13,7 +13,7 @@ from kerasgpt.artifacts import MANIFEST, folder_kind, sha256_of
 from kerasgpt.bulk import storage
 from kerasgpt.bulk.records import TASKS, Task, is_json
 from kerasgpt.bulk.shards import Source
-from kerasgpt.engines import choose
+from kerasgpt.engines import choose, precision_of
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.version import __version__
@@ -83,7 +83,7 @@ class Job:
             "task": self.task,
             "bundle": sha256_of(Path(self.bundle) / MANIFEST),
             "engine": self.engine,
-            "precision": self.precision or "fp32",
+            "precision": self.precision or precision_of(self.bundle, self.engine),
             "shard_size": self.shard_size,
             "batch_size": self.batch_size,
             "settings": settings,

@@ -12,7 +12,7 @@ import click
 
 from kerasgpt.atomic import write_text
 from kerasgpt.commands.generation_settings import generation_options, settings_of, without_words
-from kerasgpt.engines import choose, load
+from kerasgpt.engines import choose, load, precision_of
 from kerasgpt.errors import UsageError, unknown_name
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.tasks.people.comparison import compare, page, read_prompts
@@ -79,7 +79,7 @@ def _write_page(folders: Sequence[str], prompts: str, out: str, given: dict[str,
             {
                 "model": folder,
                 "engine": engine,
-                "precision": side["precision"] or "fp32",
+                "precision": side["precision"] or precision_of(folder, engine),
                 "settings": _changed(words),
             }
         )

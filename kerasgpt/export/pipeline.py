@@ -21,6 +21,7 @@ from kerasgpt.export.report import versions, write_report
 from kerasgpt.export.requests import (
     DIRECT,
     TF2ONNX,
+    align_end_of_text,
     check_embeds,
     check_model,
     check_request,
@@ -117,8 +118,9 @@ def export_bundle(
         check_soft_prompt(formats, precisions)
     model, tokenizer = ours(model, tokenizer)
     check_model(model, formats, precisions, writer, xla=xla)
+    align_end_of_text(model, tokenizer)
     settings = generation_config or GenerationConfig()
-    unwanted = left_out(model.config, formats, precisions, weights, fast_only)
+    unwanted = left_out(model.config, formats, precisions, weights, fast_only, inputs_embeds)
     with atomic_folder(target) as bundle:
         if writer == TF2ONNX:
             proofs = write_and_prove_forward(model, tokenizer, bundle, tell)

@@ -13,6 +13,7 @@ from kerasgpt.engines import ENGINE_PRECISIONS
 from kerasgpt.errors import UsageError, unknown_name
 from kerasgpt.extras import require
 from kerasgpt.models.causal_lm import CausalLM
+from kerasgpt.tokenizer.bpe import Tokenizer
 
 DIRECT, TF2ONNX = "direct", "tf2onnx"
 WRITERS = (DIRECT, TF2ONNX)
@@ -106,6 +107,29 @@ def check_model(
             f"{type(model).__name__} has weights that no {title} has ({unknown[0]}): export it with the"
             f" writer tf2onnx, which takes any Keras model and writes its forward pass"
         )
+
+
+def align_end_of_text(model: Any, tokenizer: Tokenizer) -> None:
+    """Let a model's configuration name the tokenizer's end of text, for readers that stop where it says.
+
+    Named by nobody it is the last id, which stands for nothing where a vocabulary is padded.
+
+    Raises:
+        UsageError: the configuration names another token, at which nothing here would stop.
+    """
+    config, end = model.config, tokenizer.end_of_text_id
+    named = config.eos_token_id
+    if named == end or end >= config.vocabulary_size:
+        return
+    names = {index: name for name, index in tokenizer.special_tokens.items()}
+    if named != config.vocabulary_size - 1 or named in names:
+        raise UsageError(
+            f"eos_token_id {named}{f' ({names[named]})' if named in names else ''} of the model is not the"
+            f" tokenizer's <|endoftext|>, {end}, at which its texts end here: if that is right, set"
+            f" model.config = model.config.replace(eos_token_id={end})"
+        )
+    starts = end if config.bos_token_id == named else config.bos_token_id
+    model.config = config.replace(bos_token_id=starts, eos_token_id=end)
 
 
 def _may_be_replaced(target: Path) -> bool:

@@ -17,7 +17,12 @@ WEIGHTS: Final = ("float32", "none")
 
 
 def left_out(
-    config: AnyConfig, formats: Sequence[str], precisions: Sequence[str], weights: str, fast_only: bool
+    config: AnyConfig,
+    formats: Sequence[str],
+    precisions: Sequence[str],
+    weights: str,
+    fast_only: bool,
+    inputs_embeds: bool = False,
 ) -> list[str]:
     """The artifacts that a bundle is not to keep, by the names of `kerasgpt.export.proof.Proof.engine`.
 
@@ -27,15 +32,22 @@ def left_out(
         precisions: asked for.
         weights: of `WEIGHTS`; ``"none"`` means without model.safetensors.
         fast_only: whether of the ONNX files only the fast ones stay.
+        inputs_embeds: whether one of them reads vectors.
 
     Raises:
-        UsageError: no such form of the weights, or a bundle without a fast file in which only those stay.
+        UsageError: no such form of the weights, a bundle without a fast file in which only those stay, or
+            one that reads vectors, which no fast file does.
     """
     if weights not in WEIGHTS:
         raise unknown_name("form of the weights", weights, WEIGHTS)
     names = ["keras"] if weights == "none" else []
     if not fast_only:
         return names
+    if inputs_embeds:
+        raise UsageError(
+            f"--fast-only would leave out {artifacts.ONNX_EMBEDS}, the file that reads vectors: leave out one"
+            " of the two, --fast-only or --inputs-embeds (a soft prompt needs the latter)"
+        )
     from kerasgpt.export.variants import chosen  # onnx may be missing where it is not asked for
 
     if "onnx" not in formats:

@@ -8,9 +8,13 @@ from typing import Any
 import tensorflow as tf
 
 from kerasgpt.architectures import AnyConfig
+from kerasgpt.config import GPT2Config
 
 LARGEST_CACHE_BYTES = 2**30
 """Of the keys and values of a group; rows that need more are read and written later."""
+
+LARGEST_SCORES_BYTES = 2**30
+"""Of the attention scores of a layer while the prompts of a group are read."""
 
 LARGEST_GROUP = 64
 """Rows; so many logits, and marks of tokens seen, are held at a time."""
@@ -22,7 +26,10 @@ LARGEST_ANSWER_BYTES = 2**31 - 1
 def rows_per_group(config: AnyConfig, columns: Any) -> Any:
     """How many rows of so many columns, int64 (), go together: int32 ()."""
     column_bytes = 2 * 4 * config.num_layers * config.hidden_dim
-    rows = LARGEST_CACHE_BYTES // column_bytes // tf.maximum(tf.cast(columns, tf.int64), 1)
+    columns = tf.maximum(tf.cast(columns, tf.int64), 1)
+    rows = LARGEST_CACHE_BYTES // column_bytes // columns
+    if isinstance(config, GPT2Config):
+        rows = tf.minimum(rows, LARGEST_SCORES_BYTES // (4 * config.num_heads) // columns**2)
     return tf.cast(tf.clip_by_value(rows, 1, LARGEST_GROUP), tf.int32)
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from kerasgpt import artifacts
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation.chooser import settings_of_rows
-from kerasgpt.generation.prompts import PromptReader, PromptTruncatedWarning
+from kerasgpt.generation.prompts import PromptReader, PromptTruncatedWarning, refuse_text
 from kerasgpt.generation.samplers import seeds_of_rows
 from kerasgpt.generation.scoring import Scorer
 from kerasgpt.generation.texts import pad_right

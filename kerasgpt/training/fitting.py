@@ -35,7 +35,7 @@ from kerasgpt.training.lengths import ShorterWindows, stage_of
 from kerasgpt.training.lora import save_adapters
 from kerasgpt.training.losses import bits_per_byte
 from kerasgpt.training.material import Material, sample_prompt, training_batches, validation_batches
-from kerasgpt.training.processes import first_alone, is_first, num_processes, together
+from kerasgpt.training.processes import any_of, first_alone, is_first, num_processes, together
 from kerasgpt.training.progress import Progress
 from kerasgpt.training.resume import RunState, checkpoints, restore_checkpoint, save_checkpoint
 from kerasgpt.training.settings import TrainConfig
@@ -99,8 +99,9 @@ class Sitting:
             journal = Journal(self.run / artifacts.RUN_METRICS if is_first() else None, state.step)
             callbacks = self._callbacks(journal, progress, interruption)
             if settings.tensorboard:
-                callbacks.insert(1, self._histograms(journal))
-            if settings.spike_policy == "rollback" and not checkpoints(self.checkpoints):
+                callbacks.insert(-1, self._histograms(journal))  # once the weights are known to be finite
+            # All look before the first one writes.
+            if settings.spike_policy == "rollback" and any_of(not checkpoints(self.checkpoints)):
                 save_checkpoint(self.checkpoints, self.learner, state, settings)
             try:
                 while not state.is_over:

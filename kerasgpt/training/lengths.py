@@ -32,7 +32,7 @@ def stages(settings: TrainConfig) -> list[Stage]:
     """
     full, length = settings.sequence_length, settings.initial_sequence_length
     warmup = min(settings.sequence_length_warmup_steps, settings.steps)
-    if not (length and warmup):
+    if not (length and warmup) or length == full:
         return [Stage(0, settings.steps, full)]
     ratio, rest = divmod(full, length)
     if rest or ratio & (ratio - 1) or not ratio:

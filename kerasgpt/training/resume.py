@@ -177,13 +177,13 @@ def restore_checkpoint(
 
 
 def checkpoints(root: Path) -> list[Path]:
-    """Folders of checkpoints, the newest first."""
-    return sorted(root.glob("step-*"), key=_step_of, reverse=True)
+    """Folders of checkpoints, the newest first; a copy by another name, ``step-00000100-keep``, is none."""
+    ours = [folder for folder in root.glob("step-*") if folder.name.removeprefix("step-").isdigit()]
+    return sorted(ours, key=_step_of, reverse=True)
 
 
 def _step_of(folder: Path) -> int:
-    digits = folder.name.removeprefix("step-")
-    return int(digits) if digits.isdigit() else -1
+    return int(folder.name.removeprefix("step-"))
 
 
 def _read_checkpoint(folder: Path) -> tuple[Arrays, RunState]:

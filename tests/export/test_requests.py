@@ -1,9 +1,11 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from kerasgpt import GPT2Config, Tokenizer
 from kerasgpt.errors import MissingExtraError, UsageError
-from kerasgpt.export.requests import DIRECT, TF2ONNX, check_model, check_request
+from kerasgpt.export.requests import DIRECT, TF2ONNX, align_end_of_text, check_model, check_request
 
 
 @pytest.mark.parametrize(
@@ -41,3 +43,30 @@ def test_a_package_that_is_missing_is_asked_for(tmp_path: Path, without):
 def test_a_gpt2_suits_both_writers(model):
     check_model(model, ["saved_model", "onnx"], ["fp32", "int8"], DIRECT)
     check_model(model, ["onnx"], ["fp32"], TF2ONNX)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ({"vocabulary_size": 304}, (256, 256)),  # named by nobody: the last id of a padded vocabulary
+        ({"vocabulary_size": 304, "bos_token_id": 5}, (5, 256)),
+        ({"vocabulary_size": 257}, (256, 256)),
+    ],
+)
+def test_a_configuration_names_the_tokenizers_end_of_text(names, expected):
+    model = SimpleNamespace(config=GPT2Config(**names))
+    align_end_of_text(model, Tokenizer.from_merges([]))
+    assert (model.config.bos_token_id, model.config.eos_token_id) == expected
+
+
+@pytest.mark.parametrize(
+    ("special", "names", "sentence"),
+    [
+        ((), {"vocabulary_size": 257, "eos_token_id": 10}, "eos_token_id 10 of the model is not"),
+        (("<|end|>",), {"vocabulary_size": 258, "eos_token_id": 256}, r"256 \(<\|end\|>\) of .* 257"),
+    ],
+)
+def test_an_end_at_which_nothing_would_stop_is_refused(special, names, sentence):
+    model = SimpleNamespace(config=GPT2Config(**names))
+    with pytest.raises(UsageError, match=sentence):
+        align_end_of_text(model, Tokenizer.from_merges([], special))

@@ -110,6 +110,11 @@ def test_what_cannot_be_kept_is_refused(config, formats, precisions, weights, se
         left_out(config, formats, precisions, weights, fast_only=True)
 
 
+def test_the_file_that_reads_vectors_is_not_to_be_lost() -> None:
+    with pytest.raises(UsageError, match=r"model_inputs_embeds\.onnx, the file that reads vectors"):
+        left_out(GPT2Config(), ["onnx"], ["fp32"], "none", fast_only=True, inputs_embeds=True)
+
+
 def test_answers_that_others_need_stay(tmp_path: Path) -> None:
     (tmp_path / "onnx").mkdir()
     for name in (PARITY, "parity_onnx_int8.npz", "onnx/model.onnx", "onnx/model_quantized.onnx_data"):

@@ -36,6 +36,13 @@ def test_a_group_is_as_large_as_the_memory_allows() -> None:
         assert rows == groups.LARGEST_GROUP or 2 * cache > groups.LARGEST_CACHE_BYTES
 
 
+def test_long_prompts_are_read_in_smaller_groups() -> None:
+    config = GPT2Config.from_preset("gpt-nano")
+    for columns in (1024, 8192):
+        rows = int(rows_per_group(config, tf.constant(columns, tf.int64)))
+        assert rows * config.num_heads * columns**2 * 4 <= groups.LARGEST_SCORES_BYTES
+
+
 def test_an_answer_that_is_too_large_is_refused() -> None:
     refuse_large(tf.constant(10**8, tf.int64), "the logits")
     with pytest.raises(tf.errors.InvalidArgumentError, match="the logits would take more than"):

@@ -68,6 +68,16 @@ def test_the_policy_says_which_checkpoints_stay(make, tmp_path, policy, kept):
     assert [int(folder.name[-8:]) for folder in reversed(checkpoints(tmp_path))] == kept
 
 
+def test_a_users_own_copy_of_a_checkpoint_is_left_alone(make, tmp_path):
+    learner = make()
+    save_checkpoint(tmp_path, learner, RunState(step=1), TrainConfig())
+    (tmp_path / "step-00000001").rename(tmp_path / "step-00000001-keep")
+    for step in (2, 3, 4):
+        save_checkpoint(tmp_path, learner, RunState(step=step), TrainConfig())
+    assert (tmp_path / "step-00000001-keep" / ARRAYS).is_file()
+    assert len(checkpoints(tmp_path)) == 2
+
+
 def test_checkpoints_of_a_course_that_was_left_are_dropped(make, tmp_path):
     learner = make()
     for step in (4, 8, 5):
