@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from kerasgpt import artifacts
 from kerasgpt.architectures import AnyConfig
-from kerasgpt.atomic import atomic_file
+from kerasgpt.atomic import CannotWriteError, atomic_file
 from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.checkpoints.stored import Arrays, StoredArray
 from kerasgpt.config import read_json
@@ -129,4 +129,4 @@ def write_arrays(
             contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
             save_file(contiguous, temporary, metadata={"format": "pt"})
         except SafetensorError as error:  # it wraps the operating system's error
-            raise OSError(None, str(error)) from error
+            raise CannotWriteError(root / artifacts.WEIGHTS, str(error)) from error

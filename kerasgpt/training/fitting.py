@@ -235,10 +235,12 @@ class Sitting:
                 f" learning rate below {self.settings.learning_rate}"
             )
         seconds, evaluating = self.state.seconds, self.state.evaluation_seconds
+        best = self.state.best_loss, self.state.best_step  # of the model in the run's folder
         self.state.become(restore_checkpoint(self.checkpoints, self.learner, progress.note))
         self.state.data_offset = passed_over + spike - self.state.step
         self.state.num_rollbacks = before + 1
         self.state.seconds, self.state.evaluation_seconds = seconds, evaluating
+        self.state.best_loss, self.state.best_step = best
         with together():
             pass  # until all have read it: now it is written anew
         # At once, so that a run killed now goes on in the same way.

@@ -6,10 +6,16 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from kerasgpt import artifacts
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.folder_lock import held
+
+_OURS: Final = (  # what is written beside and then renamed, by its name in the run
+    *(getattr(artifacts, name) for name in dir(artifacts) if name.startswith("RUN_")),
+    artifacts.RUN_CHECKPOINTS + "/step-*",
+)
 
 
 @contextmanager
@@ -38,10 +44,11 @@ def put_right(run: Path) -> None:
     """Finish or undo what `kerasgpt.atomic` was doing when a process was killed in the midst of it.
 
     A temporary neighbour is deleted; an old folder that had stepped aside comes back when the new one
-    never took its place.
+    never took its place. What a run does not write is not touched.
     """
-    for folder in (run, run / artifacts.RUN_CHECKPOINTS):
-        for left in folder.glob(".*.tmp-*"):
+    for name in _OURS:
+        parent, _, own = name.rpartition("/")
+        for left in (run / parent).glob(f".{own}.tmp-*"):
             target = left.with_name(left.name.removeprefix(".").rpartition(".tmp-")[0])
             if (left / "old").exists() and not target.exists():
                 (left / "old").replace(target)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from kerasgpt.artifacts import sha256_of, write_json
-from kerasgpt.atomic import atomic_folder
+from kerasgpt.atomic import CannotWriteError, atomic_folder
 from kerasgpt.config import read_json
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.training.learner import Learner
@@ -84,6 +84,20 @@ class RunState:
         patience = settings.early_stopping_patience
         return self.step >= settings.steps or 0 < patience <= self.evaluations_since_best
 
+    def begin_anew(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Go on under another recipe: with all patience, and with the best model that is there.
+
+        Args:
+            records: of the journal. Its evaluations after the checkpoint will not come again, but the model
+                in the run's folder may be that of one of them.
+        """
+        self.evaluations_since_best = 0
+        for record in records:
+            loss = record.get("validation_loss")
+            best = math.inf if self.best_loss is None else self.best_loss
+            if loss is not None and record["step"] > self.step and loss < best:
+                self.best_loss, self.best_step = loss, record["step"]
+
     def become(self, other: RunState) -> None:
         """Take over all of another state, for those that hold this one."""
         self.__dict__.update(dataclasses.replace(other).__dict__)
@@ -119,7 +133,7 @@ def _write(folder: Path, arrays: Arrays, state: RunState) -> None:
         try:
             save_file(arrays, temporary / ARRAYS)
         except SafetensorError as error:  # it wraps the operating system's error
-            raise OSError(None, str(error)) from error
+            raise CannotWriteError(folder, str(error)) from error
         write_json(temporary / STATE, dataclasses.asdict(state))
         write_json(temporary / HASHES, {name: sha256_of(temporary / name) for name in (ARRAYS, STATE)})
 

@@ -123,11 +123,18 @@ def train(
             return Run.read(run)
         for line in changed:
             say(f"going on with another recipe: {line}")
-        return _run(run, recipe, chosen, say, force=force, quiet=quiet)
+        return _run(run, recipe, chosen, say, force=force, quiet=quiet, is_changed=bool(changed))
 
 
 def _run(
-    run: Path, recipe: Recipe, device: Device, say: Callable[[str], None], *, force: bool, quiet: bool
+    run: Path,
+    recipe: Recipe,
+    device: Device,
+    say: Callable[[str], None],
+    *,
+    force: bool,
+    quiet: bool,
+    is_changed: bool,
 ) -> Run:
     """Train, with the folder locked and all that can be known beforehand checked."""
     sizes = recipe.train
@@ -140,6 +147,8 @@ def _run(
         learner = make_learner(recipe, tokenizer, say)
         state = restore_checkpoint(run / artifacts.RUN_CHECKPOINTS, learner, say)
         _note_environment(state, now, run, say, force)
+        if is_changed:
+            state.begin_anew(read_journal(run / artifacts.RUN_METRICS))
         state.is_over = state.is_enough(sizes)  # a forced recipe may have more steps
         with together():
             if is_first():
@@ -188,6 +197,11 @@ def _check_folder(run: Path, recipe: Recipe, resume: bool, force: bool) -> list[
         raise UsageError(
             f"{run}: this run was begun with another recipe ({'; '.join(changed)}): resume it without new"
             " settings, add --force to go on with these, or choose another --out"
+        )
+    if changed and (run / artifacts.RUN_REFIT).exists():
+        raise UsageError(
+            f"{run}: was refitted, validation part included, and its model is of that: with another recipe"
+            f" ({'; '.join(changed)}) begin anew in another --out, from this model by --init {run}"
         )
     return changed
 

@@ -12,9 +12,7 @@ IDS = np.arange(1000, dtype=np.int32) % 50
 
 @pytest.fixture
 def data():
-    return TokenDataset(
-        IDS, sequence_length=8, batch_size=4, first_step=3, num_steps=19
-    )  # two groups and three more
+    return TokenDataset(IDS, sequence_length=8, batch_size=4, first_step=3, num_steps=5)
 
 
 def test_the_batches_are_the_data_sets_in_order(data):

@@ -76,6 +76,14 @@ def test_what_a_death_left_half_done_is_finished_or_undone(tmp_path):
     assert names == ["checkpoints", "model", "step-00000002", "weights"]
 
 
+def test_what_a_run_does_not_write_is_not_touched(tmp_path):
+    (tmp_path / ".photos.tmp-backup").mkdir()
+    (tmp_path / ".notes.tmp-2024").touch()
+    with locked(tmp_path):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".notes.tmp-2024", ".photos.tmp-backup"]
+
+
 def test_an_old_folder_whose_new_one_is_there_is_deleted(tmp_path):
     (tmp_path / ".model.tmp-abc" / "old").mkdir(parents=True)
     (tmp_path / "model").mkdir()

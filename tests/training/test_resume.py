@@ -106,6 +106,14 @@ def test_a_checkpoint_of_another_model_is_refused_and_changes_nothing(make, tmp_
         np.testing.assert_array_equal(left, right)
 
 
+def test_another_recipe_begins_with_all_patience_and_the_best_model_that_is_there():
+    state = RunState(step=4, best_loss=3.0, best_step=2, evaluations_since_best=1)
+    losses = {2: 3.0, 4: 3.5, 6: 2.5, 8: 2.75}
+    records = [{"step": step, "validation_loss": loss} for step, loss in losses.items()]
+    state.begin_anew([{"step": 5, "loss": 1.0}, *records, {"step": 9, "validation_loss": float("nan")}])
+    assert (state.best_loss, state.best_step, state.evaluations_since_best) == (2.5, 6, 0)
+
+
 def test_the_state_knows_the_best():
     state = RunState(step=1)
     losses = {1: 3.0, 2: 2.0, 3: 2.5, 4: 2.0, 5: float("nan"), 6: 1.0}

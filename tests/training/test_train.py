@@ -108,6 +108,14 @@ def test_force_goes_on_under_other_settings_and_says_which(recipe, tmp_path, cap
         train(recipe("model.hidden_dim=32"), tmp_path / "run", resume=True, force=True, quiet=True)
 
 
+def test_a_run_that_stopped_early_goes_on_if_forced(recipe, tmp_path):
+    settings = "train.learning_rate=0", "train.evaluate_every=1", "train.early_stopping_patience=1"
+    assert train(recipe("train.steps=6", *settings), tmp_path / "run", quiet=True).summary["steps"] == 2
+    again = recipe("train.steps=6", "train.learning_rate=0.001", *settings[1:])
+    run = train(again, tmp_path / "run", resume=True, force=True, quiet=True)
+    assert run.summary["steps"] > 2
+
+
 def test_data_that_changed_is_refused_and_a_device_that_did_is_named(recipe, tmp_path, corpus, capsys):
     train(recipe("train.steps=2"), tmp_path / "run", quiet=True)
     state = tmp_path / "run" / "checkpoints" / "step-00000002" / "state.json"
@@ -197,6 +205,15 @@ def test_an_interrupted_refit_goes_on_as_if_never_stopped(recipe, tmp_path, inte
     assert parts.summary["test_loss"] == whole.summary["test_loss"]
     for name, array in _weights(whole.folder).items():
         np.testing.assert_array_equal(array, _weights(parts.folder)[name], err_msg=name)
+
+
+def test_a_refitted_run_goes_on_under_no_other_recipe(recipe, tmp_path):
+    run = train(recipe(*REFIT), tmp_path / "run", quiet=True)
+    before = _weights(run.folder)
+    with pytest.raises(UsageError, match=r"was refitted.*train\.steps: 4 -> 8.*begin anew in another --out"):
+        train(recipe("train.steps=8", *REFIT[1:]), run.folder, resume=True, force=True, quiet=True)
+    for name, array in _weights(run.folder).items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
 
 
 def test_a_refit_needs_a_validation_part(recipe):
