@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kerasgpt.checkpoints.mapping import weights as table
 from kerasgpt.checkpoints.stored import Arrays, StoredArray
 from kerasgpt.config import GPT2Config, read_json
-from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.errors import KerasGPTError, UsageError, first_line
 from kerasgpt.extras import require
 
 HPARAMS = "hparams.json"
@@ -82,7 +82,7 @@ def _open(folder: Path) -> Arrays:
         reader = tensorflow.train.load_checkpoint(str(prefix))
         shapes = reader.get_variable_to_shape_map()
     except failures as error:
-        raise KerasGPTError(f"{prefix}.index: cannot read ({_line(error)}); copy it again") from error
+        raise KerasGPTError(f"{prefix}.index: cannot read ({first_line(error)}); copy it again") from error
     names = [name for name in shapes if name.startswith("model/") and not _SLOT.search(name)]
     return {name: _stored(reader, name, tuple(shapes[name]), prefix, failures) for name in names}
 
@@ -104,11 +104,8 @@ def _stored(
             return reader.get_tensor(name)
         except failures as error:
             raise KerasGPTError(
-                f"{prefix}: cannot read {name} ({_line(error)}); its data is cut or damaged, copy it again"
+                f"{prefix}: cannot read {name} ({first_line(error)}); its data is cut or damaged,"
+                " copy it again"
             ) from error
 
     return StoredArray(name, shape, read)
-
-
-def _line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
