@@ -44,6 +44,9 @@ UnknownIds: TypeAlias = Literal["strict", "ignore"]
 class Tokenizer:
     """text <-> ids by byte-level BPE: every text has ids, and ``decode(encode(text)) == text``.
 
+    That holds where the vocabulary has all 256 bytes, as GPT-2's and any learned here; another leaves out
+    those that it lacks.
+
     Args:
         vocabulary: piece -> id, in the printable byte alphabet; must hold ``<|endoftext|>``.
         merges: pairs of pieces, the most frequent first.
