@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kerasgpt.checkpoints.mapping import weights as table
 from kerasgpt.checkpoints.stored import Arrays, StoredArray
 from kerasgpt.config import GPT2Config, read_json
-from kerasgpt.errors import KerasGPTError, UsageError, first_line
+from kerasgpt.errors import KerasGPTError, first_line
 from kerasgpt.extras import require
 
 HPARAMS = "hparams.json"
@@ -56,11 +56,10 @@ def read_hparams(path: Path) -> GPT2Config:
     """
     values = read_json(path)
     try:
-        return GPT2Config(**{ours: values[theirs] for theirs, ours in _NAMES.items()})
+        fields = {ours: values[theirs] for theirs, ours in _NAMES.items()}
     except KeyError as error:
         raise KerasGPTError(f"{path}: has no {error.args[0]}; copy the file again") from error
-    except (UsageError, TypeError) as error:
-        raise KerasGPTError(f"{path}: {error}") from error
+    return GPT2Config.of_json(fields, str(path), {ours: theirs for theirs, ours in _NAMES.items()})
 
 
 def _canonical(stored: Mapping[str, StoredArray], config: GPT2Config) -> Arrays:
