@@ -2,7 +2,7 @@
 
 import pytest
 
-from kerasgpt.artifacts import folder_kind, model_folder
+from kerasgpt.artifacts import MANIFEST, folder_kind, model_folder, read_config
 from kerasgpt.errors import KerasGPTError
 
 
@@ -23,3 +23,15 @@ def test_kinds_of_folders(tmp_path, tiny_bundle, golden_folder):
 def test_other_folders_are_refused(tiny_bundle, name, sentence):
     with pytest.raises(KerasGPTError, match=sentence):
         folder_kind(tiny_bundle / name)
+
+
+def test_no_link_leads_out_of_a_bundle(tiny_bundle, golden_folder):
+    (tiny_bundle / "link.json").symlink_to("config.json")
+    assert folder_kind(tiny_bundle) == "bundle"
+    (tiny_bundle / "config.json").unlink()
+    (tiny_bundle / "config.json").symlink_to(golden_folder / "config.json")
+    for read in (folder_kind, read_config):
+        with pytest.raises(KerasGPTError, match=r"\.json: leads to .*, outside the bundle; refused"):
+            read(tiny_bundle)
+    (tiny_bundle / MANIFEST).unlink()  # a model folder's files may be links, as in Hugging Face's cache
+    assert read_config(tiny_bundle) == read_config(golden_folder)

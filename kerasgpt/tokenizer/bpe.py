@@ -235,7 +235,8 @@ class Tokenizer:
         folder = Path(source)
         if str(source) in PRESETS and not folder.exists():
             folder = Path(str(resources.files("kerasgpt") / "assets" / "gpt2"))
-        if (folder / artifacts.RUN_MODEL / artifacts.TOKENIZER).is_file():
+        is_bundle = (folder / artifacts.MANIFEST).is_file()
+        if not is_bundle and (folder / artifacts.RUN_MODEL / artifacts.TOKENIZER).is_file():
             folder = folder / artifacts.RUN_MODEL
         contents = files.read(folder)
         try:
