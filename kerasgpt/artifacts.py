@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from kerasgpt.architectures import AnyConfig, config_from_huggingface
 from kerasgpt.atomic import write_text
 from kerasgpt.config import GPT2Config, read_json
-from kerasgpt.errors import KerasGPTError
+from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.version import __version__
 
@@ -222,9 +222,20 @@ def read_gpt2_config(folder: str | os.PathLike[str]) -> GPT2Config:
 
 
 def read_generation_config(folder: str | os.PathLike[str]) -> GenerationConfig:
-    """Read a model folder's generation_config.json; without one, the default."""
+    """Read a model folder's generation_config.json; without one, the default.
+
+    Raises:
+        UsageError: it asks for what is impossible here.
+        KerasGPTError: it is damaged.
+    """
     path = own_file(folder, GENERATION_CONFIG)
-    return GenerationConfig.from_huggingface(read_json(path)) if path.is_file() else GenerationConfig()
+    values = read_json(path) if path.is_file() else {}
+    try:
+        return GenerationConfig.from_huggingface(values)
+    except UsageError:
+        raise
+    except (TypeError, ValueError) as error:  # of a string where a number belongs, or the like
+        raise KerasGPTError(f"{path}: a setting is of the wrong kind ({error}); mend the file") from error
 
 
 def write_json(path: str | os.PathLike[str], values: Any) -> None:
