@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from kerasgpt.architectures import AnyConfig, config_from_huggingface
 from kerasgpt.atomic import write_text
 from kerasgpt.config import GPT2Config, read_json
-from kerasgpt.errors import KerasGPTError
+from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.version import __version__
 
@@ -138,6 +138,9 @@ def present_state_name(layer: int, part: str) -> str:
     return f"{PRESENT_STATE}{layer}.{part}"
 
 
+POSITIONS = "transformer.wpe.weight"
+"""The weight of a GPT-2's ONNX files that has a row for each position of the context."""
+
 INPUTS_EMBEDS = "inputs_embeds"
 """The ONNX input of a graph that reads vectors float32 (B, T, D) in place of ``input_ids``."""
 
@@ -150,13 +153,16 @@ def folder_kind(folder: str | os.PathLike[str]) -> FolderKind:
 
     Raises:
         KerasGPTError: the folder is missing, or none of the three; or a bundle made by a newer version, whose
-            files may mean something else.
+            files may mean something else, or one with a link that leads out of it.
     """
     root = Path(folder)
     if not root.is_dir():
         raise KerasGPTError(f"{root}: no such folder; give a model folder, a run or a bundle")
     if (root / MANIFEST).is_file():
         require_known_format(root / MANIFEST, read_json(root / MANIFEST))
+        for path in root.rglob("*"):
+            if path.is_symlink():
+                own_file(root, path.relative_to(root))
         return "bundle"
     if (root / CONFIG).is_file():
         return "model"
@@ -165,6 +171,18 @@ def folder_kind(folder: str | os.PathLike[str]) -> FolderKind:
     raise KerasGPTError(
         f"{root}: neither a model folder ({CONFIG}), a run ({RUN_CONFIG}) nor a bundle ({MANIFEST})"
     )
+
+
+def own_file(folder: str | os.PathLike[str], name: str | os.PathLike[str]) -> Path:
+    """The path of a folder's file; a bundle, which may come from anywhere, has its files in itself.
+
+    Raises:
+        KerasGPTError: the folder is a bundle, and a link leads out of it.
+    """
+    root, path = Path(folder), Path(folder) / name
+    if (root / MANIFEST).is_file() and not path.resolve().is_relative_to(root.resolve()):
+        raise KerasGPTError(f"{path}: leads to {path.resolve()}, outside the bundle; refused")
+    return path
 
 
 def require_known_format(path: Path, manifest: dict[str, Any]) -> None:
@@ -193,20 +211,31 @@ def model_folder(folder: str | os.PathLike[str]) -> Path:
 
 def read_config(folder: str | os.PathLike[str]) -> AnyConfig:
     """Read a model folder's config.json."""
-    path = Path(folder) / CONFIG
+    path = own_file(folder, CONFIG)
     return config_from_huggingface(read_json(path), source=str(path))
 
 
 def read_gpt2_config(folder: str | os.PathLike[str]) -> GPT2Config:
     """Read the config.json of what can only be a GPT-2."""
-    path = Path(folder) / CONFIG
+    path = own_file(folder, CONFIG)
     return GPT2Config.from_huggingface(read_json(path), source=str(path))
 
 
 def read_generation_config(folder: str | os.PathLike[str]) -> GenerationConfig:
-    """Read a model folder's generation_config.json; without one, the default."""
-    path = Path(folder) / GENERATION_CONFIG
-    return GenerationConfig.from_huggingface(read_json(path)) if path.is_file() else GenerationConfig()
+    """Read a model folder's generation_config.json; without one, the default.
+
+    Raises:
+        UsageError: it asks for what is impossible here.
+        KerasGPTError: it is damaged.
+    """
+    path = own_file(folder, GENERATION_CONFIG)
+    values = read_json(path) if path.is_file() else {}
+    try:
+        return GenerationConfig.from_huggingface(values)
+    except UsageError:
+        raise
+    except (TypeError, ValueError) as error:  # of a string where a number belongs, or the like
+        raise KerasGPTError(f"{path}: a setting is of the wrong kind ({error}); mend the file") from error
 
 
 def write_json(path: str | os.PathLike[str], values: Any) -> None:

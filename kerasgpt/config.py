@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -37,6 +39,14 @@ _HUGGINGFACE_NAMES = {
     "eos_token_id": "eos_token_id",
 }
 
+# The kind of a field -> whether a value read from JSON is of it, and its name there. True is Python's 1.
+_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "int": (lambda value: isinstance(value, int) and not isinstance(value, bool), "an integer"),
+    "float": (lambda value: type(value) in (int, float) and math.isfinite(value), "a number"),
+    "bool": (lambda value: isinstance(value, bool), "true or false"),
+    "str": (lambda value: isinstance(value, str), "a string"),
+}
+
 
 @dataclass(frozen=True)
 class Configuration:
@@ -62,6 +72,32 @@ class Configuration:
             UsageError: no such field.
         """
         return dataclasses.replace(self, **known_fields(type(self), overrides))
+
+    @classmethod
+    def of_json(cls, fields: Mapping[str, Any], source: str, names: Mapping[str, str] | None = None) -> Self:
+        """Build the configuration of what a JSON file says.
+
+        Args:
+            fields: field -> what the file has for it.
+            source: of the file, for an error's sentence.
+            names: field -> the file's key for it, where that is another word.
+
+        Raises:
+            KerasGPTError: a value is of the wrong kind, or impossible.
+        """
+        keys = names or {}
+        kinds = {field.name: str(field.type) for field in dataclasses.fields(cls)}
+        for name, value in fields.items():
+            kind, _, null = kinds[name].partition(" | ")
+            holds, words = _KINDS[kind]
+            if not holds(value) and not (null and value is None):
+                said, wanted = json.dumps(value)[:60], f"{words} or null" if null else words
+                raise KerasGPTError(f"{source}: {keys.get(name, name)} is {said}: it must be {wanted}")
+        try:
+            return cls(**fields)
+        except UsageError as error:
+            sentence = re.sub(r"\w+", lambda word: keys.get(word[0], word[0]), str(error))
+            raise KerasGPTError(f"{source}: {sentence}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, by their names here."""
@@ -188,12 +224,10 @@ class GPT2Config(Configuration):
         if values.get("add_cross_attention"):
             raise KerasGPTError(f"{source}: add_cross_attention is set; a GPT-2 here is a decoder alone")
         fields = {ours: values[theirs] for ours, theirs in _HUGGINGFACE_NAMES.items() if theirs in values}
+        names = dict(_HUGGINGFACE_NAMES)
         if "max_sequence_length" not in fields and "n_ctx" in values:
-            fields["max_sequence_length"] = values["n_ctx"]
-        try:
-            return cls(**fields)
-        except (UsageError, TypeError) as error:
-            raise KerasGPTError(f"{source}: {error}") from error
+            fields["max_sequence_length"], names["max_sequence_length"] = values["n_ctx"], "n_ctx"
+        return cls.of_json(fields, source, names)
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -228,8 +262,10 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"not valid JSON: {error}"
+    except (OSError, ValueError, RecursionError) as error:
+        # Of a number of too many digits Python also says how to let itself be slowed down.
+        reason = str(error).partition(";")[0]
+        reason = error.strerror or reason if isinstance(error, OSError) else f"not valid JSON: {reason}"
         raise KerasGPTError(f"{path}: cannot read ({reason})") from error
     if not isinstance(values, dict):
         raise KerasGPTError(f"{path}: holds a JSON {type(values).__name__}, not an object")

@@ -40,3 +40,12 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f" did you mean '{nearest[0]}'?" if nearest else ""
     return UsageError(f"unknown {kind} '{name}':{hint} Known: {', '.join(names)}")
+
+
+def first_line(error: BaseException) -> str:
+    r"""The first line of an error's message; the name of its type where it has none.
+
+    >>> first_line(ValueError("one\ntwo")), first_line(ValueError())
+    ('one', 'ValueError')
+    """
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
 from kerasgpt.errors import MissingExtraError
+
+_STDERR = threading.RLock()  # an import may need another; two threads would restore each other's silence
 
 
 def require(module: str, extra: str, purpose: str) -> ModuleType:
@@ -44,13 +47,14 @@ def _native_messages_silenced() -> Iterator[None]:
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") < "3":
         yield
         return
-    sys.stderr.flush()
-    saved = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
+    with _STDERR:
+        sys.stderr.flush()
+        saved = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            os.close(nowhere)

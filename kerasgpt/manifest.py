@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -68,19 +69,19 @@ class Manifest:
         require_known_format(path, values)
         try:
             manifest = cls(
-                dict(values["files"]),
-                list(values["formats"]),
-                dict(values["provenance"]),
-                list(values.get("precisions", ["fp32"])),
-                values["version"],
-                values.get("model_type", "gpt2"),
+                _words(values, "files", dict),
+                _words(values, "formats", list),
+                _field(values, "provenance", dict),
+                _words({"precisions": ["fp32"], **values}, "precisions", list),
+                _field(values, "version", str),
+                _field({"model_type": "gpt2", **values}, "model_type", str),
             )
-        except (KeyError, TypeError, ValueError) as error:
+            root = Path(folder).resolve()
+            outside = [name for name in manifest.files if not (root / name).resolve().is_relative_to(root)]
+        except (OSError, ValueError) as error:  # of a name too, which no file can have
             raise KerasGPTError(f"{path}: damaged manifest ({error}); export the model again") from error
-        root = Path(folder).resolve()
-        for name in manifest.files:
-            if not (root / name).resolve().is_relative_to(root):
-                raise KerasGPTError(f"{path}: names '{name}', a file outside the bundle; refused")
+        if outside:
+            raise KerasGPTError(f"{path}: names '{outside[0]}', a file outside the bundle; refused")
         return manifest
 
     def write(self, folder: str | os.PathLike[str]) -> None:
@@ -99,12 +100,33 @@ class Manifest:
         write_json(Path(folder) / MANIFEST, values)
 
     def damaged_files(self, folder: str | os.PathLike[str]) -> dict[str, str]:
-        """Files that are missing or whose hash differs: path -> ``"missing"`` or ``"altered"``."""
+        """Files that are not as they were: path -> ``"missing"``, ``"altered"`` or ``"unreadable"``."""
         root = Path(folder)
         damage = {}
         for name, expected in self.files.items():
-            if not (root / name).is_file():
-                damage[name] = "missing"
-            elif sha256_of(root / name) != expected:
-                damage[name] = "altered"
+            try:
+                if not (root / name).is_file():
+                    damage[name] = "missing"
+                elif sha256_of(root / name) != expected:
+                    damage[name] = "altered"
+            except (OSError, ValueError):  # a name may be longer than any that the system looks up
+                damage[name] = "unreadable"
         return damage
+
+
+def _field(values: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
+    """A field of the file, which must be there and of its kind."""
+    if name not in values:
+        raise ValueError(f"it has no '{name}'")
+    if not isinstance(values[name], kind):
+        raise ValueError(f"its '{name}' is a JSON {type(values[name]).__name__}, not a {kind.__name__}")
+    return values[name]
+
+
+def _words(values: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
+    """A field that holds strings alone."""
+    found = _field(values, name, kind)
+    for word in found.values() if isinstance(found, dict) else found:
+        if not isinstance(word, str):
+            raise ValueError(f"its '{name}' holds {json.dumps(word)[:60]}, which is no string")
+    return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from kerasgpt.config import Configuration
-from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
+from kerasgpt.errors import UsageError, unknown_name
 
 GATES = {"lstm": 4, "gru": 3}
 """Cell -> how many matrices of each kind it has, side by side in one array."""
@@ -123,10 +123,7 @@ class RecurrentConfig(Configuration):
         """
         names = {field.name for field in dataclasses.fields(cls)} - {"cell"}
         fields = {name: values[name] for name in names if name in values}
-        try:
-            return cls(cell=values.get("model_type", ""), **fields)
-        except (UsageError, TypeError) as error:
-            raise KerasGPTError(f"{source}: {error}") from error
+        return cls.of_json({"cell": values.get("model_type", ""), **fields}, source, {"cell": "model_type"})
 
 
 RECURRENT_PRESETS: dict[str, dict[str, Any]] = {

@@ -1,8 +1,17 @@
 """Folders are told apart: of a model, of a run, a bundle, or none of them."""
 
+import json
+
 import pytest
 
-from kerasgpt.artifacts import folder_kind, model_folder
+from kerasgpt.artifacts import (
+    GENERATION_CONFIG,
+    MANIFEST,
+    folder_kind,
+    model_folder,
+    read_config,
+    read_generation_config,
+)
 from kerasgpt.errors import KerasGPTError
 
 
@@ -23,3 +32,22 @@ def test_kinds_of_folders(tmp_path, tiny_bundle, golden_folder):
 def test_other_folders_are_refused(tiny_bundle, name, sentence):
     with pytest.raises(KerasGPTError, match=sentence):
         folder_kind(tiny_bundle / name)
+
+
+def test_no_link_leads_out_of_a_bundle(tiny_bundle, golden_folder):
+    (tiny_bundle / "link.json").symlink_to("config.json")
+    assert folder_kind(tiny_bundle) == "bundle"
+    (tiny_bundle / "config.json").unlink()
+    (tiny_bundle / "config.json").symlink_to(golden_folder / "config.json")
+    for read in (folder_kind, read_config):
+        with pytest.raises(KerasGPTError, match=r"\.json: leads to .*, outside the bundle; refused"):
+            read(tiny_bundle)
+    (tiny_bundle / MANIFEST).unlink()  # a model folder's files may be links, as in Hugging Face's cache
+    assert read_config(tiny_bundle) == read_config(golden_folder)
+
+
+@pytest.mark.parametrize("settings", [{"max_new_tokens": "9"}, {"sequence_bias": 3}, {"bad_words_ids": [7]}])
+def test_a_setting_of_the_wrong_kind_is_refused_with_its_file(tmp_path, settings):
+    (tmp_path / GENERATION_CONFIG).write_text(json.dumps(settings))
+    with pytest.raises(KerasGPTError, match=rf"{GENERATION_CONFIG}: a setting is of the wrong kind \("):
+        read_generation_config(tmp_path)

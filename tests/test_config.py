@@ -64,3 +64,39 @@ def test_unreadable_json_is_named(tmp_path):
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(KerasGPTError, match="holds a JSON list"):
         read_json(tmp_path / "list.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("[" * 100_000 + "]" * 100_000, "not valid JSON: maximum recursion depth"),
+        ('{"a": ' * 100_000 + "1" + "}" * 100_000, "not valid JSON: maximum recursion depth"),
+        ('{"n": ' + "9" * 5000 + "}", r"not valid JSON: Exceeds the limit .* 5000 digits"),
+    ],
+    ids=["lists", "objects", "digits"],
+)
+def test_json_that_python_cannot_hold_is_named(tmp_path, content, sentence):
+    (tmp_path / "deep.json").write_text(content)
+    with pytest.raises(KerasGPTError, match=rf"deep\.json: cannot read \({sentence}"):
+        read_json(tmp_path / "deep.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({"n_positions": "512"}, 'n_positions is "512": it must be an integer'),
+        ({"n_ctx": [512]}, r"n_ctx is \[512\]: it must be an integer"),
+        ({"n_layer": True}, "n_layer is true: it must be an integer"),
+        ({"n_inner": 1.5}, "n_inner is 1.5: it must be an integer or null"),
+        ({"resid_pdrop": "0.1"}, 'resid_pdrop is "0.1": it must be a number'),
+        ({"layer_norm_epsilon": float("nan")}, "layer_norm_epsilon is NaN: it must be a number"),
+        ({"tie_word_embeddings": "no"}, 'tie_word_embeddings is "no": it must be true or false'),
+        ({"activation_function": None}, "activation_function is null: it must be a string"),
+        ({"eos_token_id": [1, 2]}, r"eos_token_id is \[1, 2\]: it must be an integer or null"),
+        ({"n_positions": 0}, "n_positions is 0: it must be at least 1"),
+        ({"n_embd": 10, "n_head": 3}, "n_embd 10 is not a multiple of n_head 3"),
+    ],
+)
+def test_a_file_is_refused_by_its_own_words(content, sentence):
+    with pytest.raises(KerasGPTError, match=f"my/config.json: {sentence}"):
+        GPT2Config.from_huggingface(content, "my/config.json")

@@ -34,3 +34,24 @@ def test_native_messages_are_silenced_unless_asked_for(tmp_path, level, noise):
     command = [sys.executable, "-c", code]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert result.stderr == noise
+
+
+def test_two_threads_that_import_leave_standard_error_as_it_was(tmp_path):
+    """The first to begin is the first to end: without a lock the other restores its silence for good."""
+    (tmp_path / "short.py").write_text("import time; time.sleep(0.4)")
+    (tmp_path / "long.py").write_text("import time; time.sleep(0.8)")
+    code = """
+import os, threading, time
+from kerasgpt.extras import require
+threads = [threading.Thread(target=require, args=(name, "train", "training")) for name in ("short", "long")]
+for thread in threads:
+    thread.start()
+    time.sleep(0.2)
+for thread in threads:
+    thread.join()
+os.write(2, b"heard")
+"""
+    environment = {"PYTHONPATH": f"{tmp_path}:{':'.join(sys.path)}", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert result.stderr == "heard"

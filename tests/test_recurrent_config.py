@@ -44,6 +44,8 @@ def test_what_cannot_be_is_a_sentence(fields, sentence):
 def test_a_damaged_file_names_itself():
     with pytest.raises(KerasGPTError, match=r"my/config\.json: num_layers is 0"):
         RecurrentConfig.from_huggingface({"model_type": "lstm", "num_layers": 0}, "my/config.json")
+    with pytest.raises(KerasGPTError, match=r'my/config\.json: hidden_dim is "8": it must be an integer$'):
+        RecurrentConfig.from_huggingface({"model_type": "gru", "hidden_dim": "8"}, "my/config.json")
     with pytest.raises(UsageError, match="did you mean 'hidden_dim'"):
         RecurrentConfig().replace(hiden_dim=3)
     with pytest.raises(UsageError, match="lstm-mini"):

@@ -13,9 +13,10 @@ from kerasgpt.checkpoints.pickles import PICKLES, refusal
 from kerasgpt.checkpoints.stored import Arrays
 from kerasgpt.config import read_json
 from kerasgpt.engines import resolve
-from kerasgpt.errors import KerasGPTError
+from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.tokenizer.bpe import Tokenizer
+from kerasgpt.tokenizer.files import read_merges, read_vocabulary
 
 
 class Format(NamedTuple):
@@ -161,8 +162,6 @@ def read_generation_config(source: str | os.PathLike[str]) -> GenerationConfig:
 
 def _read_vocabulary(vocabulary: Path, merges: Path) -> Tokenizer:
     try:
-        lines = merges.read_text(encoding="utf-8").split("\n")
-        pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]
-        return Tokenizer(read_json(vocabulary), [(left, right) for left, right in pairs])
-    except (OSError, TypeError, ValueError) as error:
+        return Tokenizer(read_vocabulary(vocabulary), read_merges(merges))
+    except UsageError as error:
         raise KerasGPTError(f"{vocabulary.parent}: cannot read the vocabulary ({error})") from error

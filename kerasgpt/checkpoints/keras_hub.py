@@ -82,11 +82,10 @@ def _config(values: Mapping[str, Any], source: str) -> GPT2Config:
     """KerasHub's words are ours; activation and epsilon are the same in all its GPT-2s."""
     try:
         rates = dict.fromkeys(("dropout", "embedding_dropout", "attention_dropout"), values["dropout"])
-        return GPT2Config(**{name: values[name] for name in _FIELDS}, **rates)
+        fields = {name: values[name] for name in _FIELDS} | rates
     except KeyError as error:
         raise KerasGPTError(f"{source}: has no {error.args[0]}; save the preset again") from error
-    except (UsageError, TypeError) as error:
-        raise KerasGPTError(f"{source}: {error}") from error
+    return GPT2Config.of_json(fields, source)
 
 
 def _variable(backbone: Any, name: str) -> StoredArray:

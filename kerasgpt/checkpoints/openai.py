@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kerasgpt.checkpoints.mapping import weights as table
 from kerasgpt.checkpoints.stored import Arrays, StoredArray
 from kerasgpt.config import GPT2Config, read_json
-from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.errors import KerasGPTError, first_line
 from kerasgpt.extras import require
 
 HPARAMS = "hparams.json"
@@ -56,11 +56,10 @@ def read_hparams(path: Path) -> GPT2Config:
     """
     values = read_json(path)
     try:
-        return GPT2Config(**{ours: values[theirs] for theirs, ours in _NAMES.items()})
+        fields = {ours: values[theirs] for theirs, ours in _NAMES.items()}
     except KeyError as error:
         raise KerasGPTError(f"{path}: has no {error.args[0]}; copy the file again") from error
-    except (UsageError, TypeError) as error:
-        raise KerasGPTError(f"{path}: {error}") from error
+    return GPT2Config.of_json(fields, str(path), {ours: theirs for theirs, ours in _NAMES.items()})
 
 
 def _canonical(stored: Mapping[str, StoredArray], config: GPT2Config) -> Arrays:
@@ -82,7 +81,7 @@ def _open(folder: Path) -> Arrays:
         reader = tensorflow.train.load_checkpoint(str(prefix))
         shapes = reader.get_variable_to_shape_map()
     except failures as error:
-        raise KerasGPTError(f"{prefix}.index: cannot read ({_line(error)}); copy it again") from error
+        raise KerasGPTError(f"{prefix}.index: cannot read ({first_line(error)}); copy it again") from error
     names = [name for name in shapes if name.startswith("model/") and not _SLOT.search(name)]
     return {name: _stored(reader, name, tuple(shapes[name]), prefix, failures) for name in names}
 
@@ -104,11 +103,8 @@ def _stored(
             return reader.get_tensor(name)
         except failures as error:
             raise KerasGPTError(
-                f"{prefix}: cannot read {name} ({_line(error)}); its data is cut or damaged, copy it again"
+                f"{prefix}: cannot read {name} ({first_line(error)}); its data is cut or damaged,"
+                " copy it again"
             ) from error
 
     return StoredArray(name, shape, read)
-
-
-def _line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -8,7 +8,7 @@ from typing import Any
 
 from kerasgpt.data.pieces import Piece
 from kerasgpt.data.reading import ErrorHandling
-from kerasgpt.errors import KerasGPTError
+from kerasgpt.errors import KerasGPTError, first_line
 from kerasgpt.extras import require
 
 MAGIC = b"PAR1"  # the first and the last four bytes
@@ -40,7 +40,7 @@ def parquet_documents(path: Path, errors: ErrorHandling) -> Iterator[Piece]:
                     if text := _text_of(value.as_py(), f"{path}, row {number}", errors):
                         yield Piece(text, begins_document=True)
     except (arrow.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = first_line(error).rstrip(".")
         raise KerasGPTError(f"{path}: cannot read this parquet file ({reason}); fetch it again") from error
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasgpt.atomic import CannotWriteError, atomic_file
-from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.errors import KerasGPTError, UsageError, first_line
 
 PathLike = str | os.PathLike[str]
 
@@ -119,19 +119,20 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except (tf.errors.NotFoundError, tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        reason = str(error.message).splitlines()[0]
+        reason = first_line(error)
         raise KerasGPTError(
             f"{path}: cannot be read and mapped ({reason}); nothing was written of it"
         ) from error
 
 
 def _feature(name: str, value: Any) -> Any:
-    if isinstance(value, str | bytes):
-        value = np.array([value], object)
     array = np.atleast_1d(np.asarray(value))
-    if array.dtype.kind == "O":
-        data = [item.encode() if isinstance(item, str) else item for item in array.tolist()]
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=data))
+    if array.dtype.kind in "OSTU":
+        # numpy's own strings end before their last zeros; whatever came as objects stays whole.
+        items = np.atleast_1d(np.asarray(value, object)).tolist()
+        data = [item.encode() if isinstance(item, str) else item for item in items]
+        if all(isinstance(item, bytes) for item in data):
+            return tf.train.Feature(bytes_list=tf.train.BytesList(value=data))
     if array.dtype.kind in "iub":
         return tf.train.Feature(int64_list=tf.train.Int64List(value=array.astype(np.int64).tolist()))
     if array.dtype.kind == "f":

@@ -14,6 +14,8 @@ from kerasgpt.tasks.files.documents import SEPARATOR
 _BLOCK_BYTES = 1 << 18
 _LONGEST_WORD = 1 << 20  # characters without white space, after which a piece is cut all the same
 
+# The last one, as the first part takes what it can; what follows the last character is not known.
+_LAST_BLANK = re.compile(r".*([ \n])\S", re.DOTALL)
 _SEPARATOR = re.compile(r"(?:\r?\n)?^<\|endoftext\|>\r?\n", re.MULTILINE)
 
 
@@ -55,11 +57,8 @@ def _safe_cut(text: str) -> int:
     """
     if len(text) < 2 * SMALLEST_PIECE:
         return 0
-    end = len(text) - 1  # what follows the last character is not known
-    while (cut := max(text.rfind(" ", SMALLEST_PIECE, end), text.rfind("\n", SMALLEST_PIECE, end))) > 0:
-        if not text[cut + 1].isspace():
-            return cut
-        end = cut
+    if found := _LAST_BLANK.match(text, SMALLEST_PIECE):
+        return found.start(1)
     return len(text) if len(text) > _LONGEST_WORD else 0
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from kerasgpt import artifacts
 from kerasgpt.engines import load, resolve
-from kerasgpt.errors import KerasGPTError
+from kerasgpt.errors import KerasGPTError, first_line
 from kerasgpt.export.parity import (
     Parity,
     compare_closed_model,
@@ -244,7 +244,7 @@ def main(arguments: list[str]) -> int:
     try:
         parity, speed = compare(engine, Path(folder), full_logits)
     except Exception as error:  # whatever it is, the parent tells it in one sentence
-        print(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}", file=sys.stderr)
+        print(f"{type(error).__name__}: {first_line(error)}", file=sys.stderr)
         return 1
     print(json.dumps({"parity": asdict(parity), "speed": asdict(speed) if speed else None}))
     return 0

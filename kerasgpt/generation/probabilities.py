@@ -19,8 +19,9 @@ _PER_COLUMN = 32  # values of which one maximum is taken, to find the largest of
 
 def _has_fast_exp2() -> bool:
     """Whether numpy takes 2^x of float32 in vectors: then it is twice as fast as e^x, else half as fast."""
-    kernels = opt_func_info(func_name="^exp2$", signature="float32")
-    return not any(kernel["current"].startswith("baseline") for kernel in kernels["exp2"].values())
+    # A numpy that was built without a choice of kernels has none to tell of.
+    kernels = opt_func_info(func_name="^exp2$", signature="float32").get("exp2", {})
+    return bool(kernels) and not any(kernel["current"].startswith("baseline") for kernel in kernels.values())
 
 
 HAS_FAST_EXP2 = _has_fast_exp2()

@@ -13,7 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from kerasgpt.artifacts import past_name, present_name
-from kerasgpt.errors import KerasGPTError
+from kerasgpt.errors import KerasGPTError, first_line
 from kerasgpt.generation.columns import counting_columns, packed, packed_mask
 from kerasgpt.protocols import Ids, Logits
 from kerasgpt.runtime.graph import data_files, read_graph
@@ -217,7 +217,7 @@ def open_session(path: Path, num_threads: int = 0, providers: Sequence[str] = (C
     try:
         session = onnxruntime.InferenceSession(path, options, providers=list(providers))
     except Exception as error:  # its errors have no common base but this
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         if any(words in reason for words in TOO_NEW):
             raise MissingOperatorError(
                 f"{path}: onnxruntime {onnxruntime.__version__} lacks an operator or is too old for the file"

@@ -29,7 +29,7 @@ def evaluate(
 
     Args:
         lm: any engine.
-        text: not empty.
+        text: not empty, nor white space alone.
         window: tokens read at once; None means the model's context.
         stride: tokens scored a step; None means half of the window. Smaller gives each token more
             context, and costs more.
@@ -42,11 +42,11 @@ def evaluate(
     Raises:
         UsageError: the text is empty, or window or stride is out of range.
     """
-    if not text:
-        raise UsageError("the text to evaluate is empty: give one with at least one character")
     task = LanguageModeling(window=window, stride=stride)
     steps = task.steps(lm)
     parts = [part for document in parted(text, "the text") for part in stretches(document, lm, *steps)]
+    if not parts:
+        raise UsageError("the text to evaluate is empty: give one with at least one word")
     return task.metrics(totals(task.answer(lm, parts)))
 
 

@@ -44,6 +44,9 @@ UnknownIds: TypeAlias = Literal["strict", "ignore"]
 class Tokenizer:
     """text <-> ids by byte-level BPE: every text has ids, and ``decode(encode(text)) == text``.
 
+    That holds where the vocabulary has all 256 bytes, as GPT-2's and any learned here; another leaves out
+    those that it lacks.
+
     Args:
         vocabulary: piece -> id, in the printable byte alphabet; must hold ``<|endoftext|>``.
         merges: pairs of pieces, the most frequent first.
@@ -232,7 +235,8 @@ class Tokenizer:
         folder = Path(source)
         if str(source) in PRESETS and not folder.exists():
             folder = Path(str(resources.files("kerasgpt") / "assets" / "gpt2"))
-        if (folder / artifacts.RUN_MODEL / artifacts.TOKENIZER).is_file():
+        is_bundle = (folder / artifacts.MANIFEST).is_file()
+        if not is_bundle and (folder / artifacts.RUN_MODEL / artifacts.TOKENIZER).is_file():
             folder = folder / artifacts.RUN_MODEL
         contents = files.read(folder)
         try:

@@ -94,7 +94,7 @@ def library_encode_batch(backend: tokenizers.Tokenizer, texts: Sequence[str]) ->
     try:
         encodings = backend.encode_batch_fast(list(texts), add_special_tokens=False)
     except TypeError:  # of a text that no UTF-8 can spell
-        mended = [_well_formed(text) for text in texts]
+        mended = [well_formed(text) for text in texts]
         encodings = backend.encode_batch_fast(mended, add_special_tokens=False)
     return [encoding.ids for encoding in encodings]
 
@@ -121,6 +121,10 @@ def _shares(texts: Sequence[str]) -> Iterator[Sequence[str]]:
             first, num_characters = place, 0
 
 
-def _well_formed(text: str) -> str:
-    """Join surrogate pairs to characters, and replace half ones by U+FFFD."""
+def well_formed(text: str) -> str:
+    r"""Join surrogate pairs to characters, and replace half ones by U+FFFD.
+
+    >>> well_formed("\ud83d\ude42 \ud83d") == "\U0001f642 \ufffd"
+    True
+    """
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

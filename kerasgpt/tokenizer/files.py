@@ -10,6 +10,7 @@ from typing import Any
 
 from kerasgpt import artifacts
 from kerasgpt.atomic import write_text
+from kerasgpt.config import read_json
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer.vocabulary import END_OF_TEXT
 
@@ -45,7 +46,7 @@ def read(folder: Path) -> Contents:
         KerasGPTError: nothing there can be read as GPT-2's kind of tokenizer.
     """
     if (folder / artifacts.TOKENIZER).is_file():
-        return _read_tokenizer_json(folder / artifacts.TOKENIZER)
+        return _read_tokenizer_json(artifacts.own_file(folder, artifacts.TOKENIZER))
     if (folder / artifacts.VOCABULARY).is_file() and (folder / artifacts.MERGES).is_file():
         return _read_vocabulary_files(folder)
     raise KerasGPTError(
@@ -79,39 +80,69 @@ def write(
     write_text(folder / artifacts.MERGES, "\n".join(lines) + "\n")
 
 
-def _read_vocabulary_files(folder: Path) -> Contents:
+def read_vocabulary(path: Path) -> dict[str, int]:
+    """Read a file like vocab.json: piece -> id.
+
+    Raises:
+        KerasGPTError: it is missing or damaged.
+    """
     try:
-        vocabulary = json.loads((folder / artifacts.VOCABULARY).read_text(encoding="utf-8"))
-        lines = (folder / artifacts.MERGES).read_text(encoding="utf-8").split("\n")
-        merges = [line.split(" ") for line in lines if line and not line.startswith("#version")]
-        added = _added_tokens(folder)
-        return Contents({**added, **vocabulary}, _pairs(merges), list(added))
-    except (OSError, TypeError, ValueError) as error:
-        raise KerasGPTError(f"{folder}: cannot read the vocabulary ({error})") from error
+        return _ids(read_json(path))
+    except ValueError as error:
+        raise KerasGPTError(f"{path}: cannot read the vocabulary ({error}); copy it again") from error
 
 
-def _added_tokens(folder: Path) -> dict[str, int]:
-    """Tokens that older versions of transformers kept apart: name -> id."""
-    path = folder / artifacts.ADDED_TOKENS
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+def read_merges(path: Path) -> list[tuple[str, str]]:
+    """Read a file like merges.txt: a pair a line; the first line may say which version the file is of.
+
+    Raises:
+        KerasGPTError: it is missing or damaged.
+    """
+    try:
+        first, *others = path.read_text(encoding="utf-8").split("\n")
+        lines = others if first.startswith("#version") else [first, *others]
+        return _pairs([line.split(" ") for line in lines if line])
+    except (OSError, ValueError) as error:
+        raise KerasGPTError(f"{path}: cannot read the merges ({error}); copy it again") from error
+
+
+def _read_vocabulary_files(folder: Path) -> Contents:
+    vocabulary, merges, apart = (
+        artifacts.own_file(folder, name)
+        for name in (artifacts.VOCABULARY, artifacts.MERGES, artifacts.ADDED_TOKENS)
+    )
+    added = read_vocabulary(apart) if apart.is_file() else {}  # older versions of transformers have this
+    return Contents({**added, **read_vocabulary(vocabulary)}, read_merges(merges), list(added))
 
 
 def _read_tokenizer_json(path: Path) -> Contents:
+    content = read_json(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         _refuse_other_kinds(content)
-        vocabulary = dict(content["model"]["vocab"])
+        vocabulary = _ids(content["model"]["vocab"])
         special_tokens = [_special_token(token) for token in content.get("added_tokens", [])]
         for name, index in special_tokens:
             vocabulary.setdefault(name, index)
         # Older files write a merge as one string "a b", newer ones as a pair.
         merges = [pair.split(" ") if isinstance(pair, str) else pair for pair in content["model"]["merges"]]
         return Contents(vocabulary, _pairs(merges), [name for name, _ in special_tokens])
-    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise KerasGPTError(f"{path}: cannot read as a byte-level BPE ({error})") from error
 
 
-def _pairs(merges: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
+def _ids(vocabulary: Any) -> dict[str, int]:
+    if not isinstance(vocabulary, dict):
+        raise ValueError(f"its vocabulary is a JSON {type(vocabulary).__name__}, not an object")
+    for piece, index in vocabulary.items():
+        if type(index) is not int:  # and not True, which Python takes for 1
+            raise ValueError(f"the id of {json.dumps(piece)} is {json.dumps(index)[:60]}, not an integer")
+    return vocabulary
+
+
+def _pairs(merges: Sequence[Any]) -> list[tuple[str, str]]:
+    for pair in merges:
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(piece, str) for piece in pair):
+            raise ValueError(f"the merge {json.dumps(pair)[:60]} is not a pair of pieces")
     return [(left, right) for left, right in merges]
 
 
@@ -130,7 +161,9 @@ def _refuse_other_kinds(content: Mapping[str, Any]) -> None:
 
 def _special_token(token: Mapping[str, Any]) -> tuple[str, int]:
     """The name and id of an added token, which must be a plain special one."""
-    name = str(token["content"])
+    name = token["content"]
+    if not isinstance(name, str) or type(token["id"]) is not int:
+        raise ValueError(f"its added token {json.dumps(token)[:60]} has no name that is a string, or no id")
     if not token.get("special") or any(token.get(side) for side in ("lstrip", "rstrip", "single_word")):
         raise ValueError(f"its added token '{name}' is not a plain special token")
-    return name, int(token["id"])
+    return name, token["id"]

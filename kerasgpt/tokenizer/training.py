@@ -9,6 +9,7 @@ import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
 from kerasgpt.errors import UsageError
+from kerasgpt.tokenizer.encoders import well_formed
 from kerasgpt.tokenizer.vocabulary import END_OF_TEXT, byte_alphabet
 
 
@@ -39,8 +40,17 @@ def learn_merges(
         initial_alphabet=sorted(byte_alphabet()),
         show_progress=False,
     )
-    backend.train_from_iterator(texts, trainer)
+    backend.train_from_iterator(map(_spelled, texts), trainer)
     return _merges_in_order(backend)
+
+
+def _spelled(text: str) -> str:
+    """The text as it is encoded: half a surrogate pair, which no UTF-8 can spell, is read as U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return well_formed(text)
+    return text
 
 
 def _check(vocabulary_size: int, special_tokens: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from keras.src.backend.common import global_state
 from numpy.typing import NDArray
 
-from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.errors import KerasGPTError, UsageError, first_line
 
 JOB_ADDRESSES = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
 NUM_PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
@@ -68,7 +68,7 @@ def join() -> None:
     except RuntimeError as error:
         address = os.environ[JOB_ADDRESSES].partition(",")[0]
         raise KerasGPTError(
-            f"{JOB_ADDRESSES}: no process 0 at {address} ({str(error).splitlines()[0]}); start all processes,"
+            f"{JOB_ADDRESSES}: no process 0 at {address} ({first_line(error)}); start all processes,"
             " each with the same addresses"
         ) from error
     finally:
@@ -107,7 +107,7 @@ def while_all_live() -> Iterator[None]:
             _leave
         )  # before what JAX has registered, which waits for the dead one and then aborts
         raise KerasGPTError(
-            f"another process has died or cannot be reached ({reason.splitlines()[0][-150:]}): see what it"
+            f"another process has died or cannot be reached ({first_line(error)[-150:]}): see what it"
             " said last, then go on with --resume in all of them"
         ) from error
 

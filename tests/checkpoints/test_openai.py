@@ -81,7 +81,7 @@ def test_two_checkpoints_are_one_too_many(openai_folder):
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
-    [({"n_head": 3}, "not a multiple of num_heads 3"), ({"n_layer": "2"}, r"hparams\.json: ")],
+    [({"n_head": 3}, "not a multiple of n_head 3"), ({"n_layer": "2"}, r"hparams\.json: n_layer is \"2\"")],
 )
 def test_sizes_that_make_no_gpt2_are_refused(openai_folder, change, sentence):
     path = openai_folder / "hparams.json"

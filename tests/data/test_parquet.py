@@ -88,3 +88,12 @@ def test_without_pyarrow_one_sentence_says_what_to_install(tmp_path, without):
         MissingExtraError, match=r"reading parquet needs pyarrow.*pip install 'kerasgpt\[train\]'"
     ):
         list(parquet_documents(path, "strict"))
+
+
+def test_an_error_without_a_message_is_told_by_its_name(tmp_path, monkeypatch):
+    def fails(path):
+        raise pyarrow.ArrowException
+
+    monkeypatch.setattr(pyarrow.parquet, "ParquetFile", fails)
+    with pytest.raises(KerasGPTError, match=r"a\.parquet: cannot read this parquet file \(ArrowException\)"):
+        list(parquet_documents(tmp_path / "a.parquet", "strict"))

@@ -137,3 +137,25 @@ def test_a_full_disk_leaves_nothing(shards, tmp_path, full_disk):
     ):
         map_records(shards[:1], tmp_path / "out", measured)
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_strings_are_written_in_any_form_that_holds_them(tmp_path):
+    forms = {
+        "list": ["né", "b\0"],
+        "unicode": np.array(["né", "b"]),
+        "bytes": np.array([b"a", b"bc"]),
+        "one": np.str_("c"),
+        "variable": np.array(["né", "b"], np.dtypes.StringDType()),
+    }
+    write_records(tmp_path / "a.tfrecord", [forms])
+    assert parsed(tmp_path / "a.tfrecord") == [
+        {
+            "list": ["né".encode(), b"b\0"],
+            "unicode": ["né".encode(), b"b"],
+            "bytes": [b"a", b"bc"],
+            "one": [b"c"],
+            "variable": ["né".encode(), b"b"],
+        }
+    ]
+    with pytest.raises(UsageError, match="feature 'mixed' is object"):
+        write_records(tmp_path / "b.tfrecord", [{"mixed": np.array(["a", None], object)}])

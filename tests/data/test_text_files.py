@@ -1,5 +1,8 @@
 """Documents from text files, piece by piece."""
 
+import random
+import time
+
 import pytest
 
 from kerasgpt.data import text_files
@@ -81,3 +84,27 @@ def test_a_character_cut_off_at_the_end_is_not_utf8(tmp_path):
     path.write_bytes(b"abc\xc3")
     with pytest.raises(KerasGPTError, match="at byte 3"):
         list(text_documents(path, "strict"))
+
+
+def _cut_by_definition(text, smallest):
+    """The last blank or line's end, not before `smallest`, that another character than a blank follows."""
+    for cut in range(len(text) - 2, smallest - 1, -1):
+        if text[cut] in " \n" and not text[cut + 1].isspace():
+            return cut
+    return 0
+
+
+def test_a_cut_is_where_its_definition_says(monkeypatch):
+    generator = random.Random(1)
+    for _ in range(3000):
+        smallest = generator.randint(1, 4)
+        monkeypatch.setattr(text_files, "SMALLEST_PIECE", smallest)
+        text = "".join(generator.choices("a \n\t\u00a0\r", k=generator.randint(2 * smallest, 20)))
+        assert text_files._safe_cut(text) == _cut_by_definition(text, smallest), text
+
+
+def test_a_long_run_of_blanks_is_cut_at_once():
+    for blanks in (" " * 1_000_000, "a \t" * 340_000):
+        start = time.perf_counter()
+        assert text_files._safe_cut("b " + blanks) == 0
+        assert time.perf_counter() - start < 0.5

@@ -172,8 +172,9 @@ def test_weights_outside_the_folder_are_refused(refuses, beside, tmp_path, how):
         relocated(beside, "../../outside" if how == "up" else str(outside))
     for command in (["generate", beside, *PROMPT], ["inspect", beside]):
         sentence = refuses(*command, code=1)
-        assert f"{beside / ONNX_MODEL}: its weights lie in" in sentence
-        assert "outside its folder; refused" in sentence
+        said = "_data: leads to" if how == "link" else ": its weights lie in"
+        assert f"{beside / ONNX_MODEL}{said}" in sentence
+        assert f"outside {'the bundle' if how == 'link' else 'its folder'}; refused" in sentence
 
 
 @pytest.mark.parametrize("engine", ENGINES)

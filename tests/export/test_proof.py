@@ -134,3 +134,12 @@ def test_sentences():
     assert good.sentence == "logits within 2.5e-06, 40 greedy tokens equal (2 near ties exempt)"
     bad = Proof("onnx", 1.0, Parity(1.0, 1.0, 0, 0, ["one", "two", "three", "four"]))
     assert bad.sentence == "one; two; three"
+
+
+def test_an_error_without_a_message_is_told_by_its_name(tmp_path, capsys, monkeypatch):
+    def fails(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(proof, "compare", fails)
+    assert proof.main(["onnx", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "MemoryError: MemoryError\n"

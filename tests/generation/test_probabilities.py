@@ -126,3 +126,19 @@ def test_ranked_stops_once_the_target_is_passed() -> None:
         np.testing.assert_allclose(sums, np.cumsum(weights[places], dtype=np.float64), rtol=1e-5)
         assert sums[-1] > target or len(places) == 20_000
         assert len(places) < 300 or share > 0.001
+
+
+@pytest.mark.parametrize(
+    ("kernels", "is_fast"),
+    [
+        ({}, False),
+        ({"exp2": {}}, False),
+        ({"exp2": {"f": {"current": "baseline(SSE)"}}}, False),
+        ({"exp2": {"f": {"current": "AVX512_SKX"}}}, True),
+    ],
+)
+def test_numpy_has_a_fast_exp2_only_if_it_says_so(
+    kernels: dict, is_fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probabilities, "opt_func_info", lambda **patterns: kernels)
+    assert probabilities._has_fast_exp2() is is_fast

@@ -159,3 +159,14 @@ def test_some_other_graph_is_refused(tmp_path: Path) -> None:
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), tmp_path / "m.onnx")
     with pytest.raises(KerasGPTError, match="not a language model with a cache"):
         OnnxStepModel(tmp_path / "m.onnx", max_sequence_length=8)
+
+
+def test_an_error_without_a_message_is_told_by_its_name(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: object, **options: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(session.onnxruntime, "InferenceSession", fails)
+    with pytest.raises(KerasGPTError, match=r"model.onnx: cannot be loaded \(RuntimeError\)"):
+        session.open_session(bundle / artifacts.ONNX_MODEL)

@@ -79,6 +79,8 @@ def test_a_uniform_model_gives_the_logarithm_of_the_vocabulary() -> None:
     ("text", "words", "message"),
     [
         ("", {}, "empty"),
+        ("\n \n", {}, "empty"),
+        ("<|endoftext|>\n\n<|endoftext|>\n", {}, "empty"),
         ("a", {"window": 17}, "window is 17: it must be from 1 to the context of 16"),
         ("a", {"window": 0}, "window is 0"),
         ("a", {"stride": 0}, "stride is 0"),

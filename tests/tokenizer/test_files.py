@@ -6,6 +6,7 @@ import pytest
 
 from kerasgpt.artifacts import ADDED_TOKENS, MERGES, TOKENIZER, VOCABULARY
 from kerasgpt.errors import KerasGPTError
+from kerasgpt.manifest import Manifest
 from kerasgpt.tokenizer import files
 from kerasgpt.tokenizer.bpe import Tokenizer
 
@@ -55,6 +56,14 @@ OTHER_KINDS = [
     ({"model": {"end_of_word_suffix": "</w>"}}, "sets end_of_word_suffix"),
     ({"model": {"merges": [["a"]]}}, "cannot read as a byte-level BPE"),
     ({"model": {"merges": ["a b c"]}}, "cannot read as a byte-level BPE"),
+    ({"model": {"merges": [["a", 1]]}}, r'the merge \["a", 1\] is not a pair of pieces'),
+    ({"model": {"merges": [[["a"], ["b"]]]}}, "is not a pair of pieces"),
+    ({"model": {"merges": [7]}}, "the merge 7 is not a pair of pieces"),
+    ({"model": {"vocab": {"a": "0"}}}, 'the id of "a" is "0", not an integer'),
+    ({"model": {"vocab": {"a": None}}}, 'the id of "a" is null, not an integer'),
+    ({"model": {"vocab": {"a": [1]}}}, r'the id of "a" is \[1\], not an integer'),
+    ({"model": {"vocab": {"a": True}}}, 'the id of "a" is true, not an integer'),
+    ({"model": {"vocab": [["a", 0]]}}, "its vocabulary is a JSON list, not an object"),
     ({"model": []}, "cannot read as a byte-level BPE"),
     ({"added_tokens": [{"content": "word", "id": 5, "special": False}]}, "'word' is not a plain special"),
     (
@@ -62,6 +71,8 @@ OTHER_KINDS = [
         "'<m>' is not a plain",
     ),
     ({"added_tokens": [{"id": 5}]}, "cannot read as a byte-level BPE"),
+    ({"added_tokens": [{"content": ["m"], "id": 5, "special": True}]}, "has no name that is a string"),
+    ({"added_tokens": [{"content": "<m>", "id": "5", "special": True}]}, "or no id"),
 ]
 
 
@@ -78,12 +89,42 @@ def test_other_kinds_of_tokenizer_are_refused(folder, change, sentence):
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [(VOCABULARY, "[1"), (VOCABULARY, "[1]"), (MERGES, "a b c"), (ADDED_TOKENS, "7")]
+    ("name", "content"),
+    [
+        (VOCABULARY, "[1"),
+        (VOCABULARY, "[1]"),
+        (VOCABULARY, '{"a": null}'),
+        (VOCABULARY, "[" * 100_000),
+        (MERGES, "a b c"),
+        (MERGES, "a b\n#version: 0.2 c\n"),
+        (ADDED_TOKENS, "7"),
+        (ADDED_TOKENS, '{"a": "7"}'),
+    ],
 )
 def test_damaged_files_are_named(folder, name, content):
     (folder / TOKENIZER).unlink()
     (folder / name).write_text(content)
-    with pytest.raises(KerasGPTError, match="cannot read the vocabulary"):
+    with pytest.raises(KerasGPTError, match=f"{name}: (cannot read|holds a JSON)"):
+        files.read(folder)
+
+
+@pytest.mark.parametrize("version", ["#version: 0.2\n", ""])
+def test_only_the_first_line_is_the_version(tmp_path, version):
+    (tmp_path / MERGES).write_text(f"{version}# v\n#v ersion\n#version s\n")
+    assert files.read_merges(tmp_path / MERGES) == [("#", "v"), ("#v", "ersion"), ("#version", "s")]
+
+
+@pytest.mark.parametrize("name", [TOKENIZER, VOCABULARY, MERGES])
+def test_a_bundles_tokenizer_lies_in_it(folder, tmp_path_factory, name):
+    """Listed in the manifest or not."""
+    outside = tmp_path_factory.mktemp("outside") / name
+    if name != TOKENIZER:
+        (folder / TOKENIZER).unlink()
+    Manifest({}, ["onnx"]).write(folder)
+    assert files.read(folder).merges
+    (folder / name).rename(outside)
+    (folder / name).symlink_to(outside)
+    with pytest.raises(KerasGPTError, match=f"{name}: leads to .*, outside the bundle; refused"):
         files.read(folder)
 
 

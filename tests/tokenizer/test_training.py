@@ -163,3 +163,9 @@ def test_a_special_token_that_is_none_is_refused(names):
 def test_special_tokens_need_room_too():
     with pytest.raises(UsageError, match="1 special tokens need 258"):
         Tokenizer.learn([TEXT], 257, special_tokens=["<|user|>"])
+
+
+def test_half_a_surrogate_pair_is_read_as_it_is_encoded():
+    learned = Tokenizer.learn(["\ud83d abc", "\ud83d\ude42"] * 3, 300)
+    assert learned.merges == Tokenizer.learn(["\ufffd abc", "\U0001f642"] * 3, 300).merges
+    assert learned.decode(learned.encode("\ud83d abc")) == "\ufffd abc"
