@@ -11,12 +11,12 @@ COLOURS = {"GPT-2": "tab:blue", "LSTM": "tab:orange", "least squares": "black", 
 
 
 def draw_errors(errors: dict, path: Path) -> None:
-    """Squared error, over that of answering 0, against the number of examples in the context."""
+    """Squared error against the number of examples in the context."""
     figure, axes = pyplot.subplots(figsize=(6, 3.6), layout="constrained")
     for name, values in errors.items():
         style = "--" if name in ("least squares", "zero") else "o-"
         axes.plot(range(len(values)), values, style, color=COLOURS[name], label=name, markersize=4)
-    axes.set(xlabel="examples (x, y) in the context", ylabel="squared error / that of 0", ylim=(-0.05, 1.3))
+    axes.set(xlabel="examples (x, y) in the context", ylabel="squared error", ylim=(-0.05, 1.3))
     axes.legend(frameon=False)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

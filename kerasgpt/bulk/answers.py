@@ -6,13 +6,15 @@ import dataclasses
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerasgpt.bulk.records import Record, Rejected, Task
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.generation.prompts import PromptTruncatedWarning
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Generation, LanguageModel, Score
+from kerasgpt.tasks.asking import fitted_prompts
+from kerasgpt.tasks.templates import TaskTemplate
 
 
 class EngineFailedError(KerasGPTError):
@@ -26,8 +28,9 @@ class Answer:
     Attributes:
         record: that was asked.
         results: its continuations, or its one score.
-        num_read_tokens: tokens that the record has, those included that did not fit into the context.
-        is_truncated: whether some did not.
+        num_read_tokens: tokens that the record has, those included that did not fit into the context; in a
+            template, those of the prompt that was made to fit.
+        is_truncated: whether some did not fit.
     """
 
     record: Record
@@ -63,6 +66,15 @@ class Answer:
         ]
 
 
+class _Asked(NamedTuple):
+    """A record as the model reads it: its prompt in the template, and whether that shortened it."""
+
+    record: Record
+    prompt: str
+    num_tokens: int
+    was_shortened: bool
+
+
 class Answerer:
     """Asks a language model about records; no answer depends on how many are asked together.
 
@@ -71,6 +83,7 @@ class Answerer:
         task: what to ask.
         settings: of generation.
         batch_size: records read together, at most.
+        template: what prompts are put into; None means that they are taken as they are.
 
     Raises:
         KerasGPTError: the model cannot do what the task or the settings want.
@@ -82,11 +95,13 @@ class Answerer:
         task: Task = "generate",
         settings: GenerationConfig | None = None,
         batch_size: int = 32,
+        template: TaskTemplate | None = None,
     ) -> None:
         self._lm = lm
         self._task = task
         self._settings = settings or GenerationConfig()
         self._batch_size = batch_size
+        self._template = template
         self._probe()
 
     def answers(self, records: Sequence[Record]) -> list[Answer | Rejected]:
@@ -97,47 +112,59 @@ class Answerer:
         Raises:
             EngineFailedError: the engine answers nothing any more.
         """
-        lengths = [self._num_tokens(record) for record in records]
-        order = sorted(range(len(records)), key=lambda place: (-lengths[place], place))
         found: dict[int, Answer | Rejected] = {}
+        asked: dict[int, _Asked] = {}
+        for place, record in enumerate(records):
+            try:
+                asked[place] = self._asked(record)
+            except KerasGPTError as error:  # what does not suit or fit the template
+                found[place] = self._rejected(record, str(error))
+        order = sorted(asked, key=lambda place: (-asked[place].num_tokens, place))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PromptTruncatedWarning)  # thousands of them; they are counted
             for start in range(0, len(order), self._batch_size):
                 batch = order[start : start + self._batch_size]
-                outcomes = self._answer_all([records[n] for n in batch], [lengths[n] for n in batch])
-                found.update(zip(batch, outcomes, strict=True))
+                found.update(zip(batch, self._answer_all([asked[place] for place in batch]), strict=True))
         return [found[place] for place in range(len(records))]
 
-    def _num_tokens(self, record: Record) -> int:
-        return sum(len(self._lm.tokenizer.encode(text)) for text in record.strings(self._task).values())
+    def _asked(self, record: Record) -> _Asked:
+        prompt, was_shortened = record.prompt, False
+        if self._template is not None:
+            inputs = [self._template.parse(prompt)]
+            room = self._settings.max_new_tokens
+            ((prompt, was_shortened),) = fitted_prompts(self._lm, self._template, inputs, room)
+        texts = {**record.strings(self._task), "prompt": prompt}.values()
+        num_tokens = sum(len(self._lm.tokenizer.encode(text)) for text in texts)
+        return _Asked(record, prompt, num_tokens, was_shortened)
 
-    def _answer_all(self, records: Sequence[Record], lengths: Sequence[int]) -> list[Answer | Rejected]:
+    def _answer_all(self, batch: Sequence[_Asked]) -> list[Answer | Rejected]:
         """Answer a batch; where it fails twice, its records one by one."""
         for _ in range(2):  # a fault may pass, and the same batch is rounded alike
             try:
-                return [*self._ask(records, lengths)]
+                return [*self._ask(batch)]
             except Exception as error:
                 failure = error
-        if len(records) > 1:
-            alone = zip(records, lengths, strict=True)
-            return [self._answer_all([record], [length])[0] for record, length in alone]
-        return [self._reject(records[0], failure)]
+        if len(batch) > 1:
+            return [self._answer_all([asked])[0] for asked in batch]
+        return [self._reject(batch[0].record, failure)]
 
-    def _ask(self, records: Sequence[Record], lengths: Sequence[int]) -> list[Answer]:
-        results = self._generations(records) if self._task == "generate" else self._scores(records)
-        answered = zip(records, results, lengths, strict=True)
-        return [Answer(record, each, length, self._is_cut(each, length)) for record, each, length in answered]
+    def _ask(self, batch: Sequence[_Asked]) -> list[Answer]:
+        results = self._generations(batch) if self._task == "generate" else self._scores(batch)
+        return [
+            Answer(asked.record, each, asked.num_tokens, self._is_cut(each, asked))
+            for asked, each in zip(batch, results, strict=True)
+        ]
 
-    def _is_cut(self, results: tuple[Generation | Score, ...], length: int) -> bool:
+    def _is_cut(self, results: tuple[Generation | Score, ...], asked: _Asked) -> bool:
         first = results[0]
-        if isinstance(first, Score):
-            return length > self._lm.max_sequence_length + 1  # the last token is scored, but never read
-        return length > first.num_prompt_tokens
+        if isinstance(first, Score):  # the last token is scored, but never read
+            return asked.num_tokens > self._lm.max_sequence_length + 1
+        return asked.was_shortened or asked.num_tokens > first.num_prompt_tokens
 
-    def _generations(self, records: Sequence[Record]) -> list[tuple[Generation | Score, ...]]:
+    def _generations(self, batch: Sequence[_Asked]) -> list[tuple[Generation | Score, ...]]:
         count = self._settings.num_return_sequences
-        texts = [record.prompt for record in records]
-        written = self._lm.generate(texts, [self._own(record, n) for n, record in enumerate(records)])
+        settings = [self._own(asked.record, place) for place, asked in enumerate(batch)]
+        written = self._lm.generate([asked.prompt for asked in batch], settings)
         return [tuple(written[n : n + count]) for n in range(0, len(written), count)]
 
     def _own(self, record: Record, place: int) -> GenerationConfig:
@@ -152,9 +179,9 @@ class Answerer:
         ahead = (record.index - place) * settings.num_return_sequences
         return dataclasses.replace(settings, seed=settings.seed + ahead)
 
-    def _scores(self, records: Sequence[Record]) -> list[tuple[Generation | Score, ...]]:
-        prompts = [record.prompt for record in records]
-        scores = self._lm.score(prompts, [record.continuation for record in records])
+    def _scores(self, batch: Sequence[_Asked]) -> list[tuple[Generation | Score, ...]]:
+        prompts = [asked.prompt for asked in batch]
+        scores = self._lm.score(prompts, [asked.record.continuation for asked in batch])
         return [(score,) for score in scores]
 
     def _reject(self, record: Record, failure: Exception) -> Rejected:
@@ -167,6 +194,9 @@ class Answerer:
                 self._probe()
             except Exception as error:
                 raise EngineFailedError(f"the engine answers nothing since {record.id} ({reason})") from error
+        return self._rejected(record, reason)
+
+    def _rejected(self, record: Record, reason: str) -> Rejected:
         return Rejected(record.id, record.index, reason, record.strings(self._task))
 
     def _probe(self) -> None:

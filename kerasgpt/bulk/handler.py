@@ -14,6 +14,7 @@ from kerasgpt.bulk.records import Record, Task
 from kerasgpt.bulk.shards import ShardEntries
 from kerasgpt.engines import load
 from kerasgpt.generation_config import GenerationConfig
+from kerasgpt.tasks.templates import TaskTemplate
 
 BATCHES_AT_ONCE = 8  # so many go to the model at a time, and it reads those of about equal length together
 
@@ -33,6 +34,8 @@ class BundleHandler(ModelHandler[Record, PredictionResult, Answerer]):
         num_threads: see `kerasgpt.load`.
         batch_size: records read together, at most.
         share_model: let the worker processes of a machine use one copy of the model.
+        template: what prompts are put into, see `kerasgpt.tasks.templates.read_template`; None means that
+            they are taken as they are.
 
     ```python
     answers = records | RunInference(BundleHandler("bundle", settings=GenerationConfig(max_new_tokens=20)))
@@ -50,6 +53,7 @@ class BundleHandler(ModelHandler[Record, PredictionResult, Answerer]):
         num_threads: int | None = None,
         batch_size: int = 32,
         share_model: bool = False,
+        template: TaskTemplate | None = None,
     ) -> None:
         at_once = BATCHES_AT_ONCE * batch_size
         super().__init__(min_batch_size=at_once, max_batch_size=at_once, large_model=share_model)
@@ -62,6 +66,7 @@ class BundleHandler(ModelHandler[Record, PredictionResult, Answerer]):
             "num_threads": num_threads,
         }
         self._batch_size = batch_size
+        self._template = template
 
     def load_model(self) -> Answerer:
         """Open the bundle, once for each worker process.
@@ -69,7 +74,8 @@ class BundleHandler(ModelHandler[Record, PredictionResult, Answerer]):
         Raises:
             KerasGPTError: it cannot be opened, or cannot do the task or the settings.
         """
-        return Answerer(load(self._bundle, **self._engine), self._task, self._settings, self._batch_size)
+        lm = load(self._bundle, **self._engine)
+        return Answerer(lm, self._task, self._settings, self._batch_size, self._template)
 
     def run_inference(
         self, batch: Sequence[Record], model: Answerer, inference_args: dict[str, Any] | None = None

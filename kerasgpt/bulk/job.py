@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kerasgpt.artifacts import MANIFEST, folder_kind, sha256_of
 from kerasgpt.bulk import storage
+from kerasgpt.bulk.output import OUTPUT_NAME
 from kerasgpt.bulk.records import TASKS, Task, is_json
 from kerasgpt.bulk.shards import Source
 from kerasgpt.engines import choose, precision_of
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
+from kerasgpt.folder_lock import held
 from kerasgpt.generation_config import GenerationConfig
+from kerasgpt.tasks.templates import TaskTemplate, read_template
 from kerasgpt.version import __version__
 
 JOB = "job.json"
@@ -35,6 +39,7 @@ class Job:
         precision: see `kerasgpt.load`.
         shard_size: records that are written together; so many are lost at most where a worker dies.
         batch_size: records that are read together, at most.
+        use_template: whether prompts of a model that was fine-tuned on a task are its raw inputs.
 
     Raises:
         UsageError: no such task or engine, a size below 1, or text files to score.
@@ -50,6 +55,7 @@ class Job:
     precision: str | None = None
     shard_size: int = 256
     batch_size: int = 32
+    use_template: bool = True
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -60,6 +66,11 @@ class Job:
         if folder_kind(self.bundle) != "bundle":
             raise UsageError(f"{self.bundle}: is no bundle; make one with 'kerasgpt export {self.bundle}'")
         object.__setattr__(self, "engine", choose(self.bundle, self.engine))
+
+    @property
+    def template(self) -> TaskTemplate | None:
+        """What prompts are put into; None where they are taken as they are."""
+        return read_template(self.bundle) if self.use_template and self.task == "generate" else None
 
     def paths(self) -> list[str]:
         """The input files, in the order of their records.
@@ -86,6 +97,7 @@ class Job:
             "precision": self.precision or precision_of(self.bundle, self.engine),
             "shard_size": self.shard_size,
             "batch_size": self.batch_size,
+            "template": self.template is not None,
             "settings": settings,
             "inputs": {source.name: dataclasses.asdict(source) for source in sources},
         }
@@ -93,17 +105,40 @@ class Job:
         return plain
 
 
-def begin(folder: str, described: dict[str, Any], *, is_begun: bool, resume: bool) -> None:
+@contextmanager
+def alone(folder: str) -> Iterator[None]:
+    """Hold the output folder of a job against others on this machine; one behind an address cannot be held.
+
+    The process that launches a job holds it, so that its workers may write.
+
+    Raises:
+        KerasGPTError: another job holds it, or the folder cannot be made.
+    """
+
+    def refuse() -> None:
+        raise KerasGPTError(
+            f"{folder}: another job writes into this folder; wait for it, or choose another --output"
+        )
+
+    with nullcontext() if storage.is_address(folder) else held(Path(folder), refuse):
+        yield
+
+
+def begin(folder: str, described: dict[str, Any], *, is_begun: bool, resume: bool) -> dict[str, Any]:
     """Leave the description of a job in its output folder, or go on with the one that is there.
 
     Args:
         folder: of the output.
         described: what is asked for now.
-        is_begun: whether a shard was written already.
+        is_begun: whether a description or a shard was written already.
         resume: whether to go on with it.
+
+    Returns:
+        The description that is there now.
 
     Raises:
         UsageError: something was written and is not to be gone on with, or was begun with other settings.
+        KerasGPTError: another job begins at the same moment.
     """
     path = storage.join(folder, JOB)
     if is_begun and not resume:
@@ -111,11 +146,35 @@ def begin(folder: str, described: dict[str, Any], *, is_begun: bool, resume: boo
             f"{folder}: holds the output of a job; go on with --resume, or give another --output"
         )
     if is_begun and storage.exists(path):
-        _refuse_other(folder, _read(path), described)
-    elif is_begun:
+        kept = _read(path)
+        _refuse_other(folder, kept, described)
+        return kept
+    if is_begun:
         raise UsageError(f"{folder}: has shards and no {JOB}, which says of what; give another --output")
-    else:
-        storage.write(path, (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode())
+    storage.write(path, (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode())
+    confirm(folder, described)
+    return described
+
+
+def confirm(folder: str, kept: dict[str, Any]) -> None:
+    """Look whether the description in an output folder is still the one that `begin` gave.
+
+    Behind an address no folder can be held: there, of two jobs that begin at once, one finds the other's.
+
+    Raises:
+        KerasGPTError: it is another's.
+    """
+    if not storage.exists(storage.join(folder, JOB)) or _read(storage.join(folder, JOB)) != kept:
+        raise KerasGPTError(
+            f"{folder}: another job has begun in it meanwhile, so that their shards may be mixed; give each"
+            " an --output of its own"
+        )
+
+
+def forget(folder: str) -> None:
+    """Take away the description of a job that has failed and written nothing, so that another may begin."""
+    if not any(OUTPUT_NAME.fullmatch(name) for name in storage.names(folder)):
+        storage.delete(storage.join(folder, JOB))
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -151,4 +210,9 @@ def _refuse_other(folder: str, begun: dict[str, Any], wanted: dict[str, Any]) ->
 
 def _flat(described: dict[str, Any]) -> dict[str, Any]:
     own = ("task", "engine", "precision", "shard_size", "batch_size")
-    return {**{name: described.get(name) for name in own}, **described.get("settings", {})}
+    template = described.get("template", False)  # jobs that were begun before there was the choice had none
+    return {
+        **{name: described.get(name) for name in own},
+        "template": template,
+        **described.get("settings", {}),
+    }

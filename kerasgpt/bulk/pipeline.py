@@ -12,11 +12,11 @@ from apache_beam.ml.inference.base import RunInference
 
 from kerasgpt.bulk import progress, storage
 from kerasgpt.bulk.handler import BundleHandler, ShardHandler
-from kerasgpt.bulk.job import Job, begin
+from kerasgpt.bulk.job import JOB, Job, alone, begin, confirm, forget
 from kerasgpt.bulk.output import Output
 from kerasgpt.bulk.progress import Distribution
 from kerasgpt.bulk.records import Rejected, Task
-from kerasgpt.bulk.runners import DIRECT, cause, new_pipeline
+from kerasgpt.bulk.runners import DIRECT, cause, is_direct, new_pipeline
 from kerasgpt.bulk.shards import Shard, ShardEntries, read, survey
 from kerasgpt.errors import KerasGPTError
 
@@ -47,14 +47,16 @@ class ReadShard(beam.DoFn):
 
     Args:
         task: what they are for.
+        fields: of a task's template, which a record may have in place of a prompt.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, fields: Sequence[str] = ()) -> None:
         self._task: Task = task
+        self._fields = tuple(fields)
 
     def process(self, element: Shard) -> Iterable[ShardEntries]:
         """Give its records, bad ones as what they are."""
-        found = read(element, self._task)
+        found = read(element, self._task, self._fields)
         progress.count_rejected(sum(isinstance(entry, Rejected) for entry in found.entries))
         yield found
 
@@ -76,7 +78,14 @@ class WriteShard(beam.DoFn):
         yield element.number
 
 
-def build(pipeline: Any, shards: Sequence[Shard], handler: BundleHandler, task: Task, output: Output) -> Any:
+def build(
+    pipeline: Any,
+    shards: Sequence[Shard],
+    handler: BundleHandler,
+    task: Task,
+    output: Output,
+    fields: Sequence[str] = (),
+) -> Any:
     """Add the steps to a pipeline: each shard is read, answered and written, on whichever worker it comes to.
 
     Args:
@@ -85,6 +94,7 @@ def build(pipeline: Any, shards: Sequence[Shard], handler: BundleHandler, task: 
         handler: which answers them.
         task: what their records are for.
         output: where to write.
+        fields: of a task's template, which a record may have in place of a prompt.
 
     Returns:
         The numbers of the shards written, a PCollection.
@@ -93,7 +103,7 @@ def build(pipeline: Any, shards: Sequence[Shard], handler: BundleHandler, task: 
         pipeline
         | "Shards" >> beam.Create(shards, reshuffle=False)
         | "Spread" >> beam.Reshuffle()
-        | "Read" >> beam.ParDo(ReadShard(task))
+        | "Read" >> beam.ParDo(ReadShard(task, fields))
         | "Answer" >> RunInference(ShardHandler(handler))
         | "Write" >> beam.ParDo(WriteShard(output))
     )
@@ -121,18 +131,13 @@ def run(
     Raises:
         UsageError: something was written already and `resume` is not said, or it was begun otherwise; no
             such runner.
-        KerasGPTError: the pipeline fails; what it had finished is kept.
+        KerasGPTError: the pipeline fails; what it had finished is kept. Or another job writes there.
     """
     begun = time.perf_counter()
     pipeline = new_pipeline(runner, options)
     sources, shards = survey(job.paths(), job.shard_size)
     answers = job.settings.num_return_sequences if job.task == "generate" else 1
     output = Output(job.output, len(shards), answers)
-    is_begun = any(name.startswith("part-") for name in storage.names(job.output))
-    begin(job.output, job.described(sources), is_begun=is_begun, resume=resume)
-    storage.sweep(job.output)
-    finished = output.finished(shards)
-    left = [shard for shard in shards if shard.number not in finished]
     handler = BundleHandler(
         job.bundle,
         job.task,
@@ -142,10 +147,23 @@ def run(
         num_threads=num_threads,
         batch_size=job.batch_size,
         share_model=share_model,
+        template=job.template,
     )
-    if left:
-        build(pipeline, left, handler, job.task, output)
-        result = _finished(pipeline, output)
+    with alone(job.output):
+        is_begun = any(name == JOB or name.startswith("part-") for name in storage.names(job.output))
+        kept = begin(job.output, job.described(sources), is_begun=is_begun, resume=resume)
+        storage.sweep(job.output)
+        finished = output.finished(shards)
+        left = [shard for shard in shards if shard.number not in finished]
+        if left:
+            build(pipeline, left, handler, job.task, output, job.template.fields if job.template else ())
+            try:
+                result = _finished(pipeline, output)
+            except KerasGPTError:
+                if is_direct(runner) and not storage.is_address(job.output):
+                    forget(job.output)  # elsewhere some worker may still be writing
+                raise
+            confirm(job.output, kept)
     seconds = round(time.perf_counter() - begun, 3)
     return Summary(
         job.output,

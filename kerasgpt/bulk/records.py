@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -60,10 +61,12 @@ class Rejected:
 
 def is_json(name: str) -> bool:
     """Whether a file holds JSON lines, by its name; else it holds a prompt a line."""
-    return name.removesuffix(".gz").endswith(JSON_LINES)
+    return name.lower().removesuffix(".gz").endswith(JSON_LINES)
 
 
-def parse(line: bytes, id: str, index: int, task: Task, *, as_json: bool) -> Record | Rejected:
+def parse(
+    line: bytes, id: str, index: int, task: Task, *, as_json: bool, fields: Sequence[str] = ()
+) -> Record | Rejected:
     r"""Read one line of an input file.
 
     Args:
@@ -72,6 +75,7 @@ def parse(line: bytes, id: str, index: int, task: Task, *, as_json: bool) -> Rec
         index: of the record.
         task: what it is for.
         as_json: whether the line is an object with the task's strings; else it is the prompt itself.
+        fields: of the template that prompts are put into; an object of these is a prompt too.
 
     >>> parse(b'{"prompt": "To be"}\n', "a.jsonl:1", 0, "generate", as_json=True).prompt
     'To be'
@@ -81,7 +85,7 @@ def parse(line: bytes, id: str, index: int, task: Task, *, as_json: bool) -> Rec
     line = line.removesuffix(b"\n").removesuffix(b"\r")
     try:
         text = line.decode("utf-8")
-        strings = _strings(text, TASKS[task]) if as_json else (text,)
+        strings = _strings(text, TASKS[task], fields) if as_json else (text,)
         return Record(id, index, *strings)
     except UnicodeDecodeError as error:
         reason = f"not UTF-8 at byte {error.start} of the line"
@@ -90,13 +94,25 @@ def parse(line: bytes, id: str, index: int, task: Task, *, as_json: bool) -> Rec
     return Rejected(id, index, reason, line.decode("utf-8", "replace"))
 
 
-def _strings(line: str, wanted: tuple[str, ...]) -> tuple[str, ...]:
+def _strings(line: str, wanted: tuple[str, ...], fields: Sequence[str]) -> tuple[str, ...]:
     try:
         content = json.loads(line)
     except json.JSONDecodeError as error:
         raise UsageError(f"not valid JSON ({error.msg} at character {error.pos})") from error
     if not isinstance(content, dict):
         raise UsageError(f"the line is a JSON {type(content).__name__}, not an object")
+    if fields and "prompt" not in content:
+        return (_raw_input(content, fields),)
+    return _texts(content, wanted)
+
+
+def _raw_input(content: dict[str, Any], fields: Sequence[str]) -> str:
+    """A task's own object as its raw input: the text of the one field, or JSON of several."""
+    texts = dict(zip(fields, _texts(content, fields), strict=True))
+    return texts[fields[0]] if len(fields) == 1 else json.dumps(texts, ensure_ascii=False)
+
+
+def _texts(content: dict[str, Any], wanted: Sequence[str]) -> tuple[str, ...]:
     for name in wanted:
         value = content.get(name)
         if not isinstance(value, str):

@@ -22,6 +22,11 @@ DIRECT = "DirectRunner"
 QUIET = "--default_sdk_harness_log_level=CRITICAL"
 
 
+def is_direct(runner: str) -> bool:
+    """Whether a runner's name is that of the one which is part of Beam's Python."""
+    return runner.lower() in ("direct", DIRECT.lower())
+
+
 def new_pipeline(runner: str = DIRECT, options: Sequence[str] = ()) -> Any:
     """A pipeline without steps.
 
@@ -34,7 +39,7 @@ def new_pipeline(runner: str = DIRECT, options: Sequence[str] = ()) -> Any:
     Raises:
         UsageError: no such runner, or it refuses the options.
     """
-    if runner.lower() in ("direct", DIRECT.lower()):
+    if is_direct(runner):
         parsed = _parsed([QUIET, *options])
         _refuse_unknown(parsed)
         return beam.Pipeline(runner=_embedded(parsed), options=parsed)

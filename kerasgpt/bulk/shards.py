@@ -115,7 +115,7 @@ def survey(paths: Sequence[str], shard_size: int) -> tuple[list[Source], list[Sh
         digest, count, offset = hashlib.sha256(), 0, 0
         with storage.opened(path) as file:
             for number, line in enumerate(file, start=1):
-                if line.strip():
+                if _is_record(line, number):
                     _place(shards, Start(path, name, offset, number), shard_size, begins_file=count == 0)
                     count += 1
                 digest.update(line)
@@ -136,8 +136,13 @@ def _place(shards: list[Shard], start: Start, shard_size: int, *, begins_file: b
     shards[-1].num_records += 1
 
 
-def read(shard: Shard, task: Task) -> ShardEntries:
+def read(shard: Shard, task: Task, fields: Sequence[str] = ()) -> ShardEntries:
     """Read the records of a shard.
+
+    Args:
+        shard: of `survey`.
+        task: what they are for.
+        fields: of a task's template, see `parse`.
 
     Raises:
         KerasGPTError: the files have fewer of them by now.
@@ -145,7 +150,7 @@ def read(shard: Shard, task: Task) -> ShardEntries:
     found = []
     for index, (start, number, line) in enumerate(_lines(shard), start=shard.first_index):
         id = f"{start.name}:{number}"
-        found.append(parse(line, id, index, task, as_json=is_json(start.name)))
+        found.append(parse(line, id, index, task, as_json=is_json(start.name), fields=fields))
     if len(found) < shard.num_records:
         raise KerasGPTError(
             f"{shard.starts[-1].path}: has become shorter since the job began; begin the job anew"
@@ -159,8 +164,17 @@ def _lines(shard: Shard) -> Iterator[tuple[Start, int, bytes]]:
         with storage.opened(start.path) as file:
             file.seek(start.offset)
             for number, line in enumerate(file, start=start.line):
-                if line.strip():
-                    yield start, number, line.removeprefix(codecs.BOM_UTF8 if number == 1 else b"")
+                if _is_record(line, number):
+                    yield start, number, _without_mark(line, number)
                     left -= 1
                 if not left:
                     return
+
+
+def _is_record(line: bytes, number: int) -> bool:
+    return bool(_without_mark(line, number).strip())
+
+
+def _without_mark(line: bytes, number: int) -> bytes:
+    """A line without the byte order mark that a file may begin with."""
+    return line.removeprefix(codecs.BOM_UTF8) if number == 1 else line

@@ -57,7 +57,7 @@ def opened(path: str) -> Iterator[IO[bytes]]:
         KerasGPTError: it cannot be read, or a ``.gz`` is damaged or cut off, also later in the block.
     """
     with _sentence_for(path, "read"), _raw(path) as raw:
-        if path.endswith(".gz"):
+        if path.lower().endswith(".gz"):
             with gzip.GzipFile(fileobj=raw) as unpacked:
                 yield cast(IO[bytes], unpacked)
         else:

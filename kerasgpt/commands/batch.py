@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     "--share-model", is_flag=True, help="One copy of the model for all worker processes of a machine."
 )
 @generation_options
+@click.option(
+    "--no-template", is_flag=True, help="Take prompts as they are, whatever the model was tuned on."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what came of it as one JSON object.")
 @click.pass_context
 def command(
@@ -56,14 +59,18 @@ def command(
     batch_size: int,
     share_model: bool,
     bad_words: tuple[str, ...],
+    no_template: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
     """Answer every line of the inputs: a prompt, or in .jsonl {"prompt"} or {"prompt", "continuation"}.
 
-    A .gz is unpacked. Each shard of records becomes a file of JSON lines in the output folder, as `generate
-    --json` and `score` print them and with an id, FILE:LINE; bad records come to a file of errors beside it.
-    What follows -- goes to Beam, such as --direct_num_workers=2.
+    A .gz is unpacked. A model that was fine-tuned on a task takes raw input, as with `generate`: the text, or
+    where the task has several fields a JSON object of them; in .jsonl also a line of these fields alone.
+
+    Each shard of records becomes a file of JSON lines in the output folder, as `generate --json` and `score`
+    print them and with an id, FILE:LINE; bad records come to a file of errors beside it. What follows -- goes
+    to Beam, such as --direct_num_workers=2.
     """
     require("apache_beam", "beam", "bulk work")
     if options and not options[0].startswith("--"):
@@ -76,7 +83,16 @@ def command(
         settings = without_words(bad_words, resolve("kerasgpt:Tokenizer").from_preset(bundle), settings)
     with _quiet(context.find_root().params["debug"]):
         job = resolve("kerasgpt.bulk.job:Job")(
-            bundle, inputs, output, task, settings, engine, precision, shard_size, batch_size
+            bundle,
+            inputs,
+            output,
+            task,
+            settings,
+            engine,
+            precision,
+            shard_size,
+            batch_size,
+            use_template=not no_template,
         )
         summary: Summary = resolve("kerasgpt.bulk.pipeline:run")(
             job,
@@ -117,7 +133,7 @@ def _sentences(summary: Summary) -> Iterator[str]:
             f" of its answer: {answered.min} to {answered.max}, {answered.mean:g}"
         )
     if done["truncated"]:
-        yield f"{done['truncated']:,} records are longer than the context: only their end was read"
+        yield f"{done['truncated']:,} records are longer than the context: only a part of each was read"
     if done["errors"]:
         yield f"{done['errors']:,} records have no answer: see errors-*.jsonl in {summary.output}"
 

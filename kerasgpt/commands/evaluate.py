@@ -106,6 +106,8 @@ def command(
     """
     if limit is not None and limit < 1:
         raise UsageError(f"--limit is {limit}: it must be 1 or more")
+    if (seed := given["seed"] or 0) < 0:
+        raise UsageError(f"--seed is {seed}: it must be 0 or more")
     if plot:
         check_plot(plot, shots)
     own = _task_options(folder, task, {**given, "pool": pool or None})
@@ -122,7 +124,7 @@ def command(
             pool,
             limit,
             batch_size,
-            given["seed"] or 0,
+            seed,
         )
         for one in tasks:
             results.append(subject.evaluate(one, lm, json_file, restart))

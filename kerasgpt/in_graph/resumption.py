@@ -67,6 +67,7 @@ def resume(
     """Write up to `num_steps` tokens more, int64 (B,): the outputs of the signature ``decode``."""
     tokenizer, end_of_text_id = words
     context = model.config.max_sequence_length
+    paused = _matching(paused)
     error = first_error(_errors(paused, num_steps, model.config.vocabulary_size, context), request_error)
     request = harmless(request, error)
     width = tf.shape(paused.token_ids, tf.int64)[1]
@@ -76,7 +77,7 @@ def resume(
     lengths = tf.where(usable, paused.num_prompt_tokens, 1)
     before = tf.where(usable, paused.num_tokens, 0)
     limits = most_tokens(lengths, request.max_new_tokens, context)
-    now = tf.minimum(limits, before + tf.where(usable, num_steps, 0))
+    now = tf.minimum(limits, before + tf.where(usable, tf.minimum(num_steps, context), 0))
     rows = Rows(lengths, now, before, request)
     most = tf.maximum(tf.reduce_max(now - before), 0)
     written = _so_far(tokenizer, ids, rows, most, end_of_text_id)
@@ -104,10 +105,29 @@ def _no_prefill(*_: Any) -> tuple[Any, Any]:
     raise AssertionError("the prompts have been read")
 
 
+def _matching(paused: Paused) -> Paused:
+    """The state, if its parts have as many rows as each other, and keys and values the same shape.
+
+    Raises:
+        InvalidArgumentError: they have not; the request as a whole is refused.
+    """
+    counts = [tf.size(paused.num_prompt_tokens), tf.size(paused.num_tokens)]
+    rows = tf.stack([tf.shape(paused.keys)[0], *counts])
+    message = "keys, token_ids, num_prompt_tokens and num_tokens must have one row for each text"
+    same_rows = tf.debugging.assert_equal(rows, tf.shape(paused.token_ids)[0], message)
+    message = "keys and values must have the same shape: give back both as they came"
+    same_shape = tf.debugging.assert_equal(tf.shape(paused.keys), tf.shape(paused.values), message)
+    with tf.control_dependencies([same_rows, same_shape]):
+        return Paused(*(tf.identity(part) for part in paused))
+
+
 def _errors(paused: Paused, num_steps: Any, num_ids: int, context: int) -> Any:
     """What is wrong with what a client gives back: string (B,)."""
     width, columns = tf.shape(paused.token_ids, tf.int64)[1], tf.shape(paused.keys, tf.int64)[3]
-    total = paused.num_prompt_tokens + paused.num_tokens
+    # Clipped to what is refused anyway, so that the largest numbers do not overflow in their sum.
+    total = tf.add_n(
+        [tf.clip_by_value(count, -1, context + 2) for count in (paused.num_prompt_tokens, paused.num_tokens)]
+    )
     counts = tf.sequence_mask(tf.clip_by_value(total, 0, width), width)
     wrong = counts & ((paused.token_ids < 0) | (paused.token_ids >= num_ids))
     fits = (paused.num_prompt_tokens >= 1) & (paused.num_tokens >= 0)

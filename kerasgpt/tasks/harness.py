@@ -93,14 +93,20 @@ def _settings(words: Mapping[str, Any]) -> GenerationConfig:
     until = words.get("until") or ()
     limits = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
     given = [words[name] for name in limits if words.get(name) is not None]
-    sampled = words.get("do_sample", bool(words.get("temperature")))
+    temperature = words.get("temperature")
+    sampled = _as_bool(words.get("do_sample", temperature is not None))
     return GenerationConfig(
         max_new_tokens=given[0] if given else MAX_NEW_TOKENS,
         stop=(until,) if isinstance(until, str) else tuple(until),
-        temperature=float(words.get("temperature") or 1.0) if sampled else 0.0,
+        temperature=float(1.0 if temperature is None else temperature) if sampled else 0.0,
         top_k=int(words.get("top_k") or 0),
         top_p=float(words.get("top_p") or 1.0),
     )
+
+
+def _as_bool(value: Any) -> bool:
+    """A switch; one that was written on a command line or in YAML may come as a text."""
+    return value.strip().lower() in ("true", "yes", "on", "1") if isinstance(value, str) else bool(value)
 
 
 if __name__ == "__main__":

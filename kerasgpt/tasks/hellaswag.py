@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kerasgpt.errors import KerasGPTError
 from kerasgpt.protocols import LanguageModel
 from kerasgpt.tasks.files.lines import numbered_objects, text_field
 from kerasgpt.tasks.multiple_choice import MultipleChoice, Question, question
@@ -44,5 +45,8 @@ def _question(value: Mapping[str, Any], place: str) -> Question:
         for name in ("activity_label", "ctx_a", "ctx_b")
     )
     query = clean(f"{activity}: {first} {second.capitalize()}")
-    choices = [clean(ending) if isinstance(ending, str) else ending for ending in value["endings"]]
+    endings = value["endings"]
+    if not isinstance(endings, list):
+        raise KerasGPTError(f'{place}: "endings" must be a list of texts; mend it, or leave the line out')
+    choices = [clean(ending) if isinstance(ending, str) else ending for ending in endings]
     return question({"query": query, "choices": choices, "gold": value.get("label")}, place)

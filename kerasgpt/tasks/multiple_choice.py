@@ -123,7 +123,8 @@ def _gold(given: object, choices: Sequence[str], place: str) -> int:
     if isinstance(given, str) and given in choices:
         return choices.index(given)
     text = str(given)
-    if isinstance(given, bool) or not text.isdecimal() or int(text) >= len(choices):
+    is_number = not isinstance(given, bool) and text.isdecimal() and len(text) < 10
+    if not is_number or int(text) >= len(choices):
         raise KerasGPTError(
             f"{place}: the right answer is {given!r}: it must be one of the {len(choices)} choices, or its"
             f" number from 0 to {len(choices) - 1}"

@@ -7,9 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.tasks.files.lines import numbered_lines, numbered_objects, text_field, text_fields
+from kerasgpt.tasks.files.lines import (
+    NOT_JSON,
+    json_reason,
+    numbered_lines,
+    numbered_objects,
+    text_field,
+    text_fields,
+)
 from kerasgpt.tasks.files.records import TaskRecord
 from kerasgpt.tasks.shortening import by_shared_words, sentences
+
+_FORM = 'give an object with "data", or JSON lines in a file ending in .jsonl'
 
 
 def read(paths: Sequence[str]) -> Iterator[TaskRecord]:
@@ -49,12 +58,11 @@ def nearest_sentence(record: TaskRecord) -> str:
 def _squad(path: str) -> Iterator[TaskRecord]:
     try:
         content = json.loads("\n".join(line for _, line in numbered_lines(path)))
-        articles = content["data"]
-    except (json.JSONDecodeError, TypeError, KeyError) as error:
-        raise KerasGPTError(
-            f'{path}: not in SQuAD\'s form ({error}): give an object with "data", or JSON lines in a file'
-            " ending in .jsonl"
-        ) from error
+    except NOT_JSON as error:
+        raise KerasGPTError(f"{path}: not in SQuAD's form ({json_reason(error)}); {_FORM}") from error
+    articles = content.get("data") if isinstance(content, dict) else None
+    if not isinstance(articles, list):
+        raise KerasGPTError(f'{path}: not in SQuAD\'s form (it has no list "data"); {_FORM}')
     for number, article in enumerate(articles, start=1):
         place = f"{path}, article {number}"
         for paragraph in _list_in(article, "paragraphs", place):

@@ -144,8 +144,9 @@ class TaskTemplate:
         wanted = ", ".join(f'"{name}": "..."' for name in self.fields)
         try:
             value = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise UsageError(f"a prompt for {self.task} is an object {{{wanted}}}: {error.msg}") from error
+        except (ValueError, RecursionError) as error:
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else error
+            raise UsageError(f"a prompt for {self.task} is an object {{{wanted}}}: {reason}") from error
         if not isinstance(value, dict) or not all(isinstance(value.get(name), str) for name in self.fields):
             raise UsageError(f"a prompt for {self.task} is an object {{{wanted}}}")
         return {name: value[name] for name in self.fields}
@@ -157,10 +158,16 @@ class TaskTemplate:
 
 def _names(template: str) -> list[str]:
     try:
-        parts = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+        parts = [part for part in string.Formatter().parse(template) if part[1] is not None]
     except ValueError as error:
         raise UsageError(f"template '{template}': {error}; write a brace that is meant as {{{{") from error
-    return parts
+    for _, name, form, conversion in parts:
+        if form or conversion:  # the graph only joins texts
+            raise UsageError(
+                f"template '{template}': a field is put in as it is; write {{{name}}} without what follows"
+                " ! or :"
+            )
+    return [name for _, name, _, _ in parts if name is not None]
 
 
 DEFAULTS = {

@@ -1,5 +1,6 @@
 """A job's output is that of one call with all records, on every runner, stopped and gone on with or not."""
 
+import dataclasses
 import gzip
 import json
 from pathlib import Path
@@ -12,6 +13,8 @@ from kerasgpt.bulk.job import Job
 from kerasgpt.bulk.output import rows
 from kerasgpt.bulk.pipeline import run
 from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.folder_lock import held
+from kerasgpt.tasks.templates import TaskTemplate
 
 ROOT = Path(__file__).parents[2]
 PROMPTS = [f"Scene {number}: {'enter ' * (number * 7 % 11)}" for number in range(11)]
@@ -213,5 +216,56 @@ def test_what_the_bundle_cannot_do_is_one_sentence(job, tmp_path):
         KerasGPTError, match=r"has no onnx/fast_int4.onnx: export the model again with .*int4$"
     ):
         run(job(precision="int4"))
-    assert list(contents(tmp_path / "out")) == ["job.json"]
+    assert contents(tmp_path / "out") == {}
     run(job())  # nothing had been written, so that nothing stands in the way
+
+
+def test_two_jobs_do_not_write_into_one_folder(job, tmp_path):
+    with held(tmp_path / "out", lambda: None), pytest.raises(KerasGPTError, match=r"out: another job writes"):
+        run(job())
+    assert contents(tmp_path / "out") == {}
+    run(job())
+    for path in (tmp_path / "out").glob("*-of-*"):
+        path.unlink()
+    with pytest.raises(UsageError, match="holds the output of a job"):
+        run(job(shard_size=4))
+    assert run(job(), resume=True).counters["shards"] == 4
+
+
+def test_a_job_that_was_overtaken_says_so(job, memory, monkeypatch):
+    there = dataclasses.replace(job("unused"), output="memory://bucket/out")
+    finished = pipeline._finished
+
+    def overtaken(*words):
+        memory["memory://bucket/out/job.json"] = b"{}"
+        return finished(*words)
+
+    monkeypatch.setattr(pipeline, "_finished", overtaken)
+    with pytest.raises(KerasGPTError, match="another job has begun in it meanwhile"):
+        run(there)
+
+
+def test_raw_inputs_come_into_the_template(bundle_copy, jsonl, tmp_path):
+    fields = {"context": "It rained again.", "question": "Who slept?"}
+    lines = [json.dumps({"prompt": json.dumps(fields)}), json.dumps(fields), '{"prompt": "why?"}']
+    lines.append(json.dumps({**fields, "context": "It rained again. " * 40}))
+    lines.append(json.dumps({"prompt": "[" * 100_000}))
+    template = TaskTemplate("question_answering", "{context}|{question}>", "context", max_new_tokens=8)
+    settings = GenerationConfig(max_new_tokens=8)
+    asked = Job(str(bundle_copy), [str(jsonl(lines=lines))], str(tmp_path / "out"), settings=settings)
+    raw = dataclasses.replace(asked, output=str(tmp_path / "raw"), use_template=False)
+    template.write(bundle_copy)
+    summary = run(asked)
+    found = list(rows(asked.output))
+    lm = load(bundle_copy)
+    expected = lm.generate([template.text(fields)], settings)[0].text
+    assert [row["text"] for row in found[:2]] == [expected] * 2
+    assert [json.loads(row["prompt"]) for row in found[:2]] == [fields] * 2
+    assert (summary.counters["errors"], summary.counters["truncated"]) == (2, 1)
+    (line, _) = (tmp_path / "out" / "errors-00000-of-00001.jsonl").read_text().splitlines()
+    assert 'is an object {"context": "...", "question": "..."}' in json.loads(line)["error"]
+    with pytest.raises(UsageError, match="was begun with template true, and now it is false"):
+        run(dataclasses.replace(asked, use_template=False), resume=True)
+    run(raw)
+    texts = [row["text"] for row in rows(raw.output)]
+    assert texts[0] == lm.generate([json.dumps(fields)], settings)[0].text

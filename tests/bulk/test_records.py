@@ -44,5 +44,17 @@ def test_what_is_no_record_is_rejected(line, sentence):
 
 
 def test_the_name_tells_json_from_text():
-    assert all(is_json(name) for name in ("a.jsonl", "a.jsonl.gz", "b/a.json", "a.ndjson"))
+    assert all(is_json(name) for name in ("a.jsonl", "a.jsonl.gz", "b/a.json", "a.ndjson", "A.JSONL.GZ"))
     assert not any(is_json(name) for name in ("a.txt", "a.gz", "jsonl", "a.jsonl.txt"))
+
+
+def test_a_line_of_a_template_s_fields_is_its_raw_input():
+    def prompt(line, fields):
+        return parse(line.encode(), "a:1", 0, "generate", as_json=True, fields=fields)
+
+    assert prompt('{"source": "naïve", "id": 1}', ["source"]).prompt == "naïve"
+    assert prompt('{"prompt": "a", "source": "b"}', ["source"]).prompt == "a"
+    several = '{"context": "c", "question": "naïve"}'
+    assert prompt(several, ["context", "question"]).prompt == several
+    assert 'no "question" that is a string' in prompt('{"context": "c"}', ["context", "question"]).error
+    assert 'no "prompt" that is a string' in prompt(several, []).error

@@ -73,3 +73,11 @@ def test_a_file_that_has_become_shorter_is_noticed(files, tmp_path):
     (tmp_path / "b.jsonl").write_text("{}\n")
     with pytest.raises(KerasGPTError, match="has become shorter"):
         read(shards[1], "generate")
+
+
+def test_a_byte_order_mark_alone_is_no_record(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf \none\n")
+    (tmp_path / "B.JSONL.GZ").write_bytes(gzip.compress(b'{"prompt": "two"}\n'))
+    _, (shard,) = survey([str(tmp_path / name) for name in ("a.txt", "B.JSONL.GZ")], 9)
+    found = read(shard, "generate").entries
+    assert [(entry.id, entry.prompt) for entry in found] == [("a.txt:2", "one"), ("B.JSONL.GZ:1", "two")]

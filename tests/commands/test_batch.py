@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from kerasgpt.tasks.templates import TaskTemplate
+
 PROMPTS = ["The king", "naïve 北京", "", "ROMEO:\nBut soft"]
 SAMPLING = ("--temperature", 0.9, "--top-k", 50, "--seed", 7, "--max-new-tokens", 9)
 
@@ -118,3 +120,14 @@ def test_what_a_worker_refuses_is_one_sentence_too(refuses, bundle, prompts, tmp
         sentence
         == "kerasgpt: typical_p 0.5: this SavedModel cannot do that; use the onnx or the keras engine\n"
     )
+
+
+def test_a_model_tuned_on_a_task_takes_raw_input(run, bundle_copy, prompts, tmp_path):
+    template = TaskTemplate("translation", "{source} =>", "source", max_new_tokens=8)
+    template.write(bundle_copy)
+    texts = [word for prompt in PROMPTS for word in ("--prompt", prompt)]
+    for words in ((), ("--no-template",)):
+        output = tmp_path / f"out{len(words)}"
+        assert run("batch", bundle_copy, "--input", prompts, "--output", output, *words).code == 0
+        expected = run("generate", bundle_copy, "--json", *texts, *words).rows
+        assert [row["text"] for row in answers(output)] == [row["text"] for row in expected]

@@ -212,6 +212,7 @@ def test_options_of_another_task_and_bad_numbers(refuses, bundle, text, reviews)
     sentence = refuses(*arguments, "--temperature", 1, code=2)
     assert "the task language_modeling has no options of generation" in sentence
     assert "--limit is 0" in refuses(*arguments, "--limit", 0, code=2)
+    assert "--seed is -1: it must be 0 or more" in refuses(*arguments, "--seed", -1, code=2)
     assert "window is 97: it must be from 1 to the context of 96" in refuses(
         *arguments, "--window", 97, code=2
     )

@@ -92,6 +92,8 @@ def test_padding_of_the_state_changes_nothing(functions: dict[str, Any]) -> None
         ("num_prompt_tokens", [9], "do not fit"),
         ("num_tokens", [-1], "do not fit"),
         ("num_tokens", [10**9], "do not fit"),
+        ("num_tokens", [2**63 - 1], "do not fit"),
+        ("num_prompt_tokens", [2**63 - 1], "do not fit"),
         ("num_steps", [-1], "0 or more"),
         ("temperature", [float("nan")], "temperature is nan"),
         ("token_ids", [[10**6] * 3], "outside 0 to"),
@@ -113,3 +115,36 @@ def test_a_state_that_makes_no_sense_is_an_error_of_its_row(
     alone = functions["decode"](**good)
     assert found["text"].numpy()[1] == alone["text"].numpy()[0]
     assert found["error"].numpy()[1] == b""
+
+
+def test_the_largest_numbers_overflow_nothing(functions: dict[str, Any]) -> None:
+    state = functions["prefill"](tf.constant(["hello"]), tf.constant([8], tf.int64))
+    given = {name: state[name] for name in STATE}
+    for count in (2**63 - 1, 100):
+        found = functions["decode"](**given, num_steps=tf.constant([3], tf.int64))
+        rest = functions["decode"](
+            **{name: found[name] for name in STATE}, num_steps=tf.constant([count], tf.int64)
+        )
+        assert rest["error"].numpy()[0] == b""
+        assert rest["finish_reason"].numpy()[0] != b""
+    both = {**given, "num_tokens": tf.constant([5], tf.int64)}
+    both["num_prompt_tokens"] = tf.constant([2**63 - 1], tf.int64)
+    assert b"do not fit" in functions["decode"](**both)["error"].numpy()[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "why"),
+    [
+        ("values", lambda part: part[:, :, :, :-1], "keys and values must have the same shape"),
+        ("values", lambda part: tf.concat([part, part], 0), "keys and values must have the same shape"),
+        ("num_tokens", lambda part: tf.concat([part, part], 0), "must have one row for each text"),
+        ("num_prompt_tokens", lambda part: part[:0], "must have one row for each text"),
+    ],
+)
+def test_parts_that_do_not_belong_together_are_refused(
+    functions: dict[str, Any], name: str, change: Any, why: str
+) -> None:
+    answer = functions["prefill"](tf.constant(["hello"]), tf.constant([8], tf.int64))
+    state = {part: answer[part] for part in STATE}
+    with pytest.raises(tf.errors.InvalidArgumentError, match=why):
+        functions["decode"](**{**state, name: change(state[name])})

@@ -10,7 +10,7 @@ from lm_eval.api.registry import get_model
 
 from kerasgpt import GenerationConfig, load
 from kerasgpt.tasks import language_modeling
-from kerasgpt.tasks.harness import HarnessModel
+from kerasgpt.tasks.harness import HarnessModel, _settings
 from kerasgpt.tasks.pairs import encode_pair, score_pairs
 
 
@@ -80,3 +80,20 @@ def test_the_program_is_the_harness_s_own() -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "lm-eval" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "temperature"),
+    [
+        ({}, 0.0),
+        ({"temperature": 0.7}, 0.7),
+        ({"temperature": 0}, 0.0),
+        ({"do_sample": True, "temperature": 0.0}, 0.0),
+        ({"do_sample": True}, 1.0),
+        ({"do_sample": "true", "temperature": "0.7"}, 0.7),
+        ({"do_sample": "False", "temperature": 0.7}, 0.0),
+        ({"do_sample": None, "temperature": 0.7}, 0.0),
+    ],
+)
+def test_words_for_greedy_and_for_sampling(words, temperature) -> None:
+    assert _settings(words).temperature == temperature

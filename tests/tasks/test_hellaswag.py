@@ -40,7 +40,14 @@ def test_an_empty_second_context_is_none(tmp_path, byte_model) -> None:
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
-    [({"ctx_a": None}, '"ctx_a"'), ({"label": "2"}, "right answer"), ({"endings": ["a", 1]}, "choices")],
+    [
+        ({"ctx_a": None}, '"ctx_a"'),
+        ({"label": "2"}, "right answer"),
+        ({"label": "9" * 5000}, "right answer"),
+        ({"endings": ["a", 1]}, "choices"),
+        ({"endings": None}, '"endings" must be a list of texts'),
+        ({"endings": 5}, '"endings" must be a list of texts'),
+    ],
 )
 def test_bad_lines_are_named(tmp_path, byte_model, change: dict, sentence: str) -> None:
     with pytest.raises(KerasGPTError, match="line 1") as caught:

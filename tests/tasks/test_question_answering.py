@@ -35,6 +35,8 @@ def test_json_lines_are_read_and_a_title_keeps_them_together(tmp_path):
     ("value", "sentence"),
     [
         ([1], "not in SQuAD's form"),
+        ({"data": 5}, r'not in SQuAD\'s form \(it has no list "data"\)'),
+        ({"data": [5]}, r'article 1: has no list "paragraphs"'),
         ({"data": [{"title": "x"}]}, r'article 1: has no list "paragraphs"'),
         ({"data": [{"paragraphs": [{"context": "c", "qas": [{"id": 3}]}]}]}, "question 3: has no text"),
         (
@@ -50,3 +52,10 @@ def test_json_lines_are_read_and_a_title_keeps_them_together(tmp_path):
 def test_what_is_missing_is_told_with_its_place(tmp_path, value, sentence):
     with pytest.raises(KerasGPTError, match=sentence):
         list(question_answering.read(_write(tmp_path / "a.json", value)))
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, '{"data": ' + "1" * 5000 + "}"])
+def test_what_is_no_json_is_told_with_its_file(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(KerasGPTError, match=r"a.json: not in SQuAD's form"):
+        list(question_answering.read([str(tmp_path / "a.json")]))

@@ -35,6 +35,9 @@ def test_a_damaged_file_is_named(tmp_path, content):
         ({"prompt": "{sources}"}, "unknown field in the template of translation 'sources': did you mean"),
         ({"prompt": "Translate:"}, "must have {source} in it"),
         ({"prompt": "{source} }"}, "Single '}'"),
+        ({"prompt": "{source!r}"}, "write {source} without what follows ! or :"),
+        ({"prompt": "{source:>10}"}, "write {source} without what follows ! or :"),
+        ({"answer": "{answer!s}"}, "write {answer} without what follows ! or :"),
         ({"answer": "x"}, "must have {answer} in it, once"),
     ],
 )
@@ -65,7 +68,7 @@ def test_raw_input_is_the_one_field_or_an_object_of_several():
     assert DEFAULTS["translation"].parse('{"a"') == {"source": '{"a"'}
     fields = {"context": "c", "question": "q"}
     assert ANSWERING.parse(json.dumps({**fields, "id": 1})) == fields
-    for text in ("why?", "[1]", '{"question": "q"}'):
+    for text in ("why?", "[1]", '{"question": "q"}', "[" * 100_000, "1" * 5000):
         with pytest.raises(UsageError, match='is an object {"context": "...", "question": "..."}'):
             ANSWERING.parse(text)
     with pytest.raises(UsageError, match="there is no question"):

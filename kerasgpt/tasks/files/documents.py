@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tasks.files.detokenizers import DETOKENIZERS
-from kerasgpt.tasks.files.lines import numbered_objects, text_field
+from kerasgpt.tasks.files.lines import ending, numbered_objects, text_field, whole_text
 
 SEPARATOR = re.compile(r"(?:\r?\n)?^<\|endoftext\|>(?:\r?\n|\Z)", re.MULTILINE)
 """The line that parts the documents of a text file, in training too, with the line end before it."""
@@ -41,7 +41,7 @@ def read_documents(path: str | Path, detokenizer: str | None, *, apart: bool) ->
     """Read a text file, or JSON lines with a document each, ``{"text": ...}``.
 
     Args:
-        path: UTF-8.
+        path: UTF-8; a name that ends in .gz is unpacked.
         detokenizer: name of the one to put words together with.
         apart: whether a text file is divided: at lines that are ``<|endoftext|>``, or where the detokenizer
             knows that a document begins.
@@ -65,11 +65,11 @@ def parted(text: str, place: str) -> list[Document]:
 
 
 def _texts(path: Path, detokenizer: str | None, apart: bool) -> Iterator[tuple[str, str]]:
-    if path.suffix in (".jsonl", ".ndjson"):
+    if ending(path) in (".jsonl", ".ndjson"):
         for place, value in numbered_objects(path):
             yield text_field(value, "text", place), place
         return
-    text = _read(path)
+    text = whole_text(path)
     if not apart:
         if detokenizer is None and (count := len(SEPARATOR.findall(text))):
             warnings.warn(
@@ -90,12 +90,3 @@ def _document(text: str, place: str, detokenizer: str | None) -> Document:
         return Document(text, place)
     whole = DETOKENIZERS[detokenizer].detokenize(text)
     return Document(whole, place, len(text.split()), text.count("\n"))
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise KerasGPTError(f"{path}: cannot read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise KerasGPTError(f"{path}: not UTF-8 at byte {error.start}; convert it first") from error

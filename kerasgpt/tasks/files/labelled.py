@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.tasks.files.lines import numbered_lines, numbered_objects
+from kerasgpt.tasks.files.lines import (
+    BYTE_ORDER_MARK,
+    NOT_JSON,
+    ending,
+    json_reason,
+    numbered_lines,
+    numbered_objects,
+    whole_text,
+)
 
 INPUTS, OUTPUTS = ("input", "text", "prompt", "question"), ("output", "label", "answer")
 """Names that an object may have for its two sides."""
@@ -75,15 +83,15 @@ def read_labelled(path: str | Path) -> tuple[list[Labelled], str]:
 
     A ``.json`` file is a list of ``{"input": ..., "output": ...}``, a ``.jsonl`` file has such an object a
     line; an output may be a list of right ones. Any other file has lines of SST-2 (``1 a fine film``) or of
-    TREC (``LOC:city What is the capital of Yugoslavia ?``).
+    TREC (``LOC:city What is the capital of Yugoslavia ?``). A name that ends in .gz besides is unpacked.
 
     Raises:
         KerasGPTError: the file is none of these, or an example lacks a side or has a label of another set.
     """
     path = Path(path)
-    if path.suffix == ".json":
+    if ending(path) == ".json":
         found, template = [_from_object(*each) for each in _listed(path)], PAIRS_TEMPLATE
-    elif path.suffix in (".jsonl", ".ndjson"):
+    elif ending(path) in (".jsonl", ".ndjson"):
         found = [_from_object(value, place) for place, value in numbered_objects(path)]
         template = PAIRS_TEMPLATE
     else:
@@ -94,15 +102,13 @@ def read_labelled(path: str | Path) -> tuple[list[Labelled], str]:
 
 
 def _listed(path: Path) -> Iterator[tuple[Any, str]]:
+    text = whole_text(path).removeprefix(BYTE_ORDER_MARK)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise KerasGPTError(f"{path}: cannot read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise KerasGPTError(f"{path}: not UTF-8 at byte {error.start}; convert it first") from error
-    except json.JSONDecodeError as error:
+        values = json.loads(text)
+    except NOT_JSON as error:
+        place = f"{path}, line {error.lineno}" if isinstance(error, json.JSONDecodeError) else path
         raise KerasGPTError(
-            f"{path}, line {error.lineno}: not valid JSON ({error.msg}); a file of JSON lines ends in .jsonl"
+            f"{place}: not valid JSON ({json_reason(error)}); a file of JSON lines ends in .jsonl"
         ) from error
     if not isinstance(values, list):
         raise KerasGPTError(f'{path}: is no list; write [{{"input": "...", "output": "..."}}, ...]')

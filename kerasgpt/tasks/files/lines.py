@@ -6,14 +6,22 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from kerasgpt.errors import KerasGPTError
+
+BYTE_ORDER_MARK = "\ufeff"
+
+NOT_JSON = (ValueError, RecursionError)
+"""What reading JSON raises: also where a number has thousands of digits, or lists lie in lists as deep."""
 
 
 def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     """Read a file, UTF-8, line by line without the line's end; a name that ends in .gz is unpacked.
+
+    A byte order mark that it begins with is no part of the first line.
 
     Yields:
         The number, counted from 1, and the text.
@@ -21,16 +29,43 @@ def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     Raises:
         KerasGPTError: it cannot be read or unpacked, or is not UTF-8.
     """
+    with _opened(path) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                text = line.decode("utf-8").rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise KerasGPTError(f"{path}, line {number}: not UTF-8; convert the file first") from error
+            yield number, text.removeprefix(BYTE_ORDER_MARK) if number == 1 else text
+
+
+def whole_text(path: str | Path) -> str:
+    """Read a file, UTF-8, as it is; a name that ends in .gz is unpacked.
+
+    Raises:
+        KerasGPTError: it cannot be read or unpacked, or is not UTF-8.
+    """
+    try:
+        with _opened(path) as file:
+            return file.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise KerasGPTError(f"{path}: not UTF-8 at byte {error.start}; convert it first") from error
+
+
+def ending(path: str | Path) -> str:
+    """What a file's name ends in, in small letters and without .gz.
+
+    >>> ending("held.JSONL.gz"), ending("held")
+    ('.jsonl', '')
+    """
+    return Path(str(path).lower().removesuffix(".gz")).suffix
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[IO[bytes]]:
     path = Path(path)
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                try:
-                    yield number, line.decode("utf-8").rstrip("\r\n")
-                except UnicodeDecodeError as error:
-                    raise KerasGPTError(
-                        f"{path}, line {number}: not UTF-8; convert the file first"
-                    ) from error
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+            yield cast(IO[bytes], file)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise KerasGPTError(f"{path}: not a whole gzip file ({error}); fetch it again") from error
     except OSError as error:
@@ -54,11 +89,20 @@ def numbered_objects(path: str | Path) -> Iterator[tuple[str, Mapping[str, Any]]
         place = f"{path}, line {number}"
         try:
             value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise KerasGPTError(f"{place}: not valid JSON ({error.msg}); each line is one object") from error
+        except NOT_JSON as error:
+            raise KerasGPTError(
+                f"{place}: not valid JSON ({json_reason(error)}); each line is one object"
+            ) from error
         if not isinstance(value, dict):
             raise KerasGPTError(f"{place}: is no object; each line is one, such as {{...}}")
         yield place, value
+
+
+def json_reason(error: ValueError | RecursionError) -> str:
+    """Why a text could not be read as JSON, in a few words."""
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return "nested too deep" if isinstance(error, RecursionError) else "a number of too many digits"
 
 
 def text_field(value: Mapping[str, Any], name: str, place: str, *, may_be_empty: bool = False) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from kerasgpt.errors import UsageError
 from kerasgpt.tasks.base import Counts, Figures, Outcome
 
 NUM_RESAMPLES = 1000
@@ -31,7 +32,12 @@ def intervals(
 
     Returns:
         Metric -> lower and upper end, for all but counts (``num_...``).
+
+    Raises:
+        UsageError: `seed` is below 0.
     """
+    if seed < 0:
+        raise UsageError(f"seed is {seed}: it must be 0 or more")
     names = sorted({name for outcome in outcomes for name in outcome.counts})
     table = np.array([[outcome.counts.get(name, 0) for name in names] for outcome in outcomes], np.float64)
     generator, number = np.random.default_rng(seed), len(outcomes)

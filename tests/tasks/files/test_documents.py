@@ -1,3 +1,5 @@
+import gzip
+
 import pytest
 
 from kerasgpt.errors import KerasGPTError
@@ -54,3 +56,11 @@ def test_bad_files_are_named(tmp_path, name: str, content: bytes | None, sentenc
         read_documents(path, None, apart=False)
     assert str(path) in str(caught.value)
     assert sentence in str(caught.value)
+
+
+def test_packed_files_are_read_too(tmp_path) -> None:
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress("Né one.\r\n".encode()))
+    assert [each.text for each in read_documents(tmp_path / "a.txt.gz", None, apart=False)] == ["Né one.\r\n"]
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b'{"text": "one"}\n{"text": "two"}\n'))
+    found = read_documents(tmp_path / "a.jsonl.gz", None, apart=False)
+    assert [each.text for each in found] == ["one", "two"]

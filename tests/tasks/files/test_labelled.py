@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import pytest
@@ -56,6 +57,8 @@ def test_lines_of_trec(tmp_path) -> None:
         ("a.json", '[\n{"input": "a",}]', "line 2: not valid JSON"),
         ("a.json", "[3]", "example 1: is no object"),
         ("a.json", "[]", "has no example"),
+        ("a.json", "[" * 100_000, "not valid JSON (nested too deep)"),
+        ("a.json", "[" + "1" * 5000 + "]", "not valid JSON (a number of too many digits)"),
         ("a.jsonl", '{"input": "a", "output": "b"}\n{"output": "b"}\n', 'line 2: has no "input"'),
         ("a.txt", "", "has no example"),
         ("a.txt", "\nhello there\n", "line 2: is neither SST-2"),
@@ -83,3 +86,14 @@ def test_bytes_that_are_no_text_are_named(tmp_path) -> None:
         (tmp_path / name).write_bytes(b"1 caf\xe9\n")
         with pytest.raises(KerasGPTError, match="not UTF-8"):
             read_labelled(tmp_path / name)
+
+
+def test_packed_files_and_byte_order_marks(tmp_path) -> None:
+    pair = '{"input": "up", "output": "down"}'
+    for name, content in (("a.json", f"\ufeff[{pair}]"), ("b.jsonl", f"\ufeff{pair}\n"), ("c", "1 good\n")):
+        expected, _ = read_labelled(write(tmp_path, name, content))
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content.encode()))
+        found, _ = read_labelled(tmp_path / f"{name}.gz")
+        assert [(each.input, each.outputs) for each in found] == [
+            (each.input, each.outputs) for each in expected
+        ]

@@ -3,7 +3,13 @@ import gzip
 import pytest
 
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.tasks.files.lines import numbered_lines, numbered_objects, text_field, text_fields
+from kerasgpt.tasks.files.lines import (
+    numbered_lines,
+    numbered_objects,
+    text_field,
+    text_fields,
+    whole_text,
+)
 
 
 def test_lines_are_numbered_and_lose_their_ends_gzipped_or_not(tmp_path):
@@ -28,14 +34,34 @@ def test_objects_come_with_their_place_and_empty_lines_are_counted(tmp_path):
         ("b.txt.gz", gzip.compress(b"cut off" * 100, mtime=0)[:-9], "not a whole gzip file"),
         ("a.jsonl", b'{"a": 1}\n{"a"\n', "a.jsonl, line 2: not valid JSON"),
         ("b.jsonl", b"[1]\n", "b.jsonl, line 1: is no object"),
+        ("c.jsonl", b"{}\n" + b"[" * 100_000, r"c.jsonl, line 2: not valid JSON \(nested too deep\)"),
+        (
+            "d.jsonl",
+            b'{"a": ' + b"1" * 5000 + b"}",
+            r"line 1: not valid JSON \(a number of too many digits\)",
+        ),
     ],
-    ids=["not UTF-8", "no gzip", "gzip cut off", "broken JSON", "no object"],
+    ids=["not UTF-8", "no gzip", "gzip cut off", "broken JSON", "no object", "deep", "digits"],
 )
 def test_what_is_wrong_is_told_with_its_line(tmp_path, name, data, sentence):
     (tmp_path / name).write_bytes(data)
     read = numbered_objects if ".jsonl" in name else numbered_lines
     with pytest.raises(KerasGPTError, match=sentence):
         list(read(tmp_path / name))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes('\ufeff{"a": 1}\n{"a": 2}\n'.encode())
+    assert [value for _, value in numbered_objects(tmp_path / "a.jsonl")] == [{"a": 1}, {"a": 2}]
+
+
+def test_a_whole_text_is_as_it_is_gzipped_or_not(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"one\r\ntwo")
+    (tmp_path / "a.GZ").write_bytes(gzip.compress(b"one\r\ntwo"))
+    assert whole_text(tmp_path / "a.txt") == whole_text(tmp_path / "a.GZ") == "one\r\ntwo"
+    (tmp_path / "b.gz").write_bytes(gzip.compress(b"abc\xff"))
+    with pytest.raises(KerasGPTError, match=r"b.gz: not UTF-8 at byte 3"):
+        whole_text(tmp_path / "b.gz")
 
 
 def test_a_file_that_is_missing_is_named(tmp_path):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from kerasgpt.errors import UsageError
 from kerasgpt.tasks.base import Outcome
 from kerasgpt.tasks.metrics.bootstrap import intervals
 
@@ -41,3 +42,8 @@ def test_the_seed_decides_and_counts_have_none() -> None:
     assert found == intervals(accuracy, outcomes(10, 20), seed=1)
     assert found != intervals(accuracy, outcomes(10, 20), seed=2)
     assert list(found) == ["acc"]
+
+
+def test_a_seed_below_0_is_refused() -> None:
+    with pytest.raises(UsageError, match="seed is -1: it must be 0 or more"):
+        intervals(accuracy, outcomes(1, 1), seed=-1)
