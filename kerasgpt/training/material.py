@@ -12,7 +12,7 @@ from kerasgpt.data.corpus import Corpus
 from kerasgpt.data.example_corpus import ExampleCorpus, RecordSplit
 from kerasgpt.data.example_dataset import ExampleDataset, require_rows
 from kerasgpt.data.packing import PackedCorpus, pack
-from kerasgpt.data.pipeline import TokenDataset, require_batch
+from kerasgpt.data.pipeline import TokenDataset, require_batch, require_windows
 from kerasgpt.data.stepwise import StepwiseDataset
 from kerasgpt.tasks.reading import write_records
 from kerasgpt.tokenizer.bpe import Tokenizer
@@ -48,6 +48,8 @@ def open_material(recipe: Recipe, run: Path, say: Callable[[str], None]) -> tupl
         separate=bool(data.weights),
     )
     require_batch(corpus.ids("train"), sizes.sequence_length, sizes.batch_size, data.paths)
+    if data.weights:
+        require_windows(corpus.ids_by_source("train"), data.weights, sizes.sequence_length, data.paths)
     return tokenizer, corpus
 
 

@@ -206,6 +206,7 @@ _LIMITS: dict[str, Limit] = {
             "peak_teraflops",
             "refit_steps",
             "refit_learning_rate",
+            "seed",
         ),
         _0_OR_MORE,
     ),
