@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import abc
-import numbers
 import time
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -84,11 +83,11 @@ class StepwiseDataset(keras.utils.PyDataset, abc.ABC):
         """The batch of a global step, whatever was asked for before."""
 
 
-def require_seed(seed: int | None) -> None:
+def require_seed(seed: Any) -> None:
     """Refuse what numpy takes no order from, before anything is read.
 
     Raises:
         UsageError: it is negative, or no whole number.
     """
-    if seed is not None and not (isinstance(seed, numbers.Integral) and seed >= 0):
+    if seed is not None and not (isinstance(seed, int | np.integer) and seed >= 0):
         raise UsageError(f"seed is {seed}: it must be a whole number of 0 or more")
