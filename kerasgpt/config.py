@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -137,6 +138,10 @@ class GPT2Config(Configuration):
                 object.__setattr__(self, name, self.vocabulary_size - 1)
             elif not 0 <= token < self.vocabulary_size:
                 raise UsageError(f"{name} {token} is not an id of a vocabulary of {self.vocabulary_size}")
+        if not 0 < self.layer_norm_epsilon < inf:
+            raise UsageError(f"layer_norm_epsilon is {self.layer_norm_epsilon}: it must be above 0")
+        if not 0 <= self.initializer_range < inf:
+            raise UsageError(f"initializer_range is {self.initializer_range}: it must be 0 or more")
 
     @property
     def head_dim(self) -> int:
