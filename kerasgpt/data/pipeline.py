@@ -163,6 +163,9 @@ def dataset(
     Returns:
         One epoch of (ids, labels, weights); for a loss that ignores padding compile with
         ``keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")``.
+        Keras averages the means of batches, so the last one, partly of weight 0, counts in an evaluation as
+        much as the others; `kerasgpt.training.losses.token_metric` among the ``weighted_metrics`` gives the
+        exact mean over all tokens.
 
     Raises:
         UsageError: no such split, a seed below 0, or not as many weights as paths.
