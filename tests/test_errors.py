@@ -7,3 +7,16 @@ def test_a_name_like_no_other_gets_the_list():
     error = unknown_name("format", "zzz", ["onnx", "saved_model"])
     assert isinstance(error, UsageError)
     assert str(error) == "unknown format 'zzz': Known: onnx, saved_model"
+
+
+def test_many_names_are_listed_only_where_none_is_near():
+    names = [f"{word}_steps" for word in "abcdefghijklmnopqrst"]
+    near = unknown_name("setting", "a_step", names, prefix="train.")
+    assert str(near) == "unknown setting 'train.a_step': did you mean 'train.a_steps'?"
+    assert "Known: train.a_steps, train.b_steps" in str(
+        unknown_name("setting", "zzz", names, prefix="train.")
+    )
+
+
+def test_what_all_names_begin_with_makes_none_near():
+    assert "did you mean" not in str(unknown_name("setting", "zzz", ["steps", "seed"], prefix="train."))
