@@ -134,7 +134,10 @@ def _told_of(asked: Path, within: Path | None = None) -> Iterator[None]:
     except OSError as error:
         place = Path(error.filename) if isinstance(error.filename, str) else None
         is_ours = within is None or (place is not None and place.is_relative_to(within))
-        if not is_ours and error.errno not in _OF_A_DISK:
+        is_of_a_disk = error.errno in _OF_A_DISK or (
+            type(error) is OSError and error.errno is None
+        )  # numpy's
+        if not is_ours and not is_of_a_disk:
             raise
         raise CannotWriteError(asked, error.strerror or str(error)) from error
 

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -173,6 +174,10 @@ class GPT2Config(Configuration):
                 object.__setattr__(self, name, self.vocabulary_size - 1)
             elif not 0 <= token < self.vocabulary_size:
                 raise UsageError(f"{name} {token} is not an id of a vocabulary of {self.vocabulary_size}")
+        if not 0 < self.layer_norm_epsilon < inf:
+            raise UsageError(f"layer_norm_epsilon is {self.layer_norm_epsilon}: it must be above 0")
+        if not 0 <= self.initializer_range < inf:
+            raise UsageError(f"initializer_range is {self.initializer_range}: it must be 0 or more")
 
     @property
     def head_dim(self) -> int:

@@ -22,13 +22,19 @@ class MissingExtraError(KerasGPTError, ImportError):
     """An optional dependency is not installed."""
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
+_MOST_SHOWN = 16  # names that are listed beside the nearest one
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], prefix: str = "") -> UsageError:
     """Build the error for a name that is not in a table, with the nearest right one.
+
+    All known ones are named too, unless they are many and one is near.
 
     Args:
         kind: what the name stands for, such as ``"preset"``.
         name: the name as given.
         known: the names that exist.
+        prefix: what all of them and the given one begin with, such as ``"train."``.
 
     Returns:
         The error, to be raised by the caller.
@@ -38,8 +44,12 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """
     names = list(known)
     nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f" did you mean '{nearest[0]}'?" if nearest else ""
-    return UsageError(f"unknown {kind} '{name}':{hint} Known: {', '.join(names)}")
+    sentence = f"unknown {kind} '{prefix}{name}':"
+    if nearest:
+        sentence += f" did you mean '{prefix}{nearest[0]}'?"
+    if not nearest or len(names) <= _MOST_SHOWN:
+        sentence += f" Known: {', '.join(prefix + known for known in names)}"
+    return UsageError(sentence)
 
 
 def first_line(error: BaseException) -> str:

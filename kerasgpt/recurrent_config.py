@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Self
 
 from kerasgpt.config import Configuration
@@ -73,6 +74,8 @@ class RecurrentConfig(Configuration):
                 object.__setattr__(self, name, self.vocabulary_size - 1)
             elif not 0 <= token < self.vocabulary_size:
                 raise UsageError(f"{name} {token} is not an id of a vocabulary of {self.vocabulary_size}")
+        if not 0 <= self.initializer_range < inf:
+            raise UsageError(f"initializer_range is {self.initializer_range}: it must be 0 or more")
 
     @property
     def embedding_width(self) -> int:

@@ -4,6 +4,7 @@ import os
 import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kerasgpt.atomic import atomic_file, atomic_folder, write_text
@@ -126,6 +127,17 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_old_file(tmp_path):
             temporary.with_suffix(".full").unlink()
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["file.txt"]
+
+
+def test_a_full_disk_of_which_numpy_tells_is_one_too(tmp_path, full_disk):
+    with (
+        pytest.raises(KerasGPTError, match=r"file: cannot write \(.* requested and .* written"),
+        full_disk(1000),
+        atomic_file(tmp_path / "file") as temporary,
+        temporary.open("wb") as file,
+    ):
+        np.zeros(10_000).tofile(file)
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_full_disk_inside_a_folder_names_the_folder_that_was_asked_for(tmp_path, full_disk):

@@ -41,6 +41,10 @@ def test_attention_scales():
         ({"activation": "swish"}, "unknown activation 'swish'"),
         ({"dropout": 1.0}, r"a rate is in \[0, 1\)"),
         ({"eos_token_id": 50257}, "eos_token_id 50257 is not an id"),
+        ({"layer_norm_epsilon": -1.0}, r"layer_norm_epsilon is -1\.0: it must be above 0"),
+        ({"layer_norm_epsilon": 0.0}, "it must be above 0"),
+        ({"initializer_range": -1.0}, r"initializer_range is -1\.0: it must be 0 or more"),
+        ({"initializer_range": float("nan")}, "initializer_range is nan"),
     ],
 )
 def test_impossible_shapes_are_refused(fields, sentence):

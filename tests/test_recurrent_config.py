@@ -33,6 +33,7 @@ def test_the_file_gives_back_the_configuration():
         ({"hidden_dim": 0}, "hidden_dim is 0"),
         ({"embedding_dim": 0}, "embedding_dim is 0"),
         ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"initializer_range": float("inf")}, "initializer_range is inf: it must be 0 or more"),
         ({"vocabulary_size": 10, "eos_token_id": 10}, "eos_token_id 10 is not an id"),
     ],
 )

@@ -11,7 +11,7 @@ from kerasgpt import artifacts
 from kerasgpt.architectures import AnyConfig
 from kerasgpt.checkpoints.pickles import PICKLES, refusal
 from kerasgpt.checkpoints.stored import Arrays
-from kerasgpt.config import read_json
+from kerasgpt.config import PRESETS, read_json
 from kerasgpt.engines import resolve
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation_config import GenerationConfig
@@ -141,7 +141,8 @@ def open_tokenizer(source: str) -> Tokenizer:
     Raises:
         KerasGPTError: there is none, or its files are damaged.
     """
-    if Path(source).is_dir() and find_format(source).tokenizer_files != HUGGING_FACE_FILES:
+    is_preset = source in PRESETS and not Path(source).exists()
+    if not is_preset and find_format(source).tokenizer_files != HUGGING_FACE_FILES:
         found = read_tokenizer(source)
         if found is None:
             raise KerasGPTError(f"{source}: holds no vocabulary; give a tokenizer of its own")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
 from kerasgpt.artifacts import RUN_CONFIG
-from kerasgpt.errors import MissingExtraError, UsageError
+from kerasgpt.errors import MissingExtraError, UsageError, unknown_name
 from kerasgpt.extras import require
 
 RECIPES = (
@@ -36,8 +37,8 @@ TASKS = {
 }
 """Task -> the recipe that it has unless another is given."""
 
-BACKENDS = {"tensorflow": "train", "jax": "jax"}
-"""What Keras runs on, and the extra that brings it."""
+BACKENDS = {"tensorflow": "'kerasgpt[train]'", "jax": "'kerasgpt[jax]'", "torch": "torch"}
+"""What Keras trains on, and what pip installs for it."""
 
 
 @click.command("train")
@@ -100,7 +101,10 @@ def command(
 
 
 def _require_keras() -> None:
-    """Import Keras, or say which of it and the library it is to run on is not installed."""
+    """Import Keras, or say which of it and the library it is to run on is unknown or not installed."""
+    backend = os.environ.get("KERAS_BACKEND")
+    if backend and backend not in BACKENDS:
+        raise unknown_name("backend in KERAS_BACKEND", backend, BACKENDS)
     try:
         require("keras", "train", "training")
     except MissingExtraError:
@@ -108,7 +112,9 @@ def _require_keras() -> None:
     except ImportError as error:  # Keras is there and imports its backend
         missing = (error.name or "").split(".")[0]
         if missing in BACKENDS:
-            require(missing, BACKENDS[missing], "training")
+            raise MissingExtraError(
+                f"training needs {missing}, which is not installed: pip install {BACKENDS[missing]}"
+            ) from error
         raise
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerasgpt.data.examples import Examples, fill_rows
-from kerasgpt.data.stepwise import Batch, StepwiseDataset
+from kerasgpt.data.stepwise import Batch, StepwiseDataset, require_seed
 from kerasgpt.errors import KerasGPTError
 
 
@@ -35,7 +35,7 @@ class ExampleDataset(StepwiseDataset):
             each reads its own. None means all.
 
     Raises:
-        UsageError: a size is below 1.
+        UsageError: a size is below 1, or the seed below 0.
         KerasGPTError: there is no example.
     """
 
@@ -53,6 +53,7 @@ class ExampleDataset(StepwiseDataset):
         rows: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(sequence_length, batch_size, first_step, num_steps)
+        require_seed(seed)
         if not len(examples):
             raise KerasGPTError("this part of the data holds no example: give more data or a larger fraction")
         self.examples = examples

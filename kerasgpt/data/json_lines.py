@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ def json_documents(path: Path, errors: ErrorHandling) -> Iterator[Piece]:
     """Read a file of JSON lines, a document each; an empty line and an empty text are none.
 
     Args:
-        path: the file, UTF-8.
+        path: the file, UTF-8; a byte order mark at its beginning is no part of the first line.
         errors: what to do about bytes that are not UTF-8, and about half surrogate pairs.
 
     Raises:
@@ -23,6 +24,8 @@ def json_documents(path: Path, errors: ErrorHandling) -> Iterator[Piece]:
     """
     offset = 0
     for number, line in enumerate(lines(path), start=1):
+        if number == 1 and line.startswith(codecs.BOM_UTF8):
+            offset, line = len(codecs.BOM_UTF8), line.removeprefix(codecs.BOM_UTF8)
         try:
             text = line.decode("utf-8", errors)
         except UnicodeDecodeError as error:
@@ -35,8 +38,8 @@ def json_documents(path: Path, errors: ErrorHandling) -> Iterator[Piece]:
 def _text_of(line: str, place: str, errors: ErrorHandling) -> str:
     try:
         record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise KerasGPTError(f"{place}: not valid JSON ({error.msg}); each line is one object") from error
+    except (ValueError, RecursionError) as error:
+        raise KerasGPTError(f"{place}: not valid JSON ({_reason(error)}); each line is one object") from error
     text = record.get("text") if isinstance(record, dict) else None
     if not isinstance(text, str):
         raise KerasGPTError(f'{place}: has no "text" string; each line is an object {{"text": "..."}}')
@@ -48,3 +51,10 @@ def _text_of(line: str, place: str, errors: ErrorHandling) -> str:
             f"{place}: its text holds half a surrogate pair, which is no character; mend it, or go on with"
             " '--errors replace'"
         ) from error
+
+
+def _reason(error: ValueError | RecursionError) -> str:
+    """What is wrong with a line; of what Python alone does not read, in words for who wrote it."""
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number has too many digits"

@@ -17,7 +17,7 @@ from kerasgpt.data.reading import ErrorHandling
 from kerasgpt.data.segments import segments_and_positions
 from kerasgpt.data.shards import Ids
 from kerasgpt.data.splits import PARTS, Part, Split
-from kerasgpt.data.stepwise import Batch, StepwiseDataset
+from kerasgpt.data.stepwise import Batch, StepwiseDataset, require_seed
 from kerasgpt.data.windows import Windows
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.tokenizer.bpe import Tokenizer
@@ -51,7 +51,7 @@ class TokenDataset(StepwiseDataset):
             each reads its own. None means all.
 
     Raises:
-        UsageError: a size is below 1, or weights and ids do not fit together.
+        UsageError: a size is below 1, the seed below 0, or weights and ids do not fit together.
         KerasGPTError: there is no id to predict.
 
     >>> dataset = TokenDataset(np.arange(7), sequence_length=4, batch_size=2, seed=None)
@@ -74,6 +74,7 @@ class TokenDataset(StepwiseDataset):
         rows: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(sequence_length, batch_size, first_step, num_steps)
+        require_seed(seed)
         self.ids = ids
         self.seed = seed
         self.end_of_text_id = end_of_text_id
@@ -162,10 +163,14 @@ def dataset(
     Returns:
         One epoch of (ids, labels, weights); for a loss that ignores padding compile with
         ``keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")``.
+        Keras averages the means of batches, so the last one, partly of weight 0, counts in an evaluation as
+        much as the others; `kerasgpt.training.losses.token_metric` among the ``weighted_metrics`` gives the
+        exact mean over all tokens.
 
     Raises:
-        UsageError: no such split, or not as many weights as paths.
-        KerasGPTError: a file cannot be read, or holds less than one batch.
+        UsageError: no such split, a seed below 0, or not as many weights as paths.
+        KerasGPTError: a file cannot be read, or holds less than one batch or, with weights, less than
+            one window.
 
     ```python
     data = kerasgpt.dataset("story.txt", tokenizer, sequence_length=128, batch_size=8)
@@ -174,6 +179,7 @@ def dataset(
     """
     if split not in PARTS:
         raise unknown_name("split", split, PARTS)
+    require_seed(seed)
     require_weights(weights, 1 if isinstance(paths, str | os.PathLike) else len(paths))
     files = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     division = Split(validation_fraction, test_fraction, method)
@@ -189,6 +195,8 @@ def dataset(
     is_train = split == "train"
     if is_train:
         require_batch(packed.ids(split), sequence_length, batch_size, files)
+        if weights:
+            require_windows(packed.ids_by_source(split), weights, sequence_length, files)
     return TokenDataset(
         packed.ids_by_source(split) if weights and is_train else packed.ids(split),
         sequence_length,
@@ -212,14 +220,37 @@ def require_batch(ids: AnyIds, sequence_length: int, batch_size: int, paths: Seq
         KerasGPTError: there are fewer.
     """
     names = ", ".join(str(Path(path)) for path in paths)
-    if len(ids) <= sequence_length:
-        raise KerasGPTError(
-            f"{names}: the part to train on has {len(ids)} tokens, and one window takes"
-            f" {sequence_length + 1}: give more text or a smaller sequence length"
-        )
+    _require_window(ids, sequence_length, names)
     if len(ids) <= sequence_length * batch_size:
         raise KerasGPTError(
             f"{names}: the part to train on has {len(ids)} tokens, and one batch takes"
             f" {sequence_length * batch_size + 1}, {batch_size} windows of {sequence_length}: give more text,"
             " a smaller batch size or a smaller sequence length"
+        )
+
+
+def require_windows(
+    sources: Sequence[AnyIds], weights: Sequence[float], sequence_length: int, paths: Sequence[Any]
+) -> None:
+    """Refuse to mix sources one of which has no full window: its rows would be mostly empty.
+
+    Args:
+        sources: ids of the part to train on, each source's apart.
+        weights: one of each source; what has none is not read.
+        sequence_length: T, tokens of a window.
+        paths: one of each source, for the sentence.
+
+    Raises:
+        KerasGPTError: there is one.
+    """
+    for ids, weight, path in zip(sources, weights, paths, strict=True):
+        if weight:
+            _require_window(ids, sequence_length, str(Path(path)))
+
+
+def _require_window(ids: AnyIds, sequence_length: int, names: str) -> None:
+    if len(ids) <= sequence_length:
+        raise KerasGPTError(
+            f"{names}: the part to train on has {len(ids)} tokens, and one window takes"
+            f" {sequence_length + 1}: give more text or a smaller sequence length"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -9,6 +10,8 @@ from typing import Literal, TypeAlias
 from kerasgpt.errors import KerasGPTError
 
 ErrorHandling: TypeAlias = Literal["strict", "replace"]
+
+_GZIP = b"\x1f\x8b"
 
 
 def blocks(path: Path, num_bytes: int, start: int = 0) -> Iterator[bytes]:
@@ -63,3 +66,19 @@ def not_utf8(path: Path, offset: int) -> KerasGPTError:
     return KerasGPTError(
         f"{path}: not UTF-8 at byte {offset}; convert the file, or go on with '--errors replace'"
     )
+
+
+def refuse_other_forms(path: Path, head: bytes) -> None:
+    """Refuse what is no text by its first bytes, none of which is UTF-8, rather than read it as noise.
+
+    Args:
+        path: the file.
+        head: its first bytes.
+
+    Raises:
+        KerasGPTError: it is compressed, or UTF-16.
+    """
+    if head.startswith(_GZIP):
+        raise KerasGPTError(f"{path}: is compressed by gzip: unpack it first, by 'gunzip -k {path}'")
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise KerasGPTError(f"{path}: is UTF-16: convert it to UTF-8")

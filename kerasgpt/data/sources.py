@@ -12,7 +12,7 @@ from kerasgpt.data.json_lines import json_documents
 from kerasgpt.data.parquet import MAGIC as PARQUET_MAGIC
 from kerasgpt.data.parquet import parquet_documents
 from kerasgpt.data.pieces import AnyPiece, Piece
-from kerasgpt.data.reading import ErrorHandling, blocks, cannot_read
+from kerasgpt.data.reading import ErrorHandling, blocks, cannot_read, refuse_other_forms
 from kerasgpt.data.text_files import text_documents
 from kerasgpt.data.token_files import LLMC_MAGIC, SUFFIX, TokenFile, open_token_file, token_documents
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
@@ -30,7 +30,8 @@ def documents(
 
     A ``.jsonl`` file holds one document a line, ``{"text": ...}``; a parquet file one a row, in its column
     ``text``; nanoGPT's ``train.bin`` and llm.c's shards hold ids, which ``<|endoftext|>`` divides. Any
-    other file is one document, or several if it has lines that are exactly ``<|endoftext|>``.
+    other file is one document, or several if it has lines that are exactly ``<|endoftext|>``. Names may end
+    in upper case.
 
     Args:
         paths: the files, or patterns such as ``"fineweb/*.bin"``; text is UTF-8.
@@ -41,7 +42,8 @@ def documents(
         The pieces of the documents; an empty document has none.
 
     Raises:
-        KerasGPTError: a file is missing, unreadable, empty, damaged, not UTF-8, or has a line without a text.
+        KerasGPTError: a file is missing, unreadable, empty, damaged, compressed, not UTF-8, or has a
+            line without a text.
         UsageError: no such error handling, or no file at all.
 
     >>> import tempfile
@@ -58,7 +60,7 @@ def documents(
     previous: TokenFile | None = None
     for path in expand(paths):
         head = next(blocks(path, _HEAD_BYTES), b"")
-        if head.startswith(LLMC_MAGIC) or path.suffix == SUFFIX:
+        if head.startswith(LLMC_MAGIC) or path.suffix.lower() == SUFFIX:
             file = open_token_file(path, head)
             yield from _refuse_empty(path, token_documents(file, tokenizer, previous))
             previous = file
@@ -98,7 +100,7 @@ def fingerprint(paths: Sequence[str | os.PathLike[str]]) -> str:
     for path in map(Path, paths):
         try:
             with path.open("rb") as file:
-                total.update(path.suffix.encode() + hashlib.file_digest(file, "sha256").digest())
+                total.update(path.suffix.lower().encode() + hashlib.file_digest(file, "sha256").digest())
         except OSError as error:
             raise cannot_read(path, error) from error
     return total.hexdigest()
@@ -106,9 +108,11 @@ def fingerprint(paths: Sequence[str | os.PathLike[str]]) -> str:
 
 def _texts_of(path: Path, head: bytes, errors: ErrorHandling) -> Iterator[Piece]:
     """Read a file by its form: known by its first bytes where these tell, else by the end of its name."""
-    if head.startswith(PARQUET_MAGIC) or path.suffix == ".parquet":
+    refuse_other_forms(path, head)  # files of ids may begin with any two bytes
+    suffix = path.suffix.lower()
+    if head.startswith(PARQUET_MAGIC) or suffix == ".parquet":
         yield from parquet_documents(path, errors)
-    elif path.suffix == ".jsonl":
+    elif suffix == ".jsonl":
         yield from json_documents(path, errors)
     else:
         yield from text_documents(path, errors)

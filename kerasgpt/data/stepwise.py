@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import time
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -81,3 +81,13 @@ class StepwiseDataset(keras.utils.PyDataset, abc.ABC):
     @abc.abstractmethod
     def batch(self, step: int) -> Batch:
         """The batch of a global step, whatever was asked for before."""
+
+
+def require_seed(seed: Any) -> None:
+    """Refuse what numpy takes no order from, before anything is read.
+
+    Raises:
+        UsageError: it is negative, or no whole number.
+    """
+    if seed is not None and not (isinstance(seed, int | np.integer) and seed >= 0):
+        raise UsageError(f"seed is {seed}: it must be a whole number of 0 or more")

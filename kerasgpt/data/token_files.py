@@ -71,10 +71,14 @@ def open_token_file(path: Path, head: bytes) -> TokenFile:
         _refuse_characters(path)
         return TokenFile(path, 0, is_llmc=False)
     header = np.frombuffer(head[: len(head) // 4 * 4], "<i4")
-    if len(header) < 3 or header[1] != _LLMC_VERSION:
-        version = header[1] if len(header) > 1 else "none"
+    if len(header) < 3:
         raise KerasGPTError(
-            f"{path}: a shard of llm.c of version {version}; version {_LLMC_VERSION}, ids of 16 bits, is read"
+            f"{path}: a shard of llm.c that is cut off after {num_bytes} bytes; fetch or make it again"
+        )
+    if header[1] != _LLMC_VERSION:
+        raise KerasGPTError(
+            f"{path}: a shard of llm.c of version {header[1]}; version {_LLMC_VERSION}, ids of 16 bits, is"
+            " read"
         )
     wanted = _HEADER_BYTES + _ID_BYTES * int(header[2])
     if num_bytes != wanted:
@@ -109,8 +113,8 @@ def token_documents(
     """
     if tokenizer is None:
         raise KerasGPTError(
-            f"{file.path}: holds ids and no text to learn a vocabulary from: name the tokenizer that"
-            " made them"
+            f"{file.path}: holds ids and no text to learn a vocabulary from: train with the tokenizer"
+            " that made them, such as by '--set data.tokenizer=gpt2'"
         )
     if tokenizer.vocabulary_size > 1 << (8 * _ID_BYTES):
         raise KerasGPTError(

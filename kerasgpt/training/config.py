@@ -84,7 +84,7 @@ class Recipe:
     ('gpt-nano', 20)
     >>> Recipe.from_dict({}, ["train.step=20"])
     Traceback (most recent call last):
-    kerasgpt.errors.UsageError: unknown setting 'train.step': did you mean 'train.steps'? ...
+    kerasgpt.errors.UsageError: unknown setting 'train.step': did you mean 'train.steps'?
     """
 
     data: DataConfig = DataConfig()
@@ -259,7 +259,7 @@ def _build(section: str, table: Mapping[str, Any]) -> Any:
         known = dict.fromkeys(_MODEL_WORDS, str) | model_fields(table)
     for key in table:
         if key not in known:
-            raise unknown_name("setting", f"{section}.{key}", [f"{section}.{name}" for name in known])
+            raise unknown_name("setting", key, known, prefix=f"{section}.")
     values = {key: typed(f"{section}.{key}", value, known[key]) for key, value in table.items()}
     if cls is ModelConfig:
         own = {key: values.pop(key) for key in _MODEL_WORDS if key in values}

@@ -12,8 +12,9 @@ from kerasgpt.data.corpus import Corpus
 from kerasgpt.data.example_corpus import ExampleCorpus, RecordSplit
 from kerasgpt.data.example_dataset import ExampleDataset, require_rows
 from kerasgpt.data.packing import PackedCorpus, pack
-from kerasgpt.data.pipeline import TokenDataset, require_batch
+from kerasgpt.data.pipeline import TokenDataset, require_batch, require_windows
 from kerasgpt.data.stepwise import StepwiseDataset
+from kerasgpt.errors import UsageError
 from kerasgpt.tasks.reading import write_records
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.config import DataConfig, Recipe
@@ -27,10 +28,10 @@ def open_material(recipe: Recipe, run: Path, say: Callable[[str], None]) -> tupl
     Args:
         recipe: resolved.
         run: its folder, where a resumed run has its tokenizer.
-        say: tells how many examples had to be shortened.
+        say: tells how many examples had to be shortened, and that there is no validation part.
 
     Raises:
-        UsageError: a setting does not fit the data.
+        UsageError: a setting does not fit the data, or asks a resumed run for another vocabulary.
         KerasGPTError: the data cannot be read, or is shorter than one batch.
     """
     if recipe.task.name:
@@ -48,6 +49,9 @@ def open_material(recipe: Recipe, run: Path, say: Callable[[str], None]) -> tupl
         separate=bool(data.weights),
     )
     require_batch(corpus.ids("train"), sizes.sequence_length, sizes.batch_size, data.paths)
+    if data.weights:
+        require_windows(corpus.ids_by_source("train"), data.weights, sizes.sequence_length, data.paths)
+    _tell_of_no_validation(corpus, data, say)
     return tokenizer, corpus
 
 
@@ -143,7 +147,18 @@ def _open_examples(recipe: Recipe, run: Path, say: Callable[[str], None]) -> tup
                 f"{part}: {examples.num_shortened:,} of {len(examples):,} examples have a"
                 f" {template.long_field} that is too long for the window: shortened"
             )
+    if not task.validation_paths:
+        _tell_of_no_validation(corpus, data, say)
     return tokenizer, corpus
+
+
+def _tell_of_no_validation(corpus: Material, data: DataConfig, say: Callable[[str], None]) -> None:
+    """A fraction that takes nothing, as of a single document, is no error and must not go unseen."""
+    if data.validation_fraction and not corpus.num_labels("validation"):
+        say(
+            f"no validation part: data.validation_fraction {data.validation_fraction} takes nothing of this"
+            " data; no best model is chosen, and the last one is kept"
+        )
 
 
 def _tokenizer_of(data: DataConfig, run: Path) -> Tokenizer | None:
@@ -151,8 +166,22 @@ def _tokenizer_of(data: DataConfig, run: Path) -> Tokenizer | None:
     if data.tokenizer != "learn":
         return open_tokenizer(data.tokenizer)
     if (run / artifacts.RUN_MODEL / artifacts.TOKENIZER).is_file():
+        _refuse_another_vocabulary(data, run)
         return Tokenizer.from_preset(run)
     return None
+
+
+def _refuse_another_vocabulary(data: DataConfig, run: Path) -> None:
+    """Refuse to go on as if another had been learned: the weights belong to the run's own."""
+    if not (run / artifacts.RUN_CONFIG).is_file():
+        return
+    begun = Recipe.from_toml(run / artifacts.RUN_CONFIG).data
+    for name in ("tokenizer", "vocabulary_size"):
+        if (before := getattr(begun, name)) != (now := getattr(data, name)):
+            raise UsageError(
+                f"{run}: its vocabulary cannot change (data.{name}: {before} -> {now}): leave that setting"
+                " as it was, or choose another --out"
+            )
 
 
 def _corpus(data: DataConfig) -> Corpus:

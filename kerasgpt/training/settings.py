@@ -161,6 +161,8 @@ class LoraConfig:
     def __post_init__(self) -> None:
         if self.rank < 0:
             raise UsageError(f"lora.rank is {self.rank}: it must be 0 or more")
+        if not 0 < self.alpha < inf:
+            raise UsageError(f"lora.alpha is {self.alpha}: it must be above 0")
         if self.rank and not self.targets:
             raise UsageError("lora.targets is empty: name at least one, such as c_attn")
         for target in self.targets:
@@ -206,6 +208,7 @@ _LIMITS: dict[str, Limit] = {
             "peak_teraflops",
             "refit_steps",
             "refit_learning_rate",
+            "seed",
         ),
         _0_OR_MORE,
     ),

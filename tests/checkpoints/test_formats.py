@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from kerasgpt.checkpoints.formats import find_format, read_checkpoint, read_tokenizer
+from kerasgpt.checkpoints.formats import find_format, open_tokenizer, read_checkpoint, read_tokenizer
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer.bpe import Tokenizer
 
@@ -81,3 +81,13 @@ def test_merges_of_unknown_pieces_are_refused(openai_folder, tokenizer):
     (openai_folder / "vocab.bpe").write_text("#version: 0.2\nxx yy\n")
     with pytest.raises(KerasGPTError, match=r"117M: cannot read the vocabulary \(the merges do not fit"):
         read_tokenizer(openai_folder)
+
+
+def test_a_tokenizer_is_asked_of_a_preset_or_of_a_folder_that_is_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert open_tokenizer("gpt2").vocabulary_size == 50257
+    with pytest.raises(KerasGPTError, match="nowhere: no such folder"):
+        open_tokenizer(str(tmp_path / "nowhere"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(KerasGPTError, match=r"empty: no tokenizer\.json"):
+        open_tokenizer(str(tmp_path / "empty"))

@@ -73,16 +73,35 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(arguments, tmp_path, capsy
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("missing", "extra"), [("tensorflow", "train"), ("keras", "train"), ("jax", "jax")])
-def test_what_is_not_installed_is_named_with_the_command_that_installs_it(arguments, missing, extra):
+@pytest.mark.parametrize(
+    ("missing", "package"),
+    [
+        ("tensorflow", "'kerasgpt[train]'"),
+        ("keras", "'kerasgpt[train]'"),
+        ("jax", "'kerasgpt[jax]'"),
+        ("torch", "torch"),
+    ],
+)
+def test_what_is_not_installed_is_named_with_the_command_that_installs_it(arguments, missing, package):
     program = f"import sys; sys.modules['{missing}'] = None; from kerasgpt.cli import main; sys.exit(main())"
-    backend = "jax" if missing == "jax" else "tensorflow"
+    backend = "tensorflow" if missing == "keras" else missing
     environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", program, *arguments()]
     child = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert child.returncode == 1
     assert f"training needs {missing}" in child.stderr
-    assert f"pip install 'kerasgpt[{extra}]'" in child.stderr
+    assert f"pip install {package}\n" in child.stderr
+
+
+@pytest.mark.parametrize(
+    ("backend", "sentence"),
+    [("tensorfow", "did you mean 'tensorflow'"), ("foo", "Known: tensorflow, jax, torch")],
+)
+def test_an_unknown_backend_is_a_sentence(arguments, monkeypatch, capsys, backend, sentence):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    assert cli.main(arguments()) == 2
+    assert f"unknown backend in KERAS_BACKEND '{backend}':" in (said := capsys.readouterr().err)
+    assert sentence in said
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 from kerasgpt.config import GPT2Config
 from kerasgpt.data.example_dataset import ExampleDataset, require_rows
 from kerasgpt.data.examples import encode_records
-from kerasgpt.errors import KerasGPTError
+from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.tasks.files.records import TaskRecord
 from kerasgpt.tasks.templates import TaskTemplate
@@ -105,10 +105,12 @@ def test_packed_examples_have_the_losses_that_they_have_alone():
         assert packed[name] == pytest.approx(alone[name], rel=1e-4)
 
 
-def test_too_few_examples_are_refused():
+def test_too_few_examples_and_a_seed_below_0_are_refused():
     nothing = encode_records([], TEMPLATE, BYTES, 24)
     with pytest.raises(KerasGPTError, match="holds no example"):
         ExampleDataset(nothing, 24, 4)
+    with pytest.raises(UsageError, match="seed is -1"):
+        ExampleDataset(EXAMPLES, 24, 4, seed=-1)
     with pytest.raises(
         KerasGPTError, match=r"a\.jsonl: the 20 examples to train on fill \d+ rows of 24 tokens"
     ):

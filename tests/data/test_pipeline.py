@@ -239,3 +239,24 @@ def test_bad_requests_are_sentences(corpus):
         TokenDataset([np.arange(9), np.arange(9)], 4, 1)
     with pytest.raises(UsageError, match="at least 1 each"):
         dataset(corpus, tokenizer, 16, 0)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5])
+def test_a_seed_that_gives_no_order_is_refused_before_a_batch_is_asked_for(corpus, seed):
+    for make in (
+        lambda: dataset(corpus, Tokenizer.learn([TEXT], 280), 16, 4, seed=seed),
+        lambda: TokenDataset(np.arange(99), 16, 4, seed),
+    ):
+        with pytest.raises(UsageError, match=f"seed is {seed}: it must be a whole number of 0 or more"):
+            make()
+    TokenDataset(np.arange(99), 16, 4, np.int64(2**63 - 1)).batch(0)
+
+
+def test_a_source_too_small_for_a_window_is_not_mixed_in(corpus, tmp_path):
+    (tmp_path / "small.txt").write_text("To be.")
+    tokenizer = Tokenizer.learn([TEXT], 280)
+    paths = [corpus, tmp_path / "small.txt"]
+    with pytest.raises(KerasGPTError, match=r"small\.txt: the part to train on has \d+ tokens, .* takes 17"):
+        dataset(paths, tokenizer, 16, 4, weights=[1, 1])
+    assert len(dataset(paths, tokenizer, 16, 4))
+    assert len(dataset(paths, tokenizer, 16, 4, weights=[1, 0]))

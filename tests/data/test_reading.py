@@ -2,7 +2,7 @@
 
 import pytest
 
-from kerasgpt.data.reading import blocks, lines, size_of
+from kerasgpt.data.reading import blocks, lines, refuse_other_forms, size_of
 from kerasgpt.errors import KerasGPTError
 
 
@@ -21,3 +21,10 @@ def test_blocks_and_lines_join_to_the_file(tmp_path):
 def test_what_is_not_there_is_named(tmp_path, read):
     with pytest.raises(KerasGPTError, match="none: cannot read .*check the path"):
         read(tmp_path / "none")
+
+
+@pytest.mark.parametrize("head", [b"\x1f\x8b\x08", b"\xff\xfea\0", b"\xfe\xff\0a"])
+def test_what_is_no_utf8_by_its_first_bytes_is_refused(tmp_path, head):
+    refuse_other_forms(tmp_path / "a", b"text")
+    with pytest.raises(KerasGPTError, match="unpack it first|convert it to UTF-8"):
+        refuse_other_forms(tmp_path / "a", head)

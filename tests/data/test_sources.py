@@ -1,5 +1,6 @@
 """Documents from files of any form, each known by what it is."""
 
+import gzip
 import json
 import os
 
@@ -12,6 +13,8 @@ from kerasgpt.data.pieces import Piece
 from kerasgpt.data.sources import documents, expand, fingerprint, read_documents
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.tokenizer.bpe import Tokenizer
+
+GZIPPED = gzip.compress(b"one two", mtime=0)
 
 
 def test_documents_come_in_the_order_of_the_files(tmp_path):
@@ -50,6 +53,8 @@ def test_each_form_is_known_by_its_content_or_its_name(tmp_path):
     (tmp_path / "nanogpt.bin").write_bytes(ids.tobytes())
     (tmp_path / "llmc.whatever").write_bytes(header.tobytes() + ids.tobytes())
     (tmp_path / "lines.jsonl").write_text(json.dumps({"text": "one two"}))
+    (tmp_path / "LINES.JSONL").write_text(json.dumps({"text": "one two"}))
+    (tmp_path / "NANOGPT.BIN").write_bytes(ids.tobytes())
     (tmp_path / "plain").write_text("one two")
     table = pyarrow.table({"text": ["one two"]})
     for name in ("rows.parquet", "rows"):
@@ -105,3 +110,34 @@ def test_the_fingerprint_follows_the_content_and_not_the_name(tmp_path):
     assert a == b != c
     with pytest.raises(KerasGPTError, match="cannot read"):
         fingerprint([os.fspath(tmp_path / "none")])
+
+
+@pytest.mark.parametrize("errors", ["strict", "replace"])
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a.txt.gz", GZIPPED, "compressed by gzip: unpack it first, by 'gunzip -k .*a.txt.gz'"),
+        ("a.jsonl", GZIPPED, "compressed by gzip"),
+        ("a.txt", "one two".encode("utf-16"), "is UTF-16: convert it to UTF-8"),
+        ("a.jsonl", b"\xfe\xff" + '{"text": "one"}'.encode("utf-16-be"), "is UTF-16"),
+    ],
+)
+def test_what_is_compressed_or_utf16_is_refused_however_errors_are_handled(
+    tmp_path, name, content, sentence, errors
+):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(KerasGPTError, match=sentence):
+        list(documents([tmp_path / name], errors))
+
+
+def test_ids_may_begin_like_what_is_compressed(tmp_path):
+    tokenizer = Tokenizer.from_preset("gpt2")
+    (tmp_path / "train.bin").write_bytes(b"\x1f\x8b")
+    (piece,) = documents([tmp_path / "train.bin"], tokenizer=tokenizer)
+    assert piece.ids.tolist() == [0x8B1F]
+
+
+def test_a_parquet_file_is_known_by_its_name_in_upper_case(tmp_path):
+    (tmp_path / "ROWS.PARQUET").write_text("damaged")
+    with pytest.raises(KerasGPTError, match="cannot read this parquet file"):
+        list(documents([tmp_path / "ROWS.PARQUET"]))

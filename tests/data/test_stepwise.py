@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kerasgpt.data.stepwise import StepwiseDataset
+from kerasgpt.data.stepwise import StepwiseDataset, require_seed
 from kerasgpt.errors import UsageError
 
 
@@ -37,3 +37,11 @@ def test_an_epoch_counts_once_more_than_its_first_batch_was_asked_for():
 def test_a_size_below_one_is_refused(sizes):
     with pytest.raises(UsageError, match="at least 1 each"):
         Counted(*sizes)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, "1"])
+def test_a_seed_that_numpy_does_not_take_is_refused(seed):
+    with pytest.raises(UsageError, match="a whole number of 0 or more"):
+        require_seed(seed)
+    for taken in (None, 0, np.int64(3), 2**70):
+        require_seed(taken)

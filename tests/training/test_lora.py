@@ -104,6 +104,8 @@ def test_adapters_are_read_in_float32(tuned):
     [
         (["lora.rank=4"], "adapters need a model to adapt"),
         (["lora.rank=-1"], "0 or more"),
+        (["lora.alpha=nan"], r"lora\.alpha is nan: it must be above 0"),
+        (["lora.alpha=-1"], r"lora\.alpha is -1\.0: it must be above 0"),
         (["lora.targets=['q_proj']"], "unknown target in lora.targets 'q_proj'"),
         (["lora.rank=4", "model.init=x", "lora.targets=[]"], "lora.targets is empty"),
         (["lora.rank=4", "model.init=x", "train.refit_steps=5"], "adapters are trained once"),

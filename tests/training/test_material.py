@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 from kerasgpt import artifacts
 from kerasgpt.engines import load
-from kerasgpt.errors import KerasGPTError
+from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.tasks.asking import ask
 from kerasgpt.tasks.reading import read_records
 from kerasgpt.tasks.templates import read_template
@@ -145,3 +145,55 @@ def test_it_goes_on_from_a_model_with_that_models_tokenizer(recipe, tmp_path, mo
         Tokenizer.from_preset(run.model_folder).vocabulary == Tokenizer.from_preset(model_folder).vocabulary
     )
     assert read_template(run.model_folder).task == "completion"
+
+
+TEXT_SETTINGS = [setting for setting in SETTINGS if not setting.startswith(("task.", "data.test"))]
+
+
+@pytest.fixture
+def text(tmp_path, monkeypatch):
+    """One document of running text."""
+    monkeypatch.setenv("KERASGPT_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "text.txt"
+    path.write_text("".join(f"Line {number}: to be, or not to be.\n" for number in range(99)))
+    return lambda *settings: Recipe.from_dict({"data": {"paths": str(path)}}, [*TEXT_SETTINGS, *settings])
+
+
+def test_that_there_is_no_validation_part_is_told(text, tmp_path):
+    for settings, told in (
+        (["data.split=document", "data.validation_fraction=0.01"], True),
+        (["data.validation_fraction=0.0001"], True),
+        (["data.validation_fraction=0"], False),
+        ([], False),
+    ):
+        said = []
+        open_material(text(*settings).resolved(), tmp_path / "run", said.append)
+        assert [line.startswith("no validation part: data.validation_fraction 0.0") for line in said] == (
+            [True] * told
+        ), settings
+
+
+def test_a_resumed_run_keeps_its_vocabulary_or_is_refused(text, tmp_path):
+    out = tmp_path / "run"
+    train(text(), out, quiet=True)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    other = text("train.steps=9", "data.vocabulary_size=300")
+    with pytest.raises(UsageError, match=r"cannot change \(data.vocabulary_size: 270 -> 300\).*--out"):
+        train(other, out, resume=True, force=True, quiet=True)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert train(text("train.steps=9"), out, resume=True, force=True, quiet=True).summary["steps"] == 9
+
+
+def test_a_run_with_a_tokenizer_of_another_goes_on_with_none_that_it_would_learn(text, tmp_path):
+    train(text("data.tokenizer=gpt2"), tmp_path / "run", quiet=True)
+    with pytest.raises(UsageError, match=r"cannot change \(data.tokenizer: gpt2 -> learn\)"):
+        train(text("data.tokenizer=learn"), tmp_path / "run", resume=True, force=True, quiet=True)
+
+
+def test_each_source_that_is_mixed_in_has_a_window(text, tmp_path):
+    (tmp_path / "small.txt").write_text("To be.")
+    given = {"paths": [str(tmp_path / "text.txt"), str(tmp_path / "small.txt")], "weights": [1.0, 1.0]}
+    text()
+    recipe = Recipe.from_dict({"data": given}, TEXT_SETTINGS).resolved()
+    with pytest.raises(KerasGPTError, match=r"small\.txt: the part to train on has \d+ tokens, .* takes 33"):
+        open_material(recipe, tmp_path / "run", lambda line: None)

@@ -16,6 +16,7 @@ from kerasgpt.training.settings import TrainConfig
         ({"keep_last_checkpoints": 0}, "at least 1"),
         ({"z_loss": -1e-4}, "0 or more"),
         ({"clip_norm": float("inf")}, "0 or more"),
+        ({"seed": -1}, r"train\.seed is -1: it must be 0 or more"),
         ({"ema_decay": 1.0}, r"in \[0, 1\)"),
         ({"decay_fraction": 0.0}, "above 0 and at most 1"),
         ({"spike_factor": 1.0}, "above 1"),

@@ -140,7 +140,7 @@ def test_data_that_changed_is_refused_and_a_device_that_did_is_named(recipe, tmp
     [
         (["train.sequence_length=100000"], "one window takes 100001: give more text"),
         (["data.paths=['none.txt']"], "none.txt: cannot read"),
-        (["data.tokenizer=nowhere"], "no tokenizer.json"),
+        (["data.tokenizer=nowhere"], "nowhere: no such folder"),
         (["model.max_sequence_length=4"], "longer than the model's context of 4"),
     ],
 )
