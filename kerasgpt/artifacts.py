@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from kerasgpt.architectures import AnyConfig, config_from_huggingface
 from kerasgpt.atomic import write_text
 from kerasgpt.config import GPT2Config, read_json
-from kerasgpt.errors import KerasGPTError
+from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.version import __version__
 
@@ -204,9 +204,19 @@ def read_gpt2_config(folder: str | os.PathLike[str]) -> GPT2Config:
 
 
 def read_generation_config(folder: str | os.PathLike[str]) -> GenerationConfig:
-    """Read a model folder's generation_config.json; without one, the default."""
+    """Read a model folder's generation_config.json; without one, the default.
+
+    Raises:
+        KerasGPTError: the file is damaged, or holds a setting that cannot be.
+    """
     path = Path(folder) / GENERATION_CONFIG
-    return GenerationConfig.from_huggingface(read_json(path)) if path.is_file() else GenerationConfig()
+    if not path.is_file():
+        return GenerationConfig()
+    values = read_json(path)
+    try:
+        return GenerationConfig.from_huggingface(values)
+    except UsageError as error:
+        raise KerasGPTError(f"{path}: {error}") from error
 
 
 def write_json(path: str | os.PathLike[str], values: Any) -> None:

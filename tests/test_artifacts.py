@@ -2,7 +2,7 @@
 
 import pytest
 
-from kerasgpt.artifacts import folder_kind, model_folder
+from kerasgpt.artifacts import folder_kind, model_folder, read_generation_config, write_json
 from kerasgpt.errors import KerasGPTError
 
 
@@ -23,3 +23,10 @@ def test_kinds_of_folders(tmp_path, tiny_bundle, golden_folder):
 def test_other_folders_are_refused(tiny_bundle, name, sentence):
     with pytest.raises(KerasGPTError, match=sentence):
         folder_kind(tiny_bundle / name)
+
+
+def test_a_wrong_type_in_a_generation_config_is_named_with_its_file(tmp_path):
+    path = tmp_path / "generation_config.json"
+    write_json(path, {"max_new_tokens": "5"})
+    with pytest.raises(KerasGPTError, match="generation_config.json: max_new_tokens is '5': it must be"):
+        read_generation_config(tmp_path)
