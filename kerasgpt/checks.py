@@ -6,7 +6,7 @@ A bool is no number here, and a text is no sequence; numpy's scalars are taken f
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from numbers import Real
 from operator import index
 from typing import Any
@@ -70,9 +70,12 @@ def sequence(name: str, value: Any, wanted: str) -> list[Any]:
     Raises:
         UsageError: it is none, or a text, whose characters nobody means.
     """
-    if isinstance(value, str | bytes | bytearray | Mapping) or not isinstance(value, Iterable):
-        raise refusal(name, value, wanted)
-    return list(value)
+    if not isinstance(value, str | bytes | bytearray | Mapping):
+        try:
+            return list(value)
+        except TypeError:
+            pass
+    raise refusal(name, value, wanted)
 
 
 def ids(name: str, value: Any, wanted: str = "a sequence of ids") -> tuple[int, ...]:
@@ -81,7 +84,10 @@ def ids(name: str, value: Any, wanted: str = "a sequence of ids") -> tuple[int, 
     Raises:
         UsageError: it is no sequence of integers.
     """
-    return tuple(integer(name, member, wanted) for member in sequence(name, value, wanted))
+    of = f"a member of {name}"
+    return tuple(
+        integer(of, member, "an id, which is an integer") for member in sequence(name, value, wanted)
+    )
 
 
 def texts(name: str, value: Any) -> tuple[str, ...]:
@@ -94,7 +100,7 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
     members = [value] if isinstance(value, str) else sequence(name, value, wanted)
     for member in members:
         if not isinstance(member, str):
-            raise refusal(name, value, wanted)
+            raise refusal(f"a member of {name}", member, "a text")
     return tuple(member for member in members if member)
 
 
@@ -104,8 +110,8 @@ def words(name: str, value: Any) -> tuple[tuple[int, ...], ...]:
     Raises:
         UsageError: it is no sequence of sequences of integers.
     """
-    wanted = "a sequence of sequences of ids"
-    return tuple(ids(name, member, wanted) for member in sequence(name, value, wanted))
+    members = sequence(name, value, "a sequence of sequences of ids")
+    return tuple(ids(f"a member of {name}", member) for member in members)
 
 
 def biases(name: str, value: Any, largest: float) -> dict[int, float]:

@@ -267,13 +267,13 @@ def _single_biases(pairs: Any) -> dict[int, float]:
     name, wanted = "sequence_bias", "a sequence of pairs [[id], number]"
     biases: dict[int, float] = {}
     for pair in checks.sequence(name, pairs, wanted):
-        members = checks.sequence(name, pair, wanted)
+        members = checks.sequence(f"a member of {name}", pair, "a pair [[id], number]")
         if len(members) != 2:
-            raise checks.refusal(name, pair, wanted)
-        ids = checks.ids(name, members[0], wanted)
+            raise checks.refusal(f"a member of {name}", pair, "a pair [[id], number]")
+        ids = checks.ids(f"a sequence of {name}", members[0])
         if len(ids) != 1:
             raise UsageError(
                 "sequence_bias has a sequence of several tokens: only single tokens have a bias here"
             )
-        biases[ids[0]] = checks.number(name, members[1], wanted)
+        biases[ids[0]] = checks.number(f"a bias of {name}", members[1])
     return biases

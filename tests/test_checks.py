@@ -58,7 +58,7 @@ def test_what_is_meant_is_read(read, value, expected):
     ids=str,
 )
 def test_what_only_resembles_it_is_refused_in_one_line(read, value):
-    with pytest.raises(UsageError, match=r"^setting is .*: it must be ") as caught:
+    with pytest.raises(UsageError, match=r"^(a member of )*setting is .*: it must be ") as caught:
         read("setting", value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 200
