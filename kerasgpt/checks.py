@@ -5,6 +5,7 @@ A bool is no number here, and a text is no sequence; numpy's scalars are taken f
 
 from __future__ import annotations
 
+import os
 import reprlib
 from collections.abc import Mapping
 from numbers import Real
@@ -62,6 +63,20 @@ def number(name: str, value: Any, wanted: str = "a number") -> float:
         return float(value)
     except OverflowError as error:  # an integer beyond all floats
         raise refusal(name, value, wanted) from error
+
+
+def num_threads(value: Any, least: int = 0) -> int:
+    """Read a number of threads; what is far more than the cores would only make them wait for each other.
+
+    Raises:
+        UsageError: it is no integer, less than the least, or more than 4 a core and 256.
+    """
+    most = max(4 * (os.cpu_count() or 1), 256)
+    wanted = f"{least} or more, an integer of at most {most}"
+    threads = integer("num_threads", value, wanted)
+    if not least <= threads <= most:
+        raise refusal("num_threads", threads, wanted)
+    return threads
 
 
 def sequence(name: str, value: Any, wanted: str) -> list[Any]:

@@ -1,5 +1,6 @@
 """Values are read by type: numpy's as Python's, and no value as of a type that it only resembles."""
 
+import os
 import re
 from fractions import Fraction
 
@@ -62,6 +63,19 @@ def test_what_only_resembles_it_is_refused_in_one_line(read, value):
         read("setting", value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 200
+
+
+def test_threads_are_no_more_than_four_a_core_or_256(monkeypatch):
+    for cores, most in [(None, 256), (2, 256), (100, 400)]:
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        assert [checks.num_threads(np.int64(number)) for number in (0, 1, most)] == [0, 1, most]
+        for wrong in (-1, most + 1, 2.0, "2", True):
+            with pytest.raises(
+                UsageError, match=f"is {wrong!r}: it must be 0 or more, an integer of at most {most}"
+            ):
+                checks.num_threads(wrong)
+    with pytest.raises(UsageError, match="num_threads is 0: it must be 1 or more"):
+        checks.num_threads(0, least=1)
 
 
 def test_biases_are_by_id_and_within_bounds():
