@@ -37,9 +37,9 @@ HIGHEST = 2**31 - 1
 MOST_BEAMS = 1024
 """Of a search; each beam has a cache of its own."""
 
-# What float32 can hold together: a bias, times a repetition penalty, over a temperature is below 1e28; and a
+# What float32 can hold together: a bias, times a repetition penalty, over a temperature is below 1e31; and a
 # hypothesis' length of up to 2^31 to the power of the length penalty is below 1e281.
-_LARGEST_BIAS, _LARGEST_FACTOR, _LARGEST_TEMPERATURE, _LARGEST_POWER = 1e12, 1e6, 1e9, 30
+_LARGEST_BIAS, _LARGEST_FACTOR, _LARGEST_TEMPERATURE, _LARGEST_POWER = 1e12, 1e9, 1e9, 30
 _SMALLEST_SHARE = 1e-30
 
 _INTEGERS: dict[str, tuple[int, int, str]] = {
@@ -64,7 +64,7 @@ _NUMBERS: dict[str, tuple[Callable[[float], bool], str]] = {
     "typical_p": (lambda value: _SMALLEST_SHARE <= value <= 1, "above 0, from 1e-30 to 1 (off)"),
     "repetition_penalty": (
         lambda value: 1 / _LARGEST_FACTOR <= value <= _LARGEST_FACTOR,
-        "a positive number, from 1e-6 to 1e6, 1 being off",
+        "a positive number, from 1e-9 to 1e9, 1 being off",
     ),
     "presence_penalty": (lambda value: abs(value) <= _LARGEST_BIAS, "from -1e12 to 1e12, 0 being off"),
     "frequency_penalty": (lambda value: abs(value) <= _LARGEST_BIAS, "from -1e12 to 1e12, 0 being off"),
@@ -106,7 +106,7 @@ class GenerationConfig:
         typical_p: keep the tokens whose information is nearest to the expected one, up to probability p
             (Meister et al. 2022, arXiv:2202.00666), p at least 1e-30; 1 means all.
         repetition_penalty: divides the positive and multiplies the negative logits of tokens already in
-            the text (CTRL, Keskar et al. 2019, arXiv:1909.05858), from 1e-6 to 1e6; 1 means off.
+            the text (CTRL, Keskar et al. 2019, arXiv:1909.05858), from 1e-9 to 1e9; 1 means off.
         presence_penalty: taken off the logits of tokens that the continuation has, as in OpenAI's API; from
             -1e12 to 1e12.
         frequency_penalty: taken off them once for each time that the continuation has them; within the same.

@@ -85,7 +85,7 @@ def test_impossible_generation_settings_are_refused(fields):
 
 
 def test_the_ends_of_what_is_possible_are_accepted():
-    for temperature, penalty, bias in [(1e-9, 1e6, 1e12), (1e9, 1e-6, -1e12)]:
+    for temperature, penalty, bias in [(1e-9, 1e9, 1e12), (1e9, 1e-9, -1e12), (1e-9, 1e-9, 1e12)]:
         settings = GenerationConfig(
             temperature=temperature,
             repetition_penalty=penalty,
