@@ -27,7 +27,7 @@ class RecurrentConfig(Configuration):
     Args:
         cell: ``"lstm"`` or ``"gru"``.
         vocabulary_size: V, number of token ids.
-        max_sequence_length: the most tokens that a text may have, at least 2. The state has no limit of its own.
+        max_sequence_length: the most tokens that a text may have, 2 or more. The state itself has no limit.
         num_layers: L, one above another.
         hidden_dim: H, width of a layer's state.
         embedding_dim: E, width of the token embeddings; None means H. Where the two differ, a projection
