@@ -225,17 +225,16 @@ def read_generation_config(folder: str | os.PathLike[str]) -> GenerationConfig:
     """Read a model folder's generation_config.json; without one, the default.
 
     Raises:
-        UsageError: it asks for what is impossible here.
-        KerasGPTError: it is damaged.
+        KerasGPTError: the file is damaged, or holds a setting that cannot be.
     """
     path = own_file(folder, GENERATION_CONFIG)
-    values = read_json(path) if path.is_file() else {}
+    if not path.is_file():
+        return GenerationConfig()
+    values = read_json(path)
     try:
         return GenerationConfig.from_huggingface(values)
-    except UsageError:
-        raise
-    except (TypeError, ValueError) as error:  # of a string where a number belongs, or the like
-        raise KerasGPTError(f"{path}: a setting is of the wrong kind ({error}); mend the file") from error
+    except UsageError as error:
+        raise KerasGPTError(f"{path}: {error}") from error
 
 
 def write_json(path: str | os.PathLike[str], values: Any) -> None:

@@ -111,7 +111,7 @@ class GPT2Config(Configuration):
 
     Args:
         vocabulary_size: V, number of token ids.
-        max_sequence_length: the context, in tokens; the number of learned positions.
+        max_sequence_length: the context, in tokens, at least 2; the number of learned positions.
         num_layers: L, transformer blocks.
         num_heads: N, attention heads; must divide `hidden_dim`.
         hidden_dim: D, width of the residual stream.
@@ -156,9 +156,15 @@ class GPT2Config(Configuration):
     eos_token_id: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("vocabulary_size", "max_sequence_length", "num_layers", "num_heads", "hidden_dim"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        for name in ("vocabulary_size", "num_layers", "num_heads", "hidden_dim", "intermediate_dim"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} is {value}: it must be at least 1")
+        if self.max_sequence_length < 2:
+            raise UsageError(
+                f"max_sequence_length is {self.max_sequence_length}: it must be at least 2, for a token to"
+                f" read and one to write"
+            )
         if self.hidden_dim % self.num_heads:
             raise UsageError(
                 f"hidden_dim {self.hidden_dim} is not a multiple of num_heads {self.num_heads}: change one"

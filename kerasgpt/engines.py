@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kerasgpt import checks
 from kerasgpt.artifacts import (
     MANIFEST,
     ONNX_FILES,
@@ -106,8 +107,8 @@ def load(
     for name, value in given.items():
         if chosen != "onnx":
             raise UsageError(f"{name} {value}: the {chosen} engine has no such setting; use onnx")
-    if num_threads is not None and num_threads < 1:
-        raise UsageError(f"num_threads is {num_threads}: it must be 1 or more")
+    if num_threads is not None:
+        checks.num_threads(num_threads, least=1)
     root = model_folder(folder)
     target, file, module, extra = ENGINES[chosen]
     if not _lies_in(root, file):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import inf, isfinite
 from typing import Any, Literal, Protocol, Self
 
+from kerasgpt import checks
 from kerasgpt.errors import UsageError
 
 # Settings that Hugging Face's generation_config.json has under the same name.
@@ -31,26 +31,48 @@ _SAMPLING_SETTINGS = ("temperature", "top_k", "top_p", "min_p", "typical_p")
 # Settings that they do not have; in their file they stand under our name, and they pass them over.
 _OWN_SETTINGS = ("presence_penalty", "frequency_penalty", "allowed_token_ids")
 
-_LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "max_new_tokens": (lambda value: value >= 0, "0 or more"),
-    "min_new_tokens": (lambda value: value >= 0, "0 (off) or more"),
-    "min_length": (lambda value: value >= 0, "0 (off) or more"),
-    "temperature": (lambda value: 0 <= value < inf, "0 (greedy) or a positive number"),
-    "top_k": (lambda value: value >= 0, "0 (off) or more"),
-    "top_p": (lambda value: 0 < value <= 1, "above 0 and at most 1 (off)"),
+HIGHEST = 2**31 - 1
+"""The largest integer of a setting: what every engine can count."""
+
+MOST_BEAMS = 1024
+"""Of a search; each beam has a cache of its own."""
+
+# What float32 can hold together: a bias, times a repetition penalty, over a temperature is below 1e31; and a
+# hypothesis' length of up to 2^31 to the power of the length penalty is below 1e281.
+_LARGEST_BIAS, _LARGEST_FACTOR, _LARGEST_TEMPERATURE, _LARGEST_POWER = 1e12, 1e9, 1e9, 30
+_SMALLEST_SHARE = 1e-30
+
+_INTEGERS: dict[str, tuple[int, int, str]] = {
+    "max_new_tokens": (0, HIGHEST, "0 or more"),
+    "min_new_tokens": (0, HIGHEST, "0 (off) or more"),
+    "min_length": (0, HIGHEST, "0 (off) or more"),
+    "top_k": (0, HIGHEST, "0 (off) or more"),
+    "no_repeat_ngram_size": (0, HIGHEST, "0 (off) or more"),
+    "num_beams": (1, MOST_BEAMS, "1 (off) or more"),
+    "num_return_sequences": (1, HIGHEST, "1 or more"),
+    "prompt_lookup_num_tokens": (0, HIGHEST, "0 (off) or more"),
+}
+"""Field of GenerationConfig -> the least and the most that it may be, and the least in words."""
+
+_NUMBERS: dict[str, tuple[Callable[[float], bool], str]] = {
+    "temperature": (
+        lambda value: value == 0 or 1 / _LARGEST_TEMPERATURE <= value <= _LARGEST_TEMPERATURE,
+        "0 (greedy) or a positive number, from 1e-9 to 1e9",
+    ),
+    "top_p": (lambda value: _SMALLEST_SHARE <= value <= 1, "above 0, from 1e-30 to 1 (off)"),
     "min_p": (lambda value: 0 <= value <= 1, "from 0 (off) to 1"),
-    "typical_p": (lambda value: 0 < value <= 1, "above 0 and at most 1 (off)"),
-    "repetition_penalty": (lambda value: 0 < value < inf, "a positive number, 1 being off"),
-    "presence_penalty": (isfinite, "a number, 0 being off"),
-    "frequency_penalty": (isfinite, "a number, 0 being off"),
-    "no_repeat_ngram_size": (lambda value: value >= 0, "0 (off) or more"),
-    "num_beams": (lambda value: value >= 1, "1 (off) or more"),
-    "length_penalty": (isfinite, "a number"),
-    "early_stopping": (lambda value: value in (True, False, "never"), "true, false or 'never'"),
-    "num_return_sequences": (lambda value: value >= 1, "1 or more"),
-    "prompt_lookup_num_tokens": (lambda value: value >= 0, "0 (off) or more"),
+    "typical_p": (lambda value: _SMALLEST_SHARE <= value <= 1, "above 0, from 1e-30 to 1 (off)"),
+    "repetition_penalty": (
+        lambda value: 1 / _LARGEST_FACTOR <= value <= _LARGEST_FACTOR,
+        "a positive number, from 1e-9 to 1e9, 1 being off",
+    ),
+    "presence_penalty": (lambda value: abs(value) <= _LARGEST_BIAS, "from -1e12 to 1e12, 0 being off"),
+    "frequency_penalty": (lambda value: abs(value) <= _LARGEST_BIAS, "from -1e12 to 1e12, 0 being off"),
+    "length_penalty": (lambda value: abs(value) <= _LARGEST_POWER, "from -30 to 30"),
 }
 """Field of GenerationConfig -> what holds for it, and that in words."""
+
+_FLAGS = ("skip_special_tokens", "echo")
 
 
 class HasTextIds(Protocol):
@@ -69,31 +91,33 @@ class HasTextIds(Protocol):
 class GenerationConfig:
     """How to write text; the default is greedy decoding of 64 new tokens, all else being off.
 
-    The words and their meaning are those of Hugging Face's ``generate``, where it has them.
+    The words and their meaning are those of Hugging Face's ``generate``, where it has them. Integers are
+    below 2^31, but for the seed; numbers keep within what float32 can reckon with.
 
     Args:
         max_new_tokens: limit of the continuation.
         min_new_tokens: end of text is not chosen before so many tokens.
-        min_length: the same, prompt and continuation counted together.
-        temperature: divides the logits before sampling; 0 means greedy.
+        min_length: the same, prompt and continuation counted together; has no say where `min_new_tokens` has.
+        temperature: divides the logits before sampling, from 1e-9 to 1e9; 0 means greedy.
         top_k: keep only the k most probable tokens; 0 means all.
         top_p: keep the smallest set whose probability reaches p (nucleus sampling, Holtzman et al.
-            2020, arXiv:1904.09751); 1 means all.
+            2020, arXiv:1904.09751), p at least 1e-30; 1 means all.
         min_p: drop tokens less probable than p times the most probable (arXiv:2407.01082); 0 means none.
         typical_p: keep the tokens whose information is nearest to the expected one, up to probability p
-            (Meister et al. 2022, arXiv:2202.00666); 1 means all.
+            (Meister et al. 2022, arXiv:2202.00666), p at least 1e-30; 1 means all.
         repetition_penalty: divides the positive and multiplies the negative logits of tokens already in
-            the text (CTRL, Keskar et al. 2019, arXiv:1909.05858); 1 means off.
-        presence_penalty: taken off the logits of tokens that the continuation has, as in OpenAI's API.
-        frequency_penalty: taken off them once for each time that the continuation has them.
+            the text (CTRL, Keskar et al. 2019, arXiv:1909.05858), from 1e-9 to 1e9; 1 means off.
+        presence_penalty: taken off the logits of tokens that the continuation has, as in OpenAI's API; from
+            -1e12 to 1e12.
+        frequency_penalty: taken off them once for each time that the continuation has them; within the same.
         no_repeat_ngram_size: so many tokens in a row never come twice in prompt and continuation; 0
             means off.
         bad_words_ids: sequences of ids, none of which is written out.
         allowed_token_ids: the only ids ever chosen, end of text being one of them only if it is listed;
             none listed means all.
-        logit_bias: id -> a number added to its logit.
-        num_beams: hypotheses kept by beam search; 1 means no beam search. Beams are not sampled.
-        length_penalty: a hypothesis' log-probability is divided by its length to this power.
+        logit_bias: id -> a number added to its logit, from -1e12 to 1e12.
+        num_beams: hypotheses kept by beam search, up to 1024; 1 means no beam search. Beams are not sampled.
+        length_penalty: a hypothesis' log-probability is divided by its length to this power, from -30 to 30.
         early_stopping: True ends the search with `num_beams` ended hypotheses; False when a better one is
             unlikely; ``"never"`` when there cannot be one.
         num_return_sequences: continuations of each prompt, sampled or the best beams.
@@ -132,22 +156,28 @@ class GenerationConfig:
     prompt_lookup_num_tokens: int = 0
 
     def __post_init__(self) -> None:
-        given: object = self.stop  # one string is a natural mistake, and would be taken letter by letter
-        stop = (given,) if isinstance(given, str) else self.stop
-        bias = {int(index): float(value) for index, value in dict(self.logit_bias).items()}
-        object.__setattr__(self, "stop", tuple(text for text in stop if text))
-        object.__setattr__(self, "bad_words_ids", tuple(tuple(word) for word in self.bad_words_ids))
-        object.__setattr__(self, "allowed_token_ids", tuple(self.allowed_token_ids))
-        object.__setattr__(self, "logit_bias", bias)
-        for name, (holds, wanted) in _LIMITS.items():
-            if not holds(getattr(self, name)):
-                raise UsageError(f"{name} is {getattr(self, name)}: it must be {wanted}")
-        if not all(self.bad_words_ids):
+        values: dict[str, Any] = {"seed": checks.integer("seed", self.seed)}
+        values |= {name: checks.flag(name, getattr(self, name)) for name in _FLAGS}
+        for name, (least, most, words) in _INTEGERS.items():
+            wanted = f"{words}, an integer of at most {most}"
+            values[name] = checks.integer(name, getattr(self, name), wanted)
+            if not least <= values[name] <= most:
+                raise checks.refusal(name, values[name], wanted)
+        for name, (holds, words) in _NUMBERS.items():
+            values[name] = checks.number(name, getattr(self, name), f"a number, {words}")
+            if not holds(values[name]):
+                raise checks.refusal(name, values[name], words)
+        if not (isinstance(self.early_stopping, str) and self.early_stopping == "never"):
+            wanted = "true, false or 'never'"
+            values["early_stopping"] = checks.flag("early_stopping", self.early_stopping, wanted)
+        values["stop"] = checks.texts("stop", self.stop)
+        values["bad_words_ids"] = checks.words("bad_words_ids", self.bad_words_ids)
+        values["allowed_token_ids"] = checks.ids("allowed_token_ids", self.allowed_token_ids)
+        values["logit_bias"] = checks.biases("logit_bias", self.logit_bias, _LARGEST_BIAS)
+        if not all(values["bad_words_ids"]):
             raise UsageError("bad_words_ids holds a word without ids: every text has that one; leave it out")
-        if not all(map(isfinite, bias.values())):
-            raise UsageError(
-                f"logit_bias is {bias}: each must be a number; use bad_words_ids to forbid a token"
-            )
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
         self._check_returned()
 
     def _check_returned(self) -> None:
@@ -218,16 +248,15 @@ class GenerationConfig:
         """Read a ``generation_config.json``; words that mean nothing here are left alone.
 
         Raises:
-            UsageError: it asks for what is impossible here, such as sampled beams.
+            UsageError: it asks for what is impossible here, such as sampled beams, or holds a wrong type.
         """
-        names = [*_SHARED_SETTINGS, *_OWN_SETTINGS]
-        given: dict[str, Any] = (
-            {"temperature": 1.0, "top_k": 50} if values.get("do_sample") else {}
-        )  # what they take
-        names += _SAMPLING_SETTINGS if values.get("do_sample") else ()
+        is_sampled = checks.flag("do_sample", values.get("do_sample") or False)
+        names = [*_SHARED_SETTINGS, *_OWN_SETTINGS, *(_SAMPLING_SETTINGS if is_sampled else ())]
+        # What they take where nothing is said.
+        given: dict[str, Any] = {"temperature": 1.0, "top_k": 50} if is_sampled else {}
         given |= {name: values[name] for name in names if values.get(name) is not None}
         if values.get("stop_strings"):
-            given["stop"] = values["stop_strings"]
+            given["stop"] = checks.texts("stop_strings", values["stop_strings"])
         if values.get("sequence_bias"):
             given["logit_bias"] = _single_biases(values["sequence_bias"])
         return cls(**given)
@@ -235,8 +264,16 @@ class GenerationConfig:
 
 def _single_biases(pairs: Any) -> dict[int, float]:
     """Read a ``sequence_bias``: [[ids], bias] pairs, each of one id."""
-    if any(len(ids) != 1 for ids, _ in pairs):
-        raise UsageError(
-            "sequence_bias has a sequence of several tokens: only single tokens have a bias here"
-        )
-    return {ids[0]: bias for ids, bias in pairs}
+    name, wanted = "sequence_bias", "a sequence of pairs [[id], number]"
+    biases: dict[int, float] = {}
+    for pair in checks.sequence(name, pairs, wanted):
+        members = checks.sequence(f"a member of {name}", pair, "a pair [[id], number]")
+        if len(members) != 2:
+            raise checks.refusal(f"a member of {name}", pair, "a pair [[id], number]")
+        ids = checks.ids(f"a sequence of {name}", members[0])
+        if len(ids) != 1:
+            raise UsageError(
+                "sequence_bias has a sequence of several tokens: only single tokens have a bias here"
+            )
+        biases[ids[0]] = checks.number(f"a bias of {name}", members[1])
+    return biases

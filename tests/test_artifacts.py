@@ -49,5 +49,7 @@ def test_no_link_leads_out_of_a_bundle(tiny_bundle, golden_folder):
 @pytest.mark.parametrize("settings", [{"max_new_tokens": "9"}, {"sequence_bias": 3}, {"bad_words_ids": [7]}])
 def test_a_setting_of_the_wrong_kind_is_refused_with_its_file(tmp_path, settings):
     (tmp_path / GENERATION_CONFIG).write_text(json.dumps(settings))
-    with pytest.raises(KerasGPTError, match=rf"{GENERATION_CONFIG}: a setting is of the wrong kind \("):
+    with pytest.raises(
+        KerasGPTError, match=rf"{GENERATION_CONFIG}: .*{next(iter(settings))} is .*: it must be"
+    ):
         read_generation_config(tmp_path)

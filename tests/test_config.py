@@ -38,6 +38,9 @@ def test_attention_scales():
     [
         ({"num_heads": 5}, "hidden_dim 768 is not a multiple of num_heads 5"),
         ({"num_layers": 0}, "num_layers is 0"),
+        ({"intermediate_dim": 0}, "intermediate_dim is 0: it must be at least 1"),
+        ({"intermediate_dim": -5}, "intermediate_dim is -5: it must be at least 1"),
+        ({"max_sequence_length": 1}, "max_sequence_length is 1: it must be at least 2"),
         ({"activation": "swish"}, "unknown activation 'swish'"),
         ({"dropout": 1.0}, r"a rate is in \[0, 1\)"),
         ({"eos_token_id": 50257}, "eos_token_id 50257 is not an id"),

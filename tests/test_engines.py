@@ -41,6 +41,8 @@ def test_auto_takes_the_engine_whose_file_is_there(model_folder):
             "providers cuda: the keras engine has no",
         ),
         ({"engine": "onnx", "num_threads": 0}, UsageError, "num_threads is 0: it must be 1 or more"),
+        ({"engine": "onnx", "num_threads": 2.0}, UsageError, "num_threads is 2.0: it must be 1 or more"),
+        ({"engine": "onnx", "num_threads": "2"}, UsageError, "num_threads is '2': it must be 1 or more"),
     ],
 )
 def test_what_cannot_be_opened_is_refused(model_folder, arguments, error, sentence):

@@ -3,11 +3,14 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import UsageError
-from kerasgpt.generation_config import GenerationConfig
+from kerasgpt.generation.processors import process
+from kerasgpt.generation.texts import Text
+from kerasgpt.generation_config import HIGHEST, GenerationConfig
 
 
 @pytest.mark.parametrize(
@@ -32,11 +35,97 @@ from kerasgpt.generation_config import GenerationConfig
         {"early_stopping": "always"},
         {"num_return_sequences": 0},
         {"logit_bias": {3: float("-inf")}},
+        # What float32 or int32 cannot hold, alone or with the rest.
+        {"temperature": 1e-39},
+        {"temperature": 1e39},
+        {"temperature": 10**400},
+        {"repetition_penalty": 1e39},
+        {"repetition_penalty": 1e-39},
+        {"top_p": 1e-46},
+        {"typical_p": 1e-46},
+        {"presence_penalty": 1e39},
+        {"frequency_penalty": -1e39},
+        {"logit_bias": {3: 1e38}},
+        {"length_penalty": 500},
+        {"length_penalty": -1e4},
+        {"num_beams": 100_000_000},
+        {"top_k": 2**70},
+        {"max_new_tokens": 2**31},
+        # Of another type.
+        {"max_new_tokens": "5"},
+        {"max_new_tokens": 5.0},
+        {"top_k": 50.0},
+        {"top_k": True},
+        {"no_repeat_ngram_size": 2.0},
+        {"num_beams": 2.0},
+        {"prompt_lookup_num_tokens": 2.5},
+        {"seed": None},
+        {"seed": 1.5},
+        {"temperature": "0.5"},
+        {"temperature": None},
+        {"top_p": True},
+        {"early_stopping": 1},
+        {"early_stopping": np.zeros(2)},
+        {"echo": "no"},
+        {"stop": [5]},
+        {"stop": None},
+        {"bad_words_ids": [5]},
+        {"bad_words_ids": ["ab"]},
+        {"allowed_token_ids": 5},
+        {"allowed_token_ids": [1.5]},
+        {"logit_bias": {1.7: 3}},
+        {"logit_bias": {1: "3"}},
+        {"logit_bias": [1, 2]},
     ],
+    ids=str,
 )
 def test_impossible_generation_settings_are_refused(fields):
     with pytest.raises(UsageError, match=f"{next(iter(fields))} is"):
         GenerationConfig(**fields)
+
+
+def test_the_ends_of_what_is_possible_are_accepted():
+    for temperature, penalty, bias in [(1e-9, 1e9, 1e12), (1e9, 1e-9, -1e12), (1e-9, 1e-9, 1e12)]:
+        settings = GenerationConfig(
+            temperature=temperature,
+            repetition_penalty=penalty,
+            logit_bias={0: bias, 1: -bias},
+            presence_penalty=-bias,
+            top_p=1e-30,
+            top_k=HIGHEST,
+            max_new_tokens=HIGHEST,
+            seed=2**70,
+        )
+        text = Text(np.array([0, 1, 1]), num_prompt_tokens=0)
+        logits = np.array([[1.0, -2.0, 3.0]], np.float32)
+        with np.errstate(all="raise", under="ignore"):
+            processed = process(logits, settings, [text], 2)
+        assert not np.isnan(processed).any()
+        assert np.isfinite(processed).any()
+
+
+def test_numpys_numbers_are_numbers():
+    settings = GenerationConfig(
+        max_new_tokens=np.int32(5),
+        seed=np.uint64(2**64 - 1),
+        temperature=np.float32(0.5),
+        repetition_penalty=2,  # type: ignore[arg-type]
+        echo=np.bool_(True),  # type: ignore[arg-type]
+        bad_words_ids=np.array([[1, 2]]),  # type: ignore[arg-type]
+        allowed_token_ids=np.array([1, 2]),  # type: ignore[arg-type]
+        logit_bias={np.int64(3): np.float32(2)},
+    )
+    assert settings == GenerationConfig(
+        max_new_tokens=5,
+        seed=2**64 - 1,
+        temperature=0.5,
+        repetition_penalty=2.0,
+        echo=True,
+        bad_words_ids=((1, 2),),
+        allowed_token_ids=(1, 2),
+        logit_bias={3: 2.0},
+    )
+    assert json.dumps(dataclasses.asdict(settings))  # all of it Python's own
 
 
 @pytest.mark.parametrize(
@@ -131,3 +220,23 @@ def test_hugging_faces_words_are_read_as_they_mean_them():
         GenerationConfig.from_huggingface({"sequence_bias": [[[1, 2], 3.0]]})
     with pytest.raises(UsageError, match="beams are not sampled"):
         GenerationConfig.from_huggingface({"do_sample": True, "num_beams": 3})
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({"max_new_tokens": "5"}, "max_new_tokens is '5': it must be"),
+        ({"do_sample": True, "top_k": 50.0}, "top_k is 50.0: it must be"),
+        ({"do_sample": "false"}, "do_sample is 'false': it must be"),
+        ({"stop_strings": [5]}, "a member of stop_strings is 5: it must be a text"),
+        ({"bad_words_ids": [5]}, "a member of bad_words_ids is 5: it must be"),
+        ({"sequence_bias": 5}, "sequence_bias is 5: it must be"),
+        ({"sequence_bias": [[5, 1.0]]}, "sequence_bias is 5: it must be"),
+        ({"sequence_bias": [[[5], "x"]]}, "sequence_bias is 'x': it must be"),
+        ({"sequence_bias": [[[5]]]}, r"a member of sequence_bias is \[\[5\]\]: it must be"),
+    ],
+    ids=str,
+)
+def test_wrong_types_in_hugging_faces_form_are_named_by_their_key(content, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        GenerationConfig.from_huggingface(content)

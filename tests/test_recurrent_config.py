@@ -31,6 +31,7 @@ def test_the_file_gives_back_the_configuration():
     [
         ({"cell": "lsmt"}, "did you mean 'lstm'"),
         ({"hidden_dim": 0}, "hidden_dim is 0"),
+        ({"max_sequence_length": 1}, "max_sequence_length is 1: it must be at least 2"),
         ({"embedding_dim": 0}, "embedding_dim is 0"),
         ({"dropout": 1.0}, "dropout is 1.0"),
         ({"initializer_range": float("inf")}, "initializer_range is inf: it must be 0 or more"),

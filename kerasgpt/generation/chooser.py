@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from kerasgpt import checks
 from kerasgpt.errors import UsageError
 from kerasgpt.generation.samplers import sample
 from kerasgpt.generation.texts import Text
@@ -20,13 +21,18 @@ def settings_of_rows(settings: Settings, num_rows: int) -> list[GenerationConfig
     """One for each row, the same for all where one is given.
 
     Raises:
-        UsageError: there are more or fewer than rows.
+        UsageError: there are more or fewer than rows, or something else is among them.
     """
     if isinstance(settings, GenerationConfig):
         return [settings] * num_rows
-    if len(settings) != num_rows:
-        raise UsageError(f"{len(settings)} settings for {num_rows} prompts: give one for all, or one of each")
-    return list(settings)
+    wanted = "a GenerationConfig or a sequence of them"
+    given = checks.sequence("settings", settings, wanted)
+    for each in given:
+        if not isinstance(each, GenerationConfig):
+            raise checks.refusal("a member of settings", each, "a GenerationConfig")
+    if len(given) != num_rows:
+        raise UsageError(f"{len(given)} settings for {num_rows} prompts: give one for all, or one of each")
+    return given
 
 
 class ChosenFor(Protocol):

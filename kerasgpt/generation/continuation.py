@@ -33,8 +33,8 @@ class Continuation:
         self._stops = StopStrings(settings.stop)
         self._num_prompt_tokens = len(prompt)
         echo = prompt if prompt_logprobs is not None else ()
-        skip = settings.skip_special_tokens
-        self._pieces = [tokenizer.decode(echo, skip_special_tokens=skip, errors="ignore")]
+        # Past the stop strings, but by the same decoder: what is written may end the prompt's last character.
+        self._pieces = [self._decoder.push(index) for index in echo]
         self._num_released = 0
         self._ids = list(echo)
         self._logprobs: list[float | None] = list(prompt_logprobs or ())

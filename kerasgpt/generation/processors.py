@@ -54,13 +54,20 @@ def heed(logits: Logits, settings: GenerationConfig, text: Text, end_of_text_id:
         logits = constraints.forbid_repeated_ngrams(logits, text.ids, settings.no_repeat_ngram_size)
     if settings.bad_words_ids:
         logits = constraints.forbid_words(logits, text.ids, settings.bad_words_ids)
-    if len(text.ids) < settings.min_length or len(text.continuation) < settings.min_new_tokens:
+    if _is_too_short(text, settings):
         logits = constraints.forbid(logits, [end_of_text_id])
     if settings.allowed_token_ids:
         logits = constraints.allow(logits, settings.allowed_token_ids)
     if logits is not given and logits.max() == filters.REMOVED:
         return constraints.allow(given, [end_of_text_id])
     return logits
+
+
+def _is_too_short(text: Text, settings: GenerationConfig) -> bool:
+    """Whether end of text is still too early; of both minima that of new tokens counts, as in `generate`."""
+    if settings.min_new_tokens:
+        return len(text.continuation) < settings.min_new_tokens
+    return len(text.ids) < settings.min_length
 
 
 def filtered(logits: Logits, settings: GenerationConfig) -> Logits:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from operator import index as as_int
 
+from kerasgpt import checks
 from kerasgpt.errors import UsageError
 from kerasgpt.generation.stopping import fit_prompt
 from kerasgpt.protocols import Prompt
@@ -42,11 +42,12 @@ class PromptReader:
         """The ids of a text, or ids checked.
 
         Raises:
-            UsageError: one is not in the vocabulary.
+            UsageError: one is not in the vocabulary, or it is neither a text nor ids.
         """
         if isinstance(prompt, str):
             return self.tokenizer.encode(prompt)
-        ids = [as_int(index) for index in prompt]
+        # The members of bytes are integers too, but nobody means them as ids.
+        ids = list(checks.ids("the prompt", prompt, "a text (str) or a sequence of token ids"))
         self.check(ids, "the prompt")
         return ids
 

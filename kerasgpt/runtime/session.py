@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from kerasgpt import checks
 from kerasgpt.artifacts import past_name, present_name
 from kerasgpt.errors import KerasGPTError, first_line
 from kerasgpt.generation.columns import counting_columns, packed, packed_mask
@@ -205,6 +206,7 @@ def open_session(path: Path, num_threads: int = 0, providers: Sequence[str] = (C
         providers: ONNX Runtime's names of where to compute, the preferred one first.
 
     Raises:
+        UsageError: no such number of threads.
         MissingOperatorError: this onnxruntime lacks an operator of the graph, or is too old for the file.
         KerasGPTError: the file is missing or damaged, or so are weights that it keeps in a file beside it, or
             that file is outside its folder.
@@ -212,7 +214,7 @@ def open_session(path: Path, num_threads: int = 0, providers: Sequence[str] = (C
     if not path.is_file():
         raise KerasGPTError(f"{path}: no such file; export the model again")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = num_threads
+    options.intra_op_num_threads = checks.num_threads(num_threads)
     options.log_severity_level = ERRORS_ONLY
     try:
         session = onnxruntime.InferenceSession(path, options, providers=list(providers))

@@ -61,6 +61,17 @@ def test_it_finds_what_the_definition_finds(model, early_stopping, length_penalt
         assert [each.score for each in found] == pytest.approx([score for score, _ in expected], rel=1e-5)
 
 
+@pytest.mark.parametrize("early_stopping", [False, True, "never"])
+@pytest.mark.parametrize("length_penalty", [-30, 30])
+def test_the_largest_length_penalties_order_by_length(rule_model, early_stopping, length_penalty) -> None:
+    model = rule_model(lambda ids: np.zeros(SIZE), SIZE)
+    model.max_sequence_length = 2**31
+    words = {"early_stopping": early_stopping, "length_penalty": length_penalty, "max_new_tokens": 40}
+    found = beam_search(model, [[1]], dataclasses.replace(SETTINGS, **words), END)[0]
+    assert all(np.isfinite(each.score) for each in found)
+    assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
+
+
 def test_the_ways_to_stop_differ(model) -> None:
     found = set()
     for early_stopping, length_penalty in WAYS:

@@ -60,3 +60,9 @@ def test_settings_of_rows() -> None:
     assert settings_of_rows((GREEDY, SAMPLED), 2) == [GREEDY, SAMPLED]
     with pytest.raises(UsageError, match="2 settings for 3 prompts: give one for all, or one of each"):
         settings_of_rows([GREEDY, SAMPLED], 3)
+
+
+@pytest.mark.parametrize("wrong", [{"top_k": 3}, "greedy", 3, [{"top_k": 3}], [None]], ids=str)
+def test_what_is_no_settings_is_refused(wrong) -> None:
+    with pytest.raises(UsageError, match=r"settings is .*: it must be a GenerationConfig"):
+        settings_of_rows(wrong, 1)

@@ -1,3 +1,5 @@
+import pytest
+
 from kerasgpt.generation.beam_search import Hypothesis
 from kerasgpt.generation.continuation import Continuation
 from kerasgpt.generation_config import GenerationConfig
@@ -42,6 +44,18 @@ def test_an_echo_comes_first_and_ends_nothing(byte_tokenizer) -> None:
     assert bytes(generation.token_ids) == b"the END!"
     assert generation.logprobs == [None, *[-2.0] * 6, -1.0]
     assert (generation.num_prompt_tokens, generation.finish_reason) == (7, "length")
+
+
+@pytest.mark.parametrize("cut", range(5))
+@pytest.mark.parametrize("written", ["é🙂".encode(), b"x"], ids=["rest", "other"])
+def test_an_echoed_prompt_may_end_inside_a_character(byte_tokenizer, cut, written) -> None:
+    prompt = ["a🙂".encode()[: 1 + cut], "a🙂".encode()[1 + cut :]]
+    text = Continuation(byte_tokenizer, GenerationConfig(echo=True), prompt[0], [-1.0] * len(prompt[0]))
+    write(text, prompt[1] + written, "length")
+    assert text.finish().text == "a🙂" + written.decode()
+    text = Continuation(byte_tokenizer, GenerationConfig(echo=True), prompt[0], [-1.0] * len(prompt[0]))
+    write(text, written, "length")
+    assert "".join(text.released()) == (prompt[0] + written).decode(errors="replace")
 
 
 def test_a_hypothesis_is_taken_whole(byte_tokenizer) -> None:

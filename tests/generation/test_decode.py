@@ -165,7 +165,7 @@ def test_end_of_text_waits_for_the_minimum(rule_model) -> None:
     for settings, expected in [
         (GenerationConfig(min_new_tokens=4), [5, 5, 5, 5]),
         (GenerationConfig(min_length=4), [2, 4, 1, 3]),
-        (GenerationConfig(min_new_tokens=2, min_length=4), [3, 4, 3, 3]),
+        (GenerationConfig(min_new_tokens=2, min_length=4), [3, 3, 3, 3]),
     ]:
         rows = write(model, PROMPTS, settings)
         assert [len(row) for row in rows] == expected

@@ -32,7 +32,8 @@ def naive(logits: np.ndarray, settings: GenerationConfig, text: Text) -> np.ndar
         ngrams = [tuple(longer[n : n + size]) for n in range(len(longer) - size + 1)]
         is_repeated = size > 0 and ngrams.count(ngrams[-1]) > 1
         is_bad = any(tuple(longer[-len(word) :]) == word for word in settings.bad_words_ids)
-        is_early = len(written) < settings.min_new_tokens or len(ids) < settings.min_length
+        minima = [(written, settings.min_new_tokens), (ids, settings.min_length)]
+        is_early = next((len(tokens) < minimum for tokens, minimum in minima if minimum), False)
         is_other = settings.allowed_token_ids and token not in settings.allowed_token_ids
         if is_repeated or is_bad or (is_early and token == END) or is_other:
             values[token] = -np.inf
@@ -115,6 +116,13 @@ def test_the_minimum_forbids_end_of_text_and_then_lets_it_through() -> None:
     longer = dataclasses.replace(settings, min_new_tokens=0, min_length=12)
     has_end = [END in kept(row) for row in process(LOGITS, longer, TEXTS, END)]
     assert has_end == [len(text.ids) >= 12 for text in TEXTS]
+
+
+@pytest.mark.parametrize(("new", "whole"), [(2, 100), (100, 2)])
+def test_of_two_minima_that_of_new_tokens_counts(new: int, whole: int) -> None:
+    settings = GenerationConfig(min_new_tokens=new, min_length=whole)
+    has_end = [END in kept(row) for row in process(LOGITS, settings, TEXTS, END)]
+    assert has_end == [len(text.continuation) >= new for text in TEXTS]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

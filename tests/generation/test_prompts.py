@@ -18,6 +18,12 @@ def test_texts_and_ids(reader) -> None:
             reader.ids([5, wrong])
 
 
+@pytest.mark.parametrize("wrong", [b"hello", bytearray(b"hello"), 5, None, [1.5], ["a"], {"a": 1}], ids=str)
+def test_what_is_neither_a_text_nor_ids_is_refused(reader, wrong) -> None:
+    with pytest.raises(UsageError, match=r"the prompt is .*: it must be (a text \(str\) or|an id,)"):
+        reader.ids(wrong)
+
+
 def test_an_empty_prompt_is_end_of_text(reader) -> None:
     assert reader.fitted("", 5) == [256]
     assert reader.pair([], "ab") == ([256], [97, 98])

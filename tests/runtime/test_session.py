@@ -8,7 +8,7 @@ from safetensors.numpy import load_file
 
 from kerasgpt import artifacts
 from kerasgpt.config import GPT2Config, read_json
-from kerasgpt.errors import KerasGPTError
+from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.export.onnx_graph import write_onnx
 from kerasgpt.generation.decode import decode
 from kerasgpt.generation_config import GenerationConfig
@@ -148,6 +148,12 @@ def test_a_damaged_file_is_named_in_one_line(
         OnnxStepModel(path, max_sequence_length=8)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("num_threads", [2.0, "2", 2000, -1], ids=str)
+def test_a_number_of_threads_that_cannot_be_is_refused(bundle: Path, num_threads) -> None:
+    with pytest.raises(UsageError, match="num_threads is .*: it must be 0 or more, an integer of at most"):
+        session.open_session(bundle / artifacts.ONNX_MODEL, num_threads)
 
 
 def test_some_other_graph_is_refused(tmp_path: Path) -> None:

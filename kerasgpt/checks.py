@@ -1,0 +1,153 @@
+"""What a caller gave for a setting, as the type that is meant, or a sentence that says what it must be.
+
+A bool is no number here, and a text is no sequence; numpy's scalars are taken for Python's.
+"""
+
+from __future__ import annotations
+
+import os
+import reprlib
+from collections.abc import Mapping
+from numbers import Real
+from operator import index
+from typing import Any
+
+import numpy as np
+
+from kerasgpt.errors import UsageError
+
+
+def refusal(name: str, value: object, wanted: str) -> UsageError:
+    """Build the error for a setting that has another value than it may have.
+
+    >>> print(refusal("top_k", 2.5, "an integer"))
+    top_k is 2.5: it must be an integer
+    """
+    return UsageError(f"{name} is {reprlib.repr(value)}: it must be {wanted}")
+
+
+def flag(name: str, value: Any, wanted: str = "true or false") -> bool:
+    """Read true or false.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise refusal(name, value, wanted)
+    return bool(value)
+
+
+def integer(name: str, value: Any, wanted: str = "an integer") -> int:
+    """Read a whole number.
+
+    Raises:
+        UsageError: it is none; a float is none, whatever its value.
+    """
+    if not isinstance(value, bool):
+        try:
+            return index(value)
+        except TypeError:
+            pass
+    raise refusal(name, value, wanted)
+
+
+def number(name: str, value: Any, wanted: str = "a number") -> float:
+    """Read a number, which may be infinite.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise refusal(name, value, wanted)
+    try:
+        return float(value)
+    except OverflowError as error:  # an integer beyond all floats
+        raise refusal(name, value, wanted) from error
+
+
+def num_threads(value: Any, least: int = 0) -> int:
+    """Read a number of threads; what is far more than the cores would only make them wait for each other.
+
+    Raises:
+        UsageError: it is no integer, less than the least, or more than 4 a core and 256.
+    """
+    most = max(4 * (os.cpu_count() or 1), 256)
+    wanted = f"{least} or more, an integer of at most {most}"
+    threads = integer("num_threads", value, wanted)
+    if not least <= threads <= most:
+        raise refusal("num_threads", threads, wanted)
+    return threads
+
+
+def sequence(name: str, value: Any, wanted: str) -> list[Any]:
+    """Read the members of a sequence.
+
+    Raises:
+        UsageError: it is none, or a text, whose characters nobody means.
+    """
+    if not isinstance(value, str | bytes | bytearray | Mapping):
+        try:
+            return list(value)
+        except TypeError:
+            pass
+    raise refusal(name, value, wanted)
+
+
+def ids(name: str, value: Any, wanted: str = "a sequence of ids") -> tuple[int, ...]:
+    """Read token ids.
+
+    Raises:
+        UsageError: it is no sequence of integers.
+    """
+    of = f"a member of {name}"
+    return tuple(
+        integer(of, member, "an id, which is an integer") for member in sequence(name, value, wanted)
+    )
+
+
+def texts(name: str, value: Any) -> tuple[str, ...]:
+    """Read texts; a single one stands for a sequence of it, and empty ones are left out.
+
+    Raises:
+        UsageError: a member is no text.
+    """
+    wanted = "a text or a sequence of texts"
+    members = [value] if isinstance(value, str) else sequence(name, value, wanted)
+    for member in members:
+        if not isinstance(member, str):
+            raise refusal(f"a member of {name}", member, "a text")
+    return tuple(member for member in members if member)
+
+
+def words(name: str, value: Any) -> tuple[tuple[int, ...], ...]:
+    """Read sequences of token ids.
+
+    Raises:
+        UsageError: it is no sequence of sequences of integers.
+    """
+    members = sequence(name, value, "a sequence of sequences of ids")
+    return tuple(ids(f"a member of {name}", member) for member in members)
+
+
+def biases(name: str, value: Any, largest: float) -> dict[int, float]:
+    """Read a mapping of token ids, which JSON makes texts of, to numbers.
+
+    Raises:
+        UsageError: it is none, or a number is larger, whatever its sign.
+    """
+    wanted = f"a mapping of ids to numbers from {-largest:g} to {largest:g}; forbid a token by bad_words_ids"
+    try:
+        pairs = dict(value)
+    except (TypeError, ValueError) as error:
+        raise refusal(name, value, wanted) from error
+    read = {}
+    for key, bias in pairs.items():
+        is_written = isinstance(key, str) and key.isdecimal()
+        try:
+            token = int(key) if is_written else integer(name, key)
+            read[token] = number(name, bias)
+        except UsageError as error:
+            raise refusal(name, {key: bias}, wanted) from error
+        if not abs(read[token]) <= largest:
+            raise refusal(name, {key: bias}, wanted)
+    return read
