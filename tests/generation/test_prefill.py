@@ -120,7 +120,7 @@ def test_a_prompt_that_cannot_be_remembered_is_not_copied(extendable, monkeypatc
     monkeypatch.setattr(extendable, "snapshot", lambda *_: pytest.fail("a copy"))
     prefill.read([SYSTEM])
     extendable.num_read = 0
-    prefill.read([OTHER + [3]])
+    prefill.read([[*OTHER, 3]])
     assert extendable.num_read == 11
 
 
