@@ -94,7 +94,7 @@ def library_encode_batch(backend: tokenizers.Tokenizer, texts: Sequence[str]) ->
     try:
         encodings = backend.encode_batch_fast(list(texts), add_special_tokens=False)
     except TypeError:  # of a text that no UTF-8 can spell
-        mended = [_well_formed(text) for text in texts]
+        mended = [well_formed(text) for text in texts]
         encodings = backend.encode_batch_fast(mended, add_special_tokens=False)
     return [encoding.ids for encoding in encodings]
 
@@ -103,6 +103,11 @@ def has_long_blank(text: str) -> bool:
     """Whether white space runs on for so long that tiktoken may fail on it."""
     blocks = range(0, len(text) - _LONGEST_BLANK + 1, _LONGEST_BLANK)
     return any(text[start].isspace() and text[start : start + _LONGEST_BLANK].isspace() for start in blocks)
+
+
+def well_formed(text: str) -> str:
+    """Join surrogate pairs to characters, and replace half ones by U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _encoding(ranks: dict[bytes, int]) -> tiktoken.Encoding:
@@ -119,8 +124,3 @@ def _shares(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         if num_characters >= _SHARE or place == len(texts):
             yield texts[first:place]
             first, num_characters = place, 0
-
-
-def _well_formed(text: str) -> str:
-    """Join surrogate pairs to characters, and replace half ones by U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
