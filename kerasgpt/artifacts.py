@@ -138,9 +138,6 @@ def present_state_name(layer: int, part: str) -> str:
     return f"{PRESENT_STATE}{layer}.{part}"
 
 
-POSITIONS = "transformer.wpe.weight"
-"""The weight of a GPT-2's ONNX files that has a row for each position of the context."""
-
 INPUTS_EMBEDS = "inputs_embeds"
 """The ONNX input of a graph that reads vectors float32 (B, T, D) in place of ``input_ids``."""
 

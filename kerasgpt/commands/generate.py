@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 
 from kerasgpt.artifacts import model_folder
 from kerasgpt.commands.generation_settings import generation_options, settings_of, without_words
+from kerasgpt.commands.json_output import echo_json
 from kerasgpt.engines import load
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation_config import GenerationConfig
@@ -114,6 +114,6 @@ def _print_all(
         if as_json:
             prompt = texts[number // settings.num_return_sequences]
             content = {"prompt": prompt, **dataclasses.asdict(generation)}
-            click.echo(json.dumps(content, ensure_ascii=False))
+            echo_json(content)
         else:
             click.echo(("---\n" if number else "") + generation.text)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from kerasgpt.commands.json_output import echo_json
 from kerasgpt.engines import load
-from kerasgpt.errors import KerasGPTError
+from kerasgpt.errors import KerasGPTError, UsageError
+
+if TYPE_CHECKING:
+    from kerasgpt.protocols import LanguageModel
 
 LINES_AT_ONCE = 256
 
@@ -28,23 +33,43 @@ def command(folder: str, engine: str, precision: str | None) -> None:
     lm = load(folder, engine, precision)
     pairs = _read_pairs()
     while batch := list(islice(pairs, LINES_AT_ONCE)):
-        prompts, continuations = zip(*batch, strict=True)
-        for pair, score in zip(batch, lm.score(prompts, continuations), strict=True):
-            content = {"prompt": pair[0], "continuation": pair[1], **dataclasses.asdict(score)}
-            click.echo(json.dumps(content, ensure_ascii=False))
+        try:
+            _print_scores(lm, batch)
+        except UsageError:  # of one of them: those before it are answered
+            for pair in batch:
+                try:
+                    _print_scores(lm, [pair])
+                except UsageError as error:
+                    raise UsageError(f"standard input, line {pair.number}: {error}") from error
 
 
-def _read_pairs() -> Iterator[tuple[str, str]]:
+class _Pair(NamedTuple):
+    """A line of standard input, by its number from 1."""
+
+    number: int
+    prompt: str
+    continuation: str
+
+
+def _print_scores(lm: LanguageModel, pairs: Sequence[_Pair]) -> None:
+    """Score pairs, and only then print them."""
+    _, prompts, continuations = zip(*pairs, strict=True)
+    for pair, score in zip(pairs, lm.score(prompts, continuations), strict=True):
+        asked = {"prompt": pair.prompt, "continuation": pair.continuation}
+        echo_json({**asked, **dataclasses.asdict(score)})
+
+
+def _read_pairs() -> Iterator[_Pair]:
     for number, line in enumerate(sys.stdin.buffer, start=1):
         if not line.strip():
             continue
         try:
             content = json.loads(line)
             prompt, continuation = content["prompt"], content["continuation"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise KerasGPTError(
                 f'standard input, line {number}: not a JSON object with "prompt" and "continuation"'
             ) from error
         if not isinstance(prompt, str) or not isinstance(continuation, str):
             raise KerasGPTError(f"standard input, line {number}: prompt and continuation must be strings")
-        yield prompt, continuation
+        yield _Pair(number, prompt, continuation)

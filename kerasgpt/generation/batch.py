@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgpt.generation.rows import EndsText, Row, Token, Writer
+from kerasgpt.generation.rows import EndsText, Fails, Row, Token, Writer
 from kerasgpt.protocols import Ids, Logits, StepModel
 
 
@@ -18,11 +18,18 @@ class Batch:
         model: any engine.
         end_of_text_id: the token that ends a row.
         ends_text: asked after each token about stop strings.
+        fails: told of rows that cannot go on, and are dropped; None means that the error is raised.
     """
 
-    def __init__(self, model: StepModel, end_of_text_id: int, ends_text: EndsText | None = None) -> None:
+    def __init__(
+        self,
+        model: StepModel,
+        end_of_text_id: int,
+        ends_text: EndsText | None = None,
+        fails: Fails | None = None,
+    ) -> None:
         self._model = model
-        self._ends = end_of_text_id, ends_text
+        self._ends = end_of_text_id, ends_text, fails
         self._state: Any = None
         self._writer = Writer([], *self._ends)
 
@@ -38,7 +45,7 @@ class Batch:
             logits: float32 (R, V) that follow the prompts.
 
         Returns:
-            A token of each.
+            A token of each that has not failed.
         """
         tokens, going = Writer(rows, *self._ends).write(logits)
         if going:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -124,12 +125,17 @@ class Prefill:
     def _remember(self, state: Any, row: int, prompt: Sequence[int], stem: _Stem) -> None:
         """Keep a copy of a row, if enough of it is new."""
         length = whole_blocks(len(prompt))
-        if self._cache and self._extendable and length - stem.num_tokens >= SHORTEST_PREFIX:
+        if self._cache is None or self._extendable is None or not self._cache.has_room(length):
+            return
+        if length - stem.num_tokens >= SHORTEST_PREFIX:
             self._cache.store(prompt, self._extendable.snapshot(state, row, length))
 
 
 def shared_beginnings(prompts: Sequence[Ids]) -> list[tuple[list[int], int]]:
     """Groups of prompts that begin alike for at least `SHORTEST_PREFIX` tokens.
+
+    Of all ways to part the prompts the one that leaves the fewest tokens to read: a prompt that shares
+    little with others does not shorten what they share.
 
     Args:
         prompts: int64 ids, all different.
@@ -138,17 +144,29 @@ def shared_beginnings(prompts: Sequence[Ids]) -> list[tuple[list[int], int]]:
         The members of each group, two at least, and how many tokens they share: whole blocks, and fewer
         than any of them has.
     """
+    # In this order what several prompts share is the least that any two neighbours of them do.
     order = sorted(range(len(prompts)), key=lambda number: prompts[number].tolist())
+    shared = [_shared(prompts[first], prompts[second]) for first, second in pairwise(order)]
+    best: list[tuple[int, int, int]] = []  # up to each place: tokens saved, the last group's start and length
+    for place in range(len(order)):
+        best.append((best[place - 1][0] if place else 0, place, 0))  # in no group
+        length = len(prompts[order[place]])
+        for start in range(place - 1, -1, -1):
+            length = min(length, shared[start])
+            if length < SHORTEST_PREFIX:
+                break
+            saved = (best[start - 1][0] if start else 0) + (place - start) * length
+            best[place] = max(best[place], (saved, start, length))
     groups: list[tuple[list[int], int]] = []
-    members, length = order[:1], 0
-    for number in order[1:]:
-        first, own = prompts[members[0]], prompts[number]
-        most = min(length or len(first) - 1, len(own) - 1)
-        shared = whole_blocks(min(num_shared(first, own), most))
-        if shared >= SHORTEST_PREFIX:
-            members, length = [*members, number], shared
-            continue
-        groups.append((members, length))
-        members, length = [number], 0
-    groups.append((members, length))
-    return [group for group in groups if group[1]]
+    place = len(order) - 1
+    while place >= 0:
+        _, start, length = best[place]
+        if length:
+            groups.insert(0, (order[start : place + 1], length))
+        place = start - 1
+    return groups
+
+
+def _shared(first: Ids, second: Ids) -> int:
+    """The whole blocks that two prompts begin with in common, and that leave each a token to read."""
+    return whole_blocks(min(num_shared(first, second), len(first) - 1, len(second) - 1))

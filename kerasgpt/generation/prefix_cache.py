@@ -62,9 +62,18 @@ class PrefixCache:
             self._entries[best[1]] = entry
             return num_tokens, entry[1], len(entry[0])
 
+    def has_room(self, num_tokens: int) -> bool:
+        """Whether a state of so many tokens is remembered at all."""
+        return num_tokens <= self._limit
+
     def store(self, prompt: Sequence[int], state: Any) -> None:
-        """Remember the state after the whole blocks of a prompt, in place of those that it goes on from."""
+        """Remember the state after the whole blocks of a prompt, in place of those that it goes on from.
+
+        One that is longer than the limit is not remembered, and drives out no other.
+        """
         ids = np.array(prompt[: whole_blocks(len(prompt))], np.int64)
+        if not self.has_room(len(ids)):
+            return
         with self._lock:
             for key, (others, _) in [*self._entries.items()]:
                 if num_shared(ids, others) == len(others):

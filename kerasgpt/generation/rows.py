@@ -13,10 +13,13 @@ from kerasgpt.generation.probabilities import logprobs_of
 from kerasgpt.generation.stopping import room
 from kerasgpt.generation.texts import Text
 from kerasgpt.generation_config import GenerationConfig
-from kerasgpt.protocols import FinishReason, Logits
+from kerasgpt.protocols import FinishReason, Ids, Logits
 
 EndsText: TypeAlias = Callable[[int, int], bool]
 """Told a row's number and its newest token; answers whether a stop string ends the row here."""
+
+Fails: TypeAlias = Callable[[int, Exception], None]
+"""Told a row's number and what went wrong with that row alone, which ends there."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +87,21 @@ class Writer:
         rows: none of which has ended.
         end_of_text_id: the token that ends a row.
         ends_text: asked after each token about stop strings.
+        fails: told of rows that cannot go on, the others going on; None means that the error is raised.
     """
 
-    def __init__(self, rows: Sequence[Row], end_of_text_id: int, ends_text: EndsText | None = None) -> None:
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        end_of_text_id: int,
+        ends_text: EndsText | None = None,
+        fails: Fails | None = None,
+    ) -> None:
         self.rows = rows
-        self._chooser = Chooser(rows, end_of_text_id)
+        self._chooser: Chooser | None = None  # made when it is asked, for it may refuse a row's settings
         self._end_of_text_id = end_of_text_id
         self._ends_text = ends_text
+        self._fails = fails
 
     def write(self, logits: Logits) -> tuple[list[Token], list[int]]:
         """Let each row grow by a token.
@@ -99,18 +110,43 @@ class Writer:
             logits: float32 (R, V), those that follow the rows.
 
         Returns:
-            The R tokens, and the places of those rows that go on.
+            A token of each row that has not failed, and the places of those rows that go on.
         """
-        chosen = self._chooser.choose(logits)
+        chosen, failed = self._choose(logits)
         logprobs = logprobs_of(logits, chosen).tolist()
         tokens, going = [], []
         for place, (row, index, logprob) in enumerate(zip(self.rows, chosen.tolist(), logprobs, strict=True)):
-            row.append(index)
-            reason = self._reason(row, index)
+            try:
+                if place in failed:
+                    raise failed[place]
+                row.append(index)
+                reason = self._reason(row, index)
+            except Exception as error:
+                if self._fails is None:
+                    raise
+                self._fails(row.number, error)
+                continue
             tokens.append(Token(row.number, index, logprob, reason))
             if reason is None:
                 going.append(place)
         return tokens, going
+
+    def _choose(self, logits: Logits) -> tuple[Ids, dict[int, Exception]]:
+        """The next token of each row, int64 (R,), and by their places the rows that have none."""
+        try:
+            self._chooser = self._chooser or Chooser(self.rows, self._end_of_text_id)
+            return self._chooser.choose(logits), {}
+        except Exception:
+            if self._fails is None:
+                raise
+        chosen, failed = np.zeros(len(self.rows), np.int64), {}
+        for place, row in enumerate(self.rows):  # alone each chooses what it chooses among others
+            try:
+                alone = Chooser([row], self._end_of_text_id)
+                chosen[place] = alone.choose(logits[place : place + 1])[0]
+            except Exception as error:
+                failed[place] = error
+        return chosen, failed
 
     def _reason(self, row: Row, index: int) -> FinishReason | None:
         """Why a row ends with the token that it has just got."""

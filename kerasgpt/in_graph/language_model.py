@@ -22,6 +22,7 @@ from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.manifest import Manifest
 from kerasgpt.protocols import FinishReason, Generation, Ids, Logits, Prompt, Score, Settings
 from kerasgpt.tokenizer.bpe import Tokenizer
+from kerasgpt.tokenizer.encoders import well_formed
 
 KNOBS = {
     "max_new_tokens": np.int64,
@@ -68,7 +69,7 @@ class SavedModel:
             prompts: B texts.
             **settings: every input of the signature besides, an array (B,) each.
         """
-        texts = tf.constant([prompt.encode() for prompt in prompts], tf.string)
+        texts = tf.constant([well_formed(prompt).encode() for prompt in prompts], tf.string)
         return _rows(self._signatures["generate"](prompts=texts, **_tensors(settings)))
 
     def generate_tokens(self, prompts: Sequence[Sequence[int]], **settings: Any) -> list[dict[str, Any]]:
@@ -83,14 +84,19 @@ class SavedModel:
         return {"prefill", "decode"} <= set(self._signatures)
 
     def pieces(self, prompt: str, **settings: Any) -> Iterator[str]:
-        """Continue a text piece by piece; the settings are those of `generate`, an array (1,) each."""
+        """Continue a text piece by piece; the settings are those of `generate`, an array (1,) each.
+
+        Raises:
+            UsageError: the graph finds that the settings make no sense.
+        """
         inputs = _tensors(settings)
         prefill, decode = self._signatures["prefill"], self._signatures["decode"]
-        text, steps = tf.constant([prompt.encode()]), tf.constant([_STREAM_STEPS], tf.int64)
+        text, steps = tf.constant([well_formed(prompt).encode()]), tf.constant([_STREAM_STEPS], tf.int64)
         answer = prefill(prompts=text, max_new_tokens=inputs["max_new_tokens"])
         reason = b""
         while not reason:
             answer = decode(**{name: answer[name] for name in _PAUSED}, **inputs, num_steps=steps)
+            _refuse(answer["error"].numpy()[0])
             piece, reason = answer["text"].numpy()[0].decode(), answer["finish_reason"].numpy()[0]
             if piece:
                 yield piece
@@ -132,7 +138,8 @@ class SavedModelLanguageModel:
             settings: one for all, or one for each prompt.
 
         Raises:
-            UsageError: the graph cannot do what the settings ask, or an id is not in the vocabulary.
+            UsageError: the graph cannot do what the settings ask, or finds that they make no sense, or an
+                id is not in the vocabulary.
         """
         refuse_text(prompts)
         each = settings_of_rows(self.settings if settings is None else settings, len(prompts))
@@ -146,6 +153,7 @@ class SavedModelLanguageModel:
         else:
             rows = self.model.generate_tokens([self._reader.ids(prompt) for prompt in prompts], **inputs)
         for row in rows:
+            _refuse(row["error"])
             self._warn_if_truncated(row)
         return [self._generation(row, own) for row, own in zip(rows, each, strict=True)]
 
@@ -208,12 +216,25 @@ class SavedModelLanguageModel:
 
 def _inputs(settings: Sequence[GenerationConfig]) -> dict[str, Any]:
     """Settings of rows as the graph's inputs, an array (B,) each."""
-    inputs: dict[str, Any] = {
-        name: np.array([getattr(own, name) for own in settings], dtype) for name, dtype in KNOBS.items()
-    }
+    with np.errstate(over="ignore"):  # what float32 does not hold is infinite, and the graph refuses it
+        inputs: dict[str, Any] = {
+            name: np.array([getattr(own, name) for own in settings], dtype) for name, dtype in KNOBS.items()
+        }
     inputs["seed"] = seeds_of_rows(own.seed for own in settings).view(np.int64)
-    inputs["stop"] = np.array([(own.stop or ("",))[0].encode() for own in settings], object)
+    inputs["stop"] = np.array([_stop_text(own).encode() for own in settings], object)
     return inputs
+
+
+def _stop_text(settings: GenerationConfig) -> str:
+    """The one stop text, "" for none: one with half a surrogate pair is in no text, and ends none."""
+    stop = "".join(settings.stop[:1])
+    return stop if well_formed(stop) == stop else ""
+
+
+def _refuse(error: bytes) -> None:
+    """Raise what the graph says is wrong with a row, if anything is."""
+    if error:
+        raise UsageError(error.decode())
 
 
 def _tensors(arrays: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,7 +277,7 @@ def open_file(folder: str | os.PathLike[str], name: str | os.PathLike[str]) -> S
     try:
         loaded = tf.saved_model.load(str(path))
     except (OSError, ValueError, tf.errors.OpError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise KerasGPTError(f"{path}: cannot load the SavedModel ({reason}); export it again") from error
     missing = {"generate", "generate_tokens", "logits"} - set(loaded.signatures)
     if missing:

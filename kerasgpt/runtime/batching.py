@@ -8,7 +8,7 @@ from threading import Condition, Thread
 from types import TracebackType
 from typing import Any, Final, Self
 
-from kerasgpt.errors import UsageError
+from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation.chooser import settings_of_rows
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.generation.prompts import refuse_text
@@ -16,7 +16,7 @@ from kerasgpt.generation.requests import Request
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Generation, Prompt, Score, Settings
 from kerasgpt.runtime.scheduler import Scheduler
-from kerasgpt.runtime.submission import Submission
+from kerasgpt.runtime.submission import Pieces, Submission
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 MAX_BATCH_SIZE: Final = 8
@@ -73,6 +73,8 @@ class ContinuousBatching:
         self._waiting: deque[Submission] = deque()
         self._changed = Condition()
         self._is_closed = False
+        self._failure: BaseException | None = None
+        self._scheduler = Scheduler(model, prefill_tokens)
         self._worker = Thread(target=self._work, name="kerasgpt-batch", daemon=True)
         self._worker.start()
 
@@ -106,17 +108,22 @@ class ContinuousBatching:
         if any(own.num_beams > 1 for own in each):
             return self._model.generate(prompts, each)
         requests = self._model.requests.read(prompts, each)
-        submissions = [self._enqueue(request) for request in requests]
-        return [submission.result() for submission in submissions]
+        submissions: list[Submission] = []
+        try:
+            submissions.extend(self._enqueue(request) for request in requests)
+            return [submission.result() for submission in submissions]
+        finally:  # nobody waits for those that have not ended: one has failed, or Ctrl-C was pressed
+            for submission in submissions:
+                submission.cancel()
 
     def stream(self, prompt: Prompt, settings: GenerationConfig | None = None) -> Iterator[str]:
         """Yield the continuation in pieces; see `StepLanguageModel.stream`.
 
-        Whoever stops asking for pieces before the end has the row dropped.
+        Whoever closes or drops it before the end has the row dropped.
         """
         if (settings or self._model.settings).num_beams > 1:
             return self._model.stream(prompt, settings)
-        return _pieces(self.submit(prompt, settings))
+        return Pieces(self.submit(prompt, settings))
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[Prompt]) -> list[Score]:
         """Score each continuation after its prompt, beside the batch."""
@@ -140,6 +147,8 @@ class ContinuousBatching:
     def _enqueue(self, request: Request) -> Submission:
         submission = Submission(request)
         with self._changed:
+            if self._failure is not None:
+                raise self._ended_by(self._failure)
             if self._is_closed:
                 raise UsageError("this batch is closed: open another one")
             self._waiting.append(submission)
@@ -147,21 +156,34 @@ class ContinuousBatching:
         return submission
 
     def _work(self) -> None:
+        """Serve, or else tell everybody: whoever waits for a thread that has ended waits forever."""
+        try:
+            self._serve()
+        except BaseException as error:
+            with self._changed:
+                self._failure = error
+                waiting = [*self._waiting]
+                self._waiting.clear()
+            self._scheduler.fail(self._ended_by(error))
+            for submission in waiting:
+                submission.end(self._ended_by(error))
+
+    def _serve(self) -> None:
         """Take in, read, and step, until closed and done."""
-        scheduler = Scheduler(self._model, self._prefill_tokens)
+        scheduler = self._scheduler
         while True:
             with self._changed:
                 while not self._waiting and scheduler.is_idle:
                     if self._is_closed:
                         return
                     self._changed.wait()
-                free = self._max_batch_size - scheduler.num_rows
-                scheduler.admit([self._waiting.popleft() for _ in range(min(free, len(self._waiting)))])
+                while self._waiting and scheduler.num_rows < self._max_batch_size:
+                    scheduler.admit([self._waiting[0]])
+                    self._waiting.popleft()  # after it has a row, so that it is never in neither place
             scheduler.turn()
 
-
-def _pieces(submission: Submission) -> Iterator[str]:
-    try:
-        yield from submission
-    finally:
-        submission.cancel()
+    def _ended_by(self, error: BaseException) -> KerasGPTError:
+        """What the worker's end means to a caller, to each an error of its own."""
+        failure = KerasGPTError(f"this batch has failed ({type(error).__name__}: {error}): open another one")
+        failure.__cause__ = error
+        return failure

@@ -19,7 +19,6 @@ from kerasgpt.protocols import StepModel
 from kerasgpt.runtime import forward
 from kerasgpt.runtime.embeds import EmbedsStepModel
 from kerasgpt.runtime.fused import FusedStepModel
-from kerasgpt.runtime.graph import read_graph
 from kerasgpt.runtime.memory import use_huge_pages
 from kerasgpt.runtime.providers import CPU, resolve_providers
 from kerasgpt.runtime.recurrent import RecurrentOnnxModel
@@ -146,12 +145,6 @@ def open_file(
     if model.vocabulary_size != config.vocabulary_size:
         raise KerasGPTError(
             f"{path}: has {model.vocabulary_size} ids and {artifacts.CONFIG} says {config.vocabulary_size};"
-            f" export the model again"
-        )
-    positions = read_graph(path).weights.get(artifacts.POSITIONS)
-    if positions is not None and int(positions.shape[0]) < context:  # a shorter one is the user's choice
-        raise KerasGPTError(
-            f"{path}: has {positions.shape[0]} positions and {artifacts.CONFIG} says {context};"
             f" export the model again"
         )
     if prefix_cache_tokens and isinstance(model, RecurrentOnnxModel):

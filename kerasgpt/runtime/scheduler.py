@@ -41,38 +41,67 @@ class Scheduler:
         return not self._submissions
 
     def admit(self, submissions: Sequence[Submission]) -> None:
-        """Give each a row."""
+        """Give each a row that is still wanted."""
         for submission in submissions:
+            if not submission.begin():
+                continue
             request, number = submission.request, self._next_number
             self._next_number += 1
             self._submissions[number] = submission
             context = self._model.max_sequence_length
-            row = Row(number, request.prompt, request.settings, request.seed, context)
+            try:
+                row = Row(number, request.prompt, request.settings, request.seed, context)
+            except Exception as error:
+                self._end(number, error)
+                continue
             if row.limit:
                 self._admitted.append(row)
             else:
                 self._end(number)
 
     def turn(self) -> None:
-        """Read some of what is to be read, then let every row grow by a token."""
+        """Read some of what is to be read, then let every row grow by a token.
+
+        What goes wrong with one row, its prompt, its settings or its text, ends that row alone. Where the
+        engine fails at what all rows have in common, all end.
+        """
         try:
             self._drop_cancelled()
             self._read()
             if len(self._batch):
                 self._give(self._batch.step())
         except Exception as error:  # raised again where the texts are waited for
-            self._fail(error)
+            self.fail(error)
         if not self._submissions:
             self._batch = self._new_batch()  # and with it the memory of the old one
+
+    def fail(self, error: Exception) -> None:
+        """End all rows: whatever was under way cannot go on."""
+        self._admitted.clear()
+        self._reading = None
+        self._batch = self._new_batch()
+        for number in [*self._submissions]:
+            self._end(number, error)
 
     def _read(self) -> None:
         if self._reading is None and self._admitted:
             rows = self._next_to_read()
             self._reading = rows, self._pieces(rows)
-        if self._reading is None:
+        if self._reading is not None:
+            self._go_on_reading(*self._reading)
+
+    def _go_on_reading(self, rows: list[Row], pieces: Iterator[tuple[Any, Logits] | None]) -> None:
+        """Read the next piece; prompts that cannot be read together are read one by one, each at once."""
+        try:
+            answer = next(pieces)
+        except Exception as error:
+            self._reading = None
+            if len(rows) == 1:
+                self._end(rows[0].number, error)
+                return
+            for row in rows:
+                self._go_on_reading([row], self._pieces([row]))
             return
-        rows, pieces = self._reading
-        answer = next(pieces)
         if answer is not None:
             self._reading = None
             self._give(self._batch.add(rows, *answer))
@@ -91,14 +120,23 @@ class Scheduler:
     def _pieces(self, rows: Sequence[Row]) -> Iterator[tuple[Any, Logits] | None]:
         prefill = self._model.prefill
         if len(rows) == 1:
-            return prefill.pieces(rows[0].prompt, self._prefill_tokens)
-        return iter([prefill.read([row.prompt for row in rows])])
+            yield from prefill.pieces(rows[0].prompt, self._prefill_tokens)
+        else:
+            yield prefill.read([row.prompt for row in rows])
 
     def _give(self, tokens: Sequence[Token]) -> None:
+        failed = set()
         for token in tokens:
-            self._submissions[token.row].take(token)
+            try:
+                self._submissions[token.row].take(token)
+            except Exception as error:
+                self._end(token.row, error)
+                failed.add(token.row)
+                continue
             if token.finish_reason is not None:
                 self._end(token.row)
+        if failed:
+            self._batch.remove(failed)
 
     def _end(self, number: int, error: Exception | None = None) -> None:
         self._submissions.pop(number).end(error)
@@ -114,16 +152,8 @@ class Scheduler:
         for number in numbers:
             self._end(number)
 
-    def _fail(self, error: Exception) -> None:
-        """Whatever was under way cannot go on."""
-        self._admitted.clear()
-        self._reading = None
-        self._batch = self._new_batch()
-        for number in [*self._submissions]:
-            self._end(number, error)
-
     def _new_batch(self) -> Batch:
         def ends_text(number: int, index: int) -> bool:
             return self._submissions[number].ends_with(index)
 
-        return Batch(self._model.model, self._model.tokenizer.end_of_text_id, ends_text)
+        return Batch(self._model.model, self._model.tokenizer.end_of_text_id, ends_text, self._end)

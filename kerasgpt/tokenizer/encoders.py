@@ -105,6 +105,11 @@ def has_long_blank(text: str) -> bool:
     return any(text[start].isspace() and text[start : start + _LONGEST_BLANK].isspace() for start in blocks)
 
 
+def well_formed(text: str) -> str:
+    """Join surrogate pairs to characters, and replace half ones by U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def _encoding(ranks: dict[bytes, int]) -> tiktoken.Encoding:
     import tiktoken  # here, since it takes as long to start as a short text to encode without it
 
@@ -119,12 +124,3 @@ def _shares(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         if num_characters >= _SHARE or place == len(texts):
             yield texts[first:place]
             first, num_characters = place, 0
-
-
-def well_formed(text: str) -> str:
-    r"""Join surrogate pairs to characters, and replace half ones by U+FFFD.
-
-    >>> well_formed("\ud83d\ude42 \ud83d") == "\U0001f642 \ufffd"
-    True
-    """
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -351,3 +351,13 @@ def test_a_model_tuned_on_a_task_takes_raw_input(run, refuses, bundle_copy):
     assert 'is an object {"context": "...", "question": "..."}' in refuses(
         "generate", bundle_copy, "--prompt", "why?", code=2
     )
+
+
+@pytest.mark.parametrize("prompt", ["\udcff", "a\ud83d"])  # a byte that is no UTF-8, as Python gives it
+def test_json_is_utf8_whatever_the_prompt(bundle, prompt, run):
+    outcome = run("generate", bundle, "--json", "--prompt", prompt)
+    outcome.out.encode("utf-8")
+    (row,) = outcome.rows
+    assert row["prompt"] == prompt
+    (read,) = run("generate", bundle, "--json", "--prompt", prompt[:-1] + "\ufffd").rows
+    assert row["text"] == read["text"]

@@ -87,12 +87,33 @@ def test_a_prompt_longer_than_the_context_is_said(run, bundle):
         ("not json", 'line 2: not a JSON object with "prompt" and "continuation"'),
         ('{"prompt": "a"}', "line 2: not a JSON object"),
         ("[1, 2]", "line 2: not a JSON object"),
+        pytest.param("[" * 100_000, "line 2: not a JSON object", id="nested"),
         ('{"prompt": "a", "continuation": 3}', "line 2: prompt and continuation must be strings"),
     ],
 )
 def test_bad_lines_are_named_by_their_number(refuses, bundle, line, sentence):
     first = '{"prompt": "a", "continuation": "b"}\n'
     assert sentence in refuses("score", bundle, stdin=first + line, code=1)
+
+
+def test_half_a_surrogate_pair_is_scored_and_given_back(score):
+    rows = score([("a", "b"), ("\ud83d", "x"), ("c", "\udcff")])
+    assert [(row["prompt"], row["continuation"]) for row in rows] == [
+        ("a", "b"),
+        ("\ud83d", "x"),
+        ("c", "\udcff"),
+    ]
+    (read,) = score([("\ufffd", "x")])
+    assert rows[1]["logprob"] == pytest.approx(read["logprob"], abs=1e-4)
+
+
+def test_a_continuation_that_is_too_long_is_named_after_those_before_it(run, score, bundle):
+    outcome = run("score", bundle, stdin=lines([*PAIRS[:3], ("", "x" * 500), *PAIRS]))
+    assert outcome.code == 2
+    assert "standard input, line 7: a continuation has 500 tokens" in outcome.err
+    assert outcome.err.count("\n") == 1
+    for row, expected in zip(outcome.rows, score(PAIRS[:3]), strict=True):
+        assert row == {**expected, "logprob": pytest.approx(expected["logprob"], abs=1e-4)}
 
 
 def test_wrong_usage(refuses, bundle, tmp_path):

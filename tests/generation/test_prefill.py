@@ -93,6 +93,37 @@ def test_groups_are_those_that_begin_alike() -> None:
     assert shared_beginnings([]) == []
 
 
+@pytest.mark.parametrize("stray", [0, 251])  # before and after the others in their order
+def test_a_short_relative_does_not_spoil_a_group(stray: int) -> None:
+    first, second = ([*SYSTEM, *OTHER, number, 5] for number in (1, 2))
+    relative = [*SYSTEM[:70], stray, 5]
+    found = shared_beginnings([np.array(prompt) for prompt in (first, relative, second)])
+    assert [(sorted(members), length) for members, length in found] == [([0, 2], 240)]
+    relatives = [[*SYSTEM[:70], stray, number] for number in range(5)]
+    found = shared_beginnings([np.array(prompt) for prompt in (first, *relatives, second)])
+    assert sorted((sorted(members), length) for members, length in found) == [
+        ([0, 6], 240),
+        ([1, 2, 3, 4, 5], 64),
+    ]
+
+
+def test_a_group_is_cut_where_that_saves_more() -> None:
+    pair = [[*SYSTEM[:100], number] for number in (1, 2)]
+    others = [[*SYSTEM[:90], 251, number] for number in (1, 2)]
+    found = shared_beginnings([np.array(prompt) for prompt in (*pair, *others)])
+    assert [(sorted(members), length) for members, length in found] == [([0, 1, 2, 3], 80)]  # not 96 and 80
+
+
+def test_a_prompt_that_cannot_be_remembered_is_not_copied(extendable, monkeypatch) -> None:
+    prefill = Prefill(extendable, PrefixCache(100))
+    prefill.read([OTHER])
+    monkeypatch.setattr(extendable, "snapshot", lambda *_: pytest.fail("a copy"))
+    prefill.read([SYSTEM])
+    extendable.num_read = 0
+    prefill.read([[*OTHER, 3]])
+    assert extendable.num_read == 11
+
+
 def test_the_loops_read_through_it(extendable, byte_tokenizer) -> None:
     from kerasgpt.generation.language_model import StepLanguageModel
 

@@ -43,3 +43,21 @@ def test_each_row_gets_a_token_and_some_end_with_it() -> None:
     assert going == [0]
     assert told == [(number, index) for number, index, _ in expected]
     assert [own.newest for own in rows] == [index for _, index, _ in expected]
+
+
+def test_a_row_that_cannot_go_on_fails_alone() -> None:
+    rows = [row(5), row(6), row(7)]
+    object.__setattr__(rows[1].settings, "logit_bias", {99: 1.0})  # not in the vocabulary
+
+    def ends(number: int, _: int) -> bool:
+        return bool(1 // (number - 7))
+
+    failed: dict[int, Exception] = {}
+    tokens, going = Writer(rows, 0, ends, failed.__setitem__).write(LOGITS)
+    assert [(token.row, token.id) for token in tokens] == [(5, LOGITS[0].argmax())]
+    assert {number: type(error) for number, error in failed.items()} == {6: IndexError, 7: ZeroDivisionError}
+    assert (going, tokens[0].finish_reason) == ([], "stop")
+    with pytest.raises(IndexError):
+        Writer(rows, 0, ends).write(LOGITS)
+    with pytest.raises(ZeroDivisionError):
+        Writer(rows[2:], 0, ends).write(LOGITS[2:])

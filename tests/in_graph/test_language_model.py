@@ -203,6 +203,33 @@ def test_what_the_graph_cannot_do_is_refused(
         lm.generate(["a", "b"], [settings])
 
 
+def test_what_the_graph_finds_wrong_with_a_row_is_raised(lm: SavedModelLanguageModel) -> None:
+    infinite = GenerationConfig(temperature=1e39)  # in float32
+    sentence = r"temperature is inf: it must be 0 \(greedy\) or a positive number"
+    for prompts in (["a", "b"], [[1], [2]]):
+        with pytest.raises(UsageError, match=sentence):
+            lm.generate(prompts, [GenerationConfig(), infinite])
+        with pytest.raises(UsageError, match=sentence):
+            list(lm.stream(prompts[0], infinite))
+
+
+def test_half_a_surrogate_pair_is_read_as_keras_reads_it(
+    lm: SavedModelLanguageModel, keras_lm: StepLanguageModel
+) -> None:
+    prompts = ["\ud83d", "a\ude42b", "\ud83d\ude42"]
+    for stop in ("\ud83d", "e\ud83d", ""):
+        settings = GenerationConfig(max_new_tokens=NEW, temperature=1.5, seed=3, stop=(stop,))
+        assert_same(lm.generate(prompts, settings), keras_lm.generate(prompts, settings))
+        for prompt in prompts:
+            assert "".join(lm.stream(prompt, settings)) == "".join(keras_lm.stream(prompt, settings))
+    assert lm.score(prompts, prompts) == lm.score(["\ufffd", "a\ufffdb", "🙂"], ["\ufffd", "a\ufffdb", "🙂"])
+
+
+def test_one_text_is_no_list_of_prompts(lm: SavedModelLanguageModel) -> None:
+    with pytest.raises(UsageError, match="a list of prompts is needed"):
+        lm.generate("hello")
+
+
 def test_an_unknown_id_is_refused(lm: SavedModelLanguageModel) -> None:
     with pytest.raises(UsageError, match="the prompt holds id 9999"):
         lm.generate([[1, 9999]])
@@ -210,6 +237,17 @@ def test_an_unknown_id_is_refused(lm: SavedModelLanguageModel) -> None:
 
 def test_a_folder_without_a_saved_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(KerasGPTError, match="cannot load the SavedModel"):
+        open_bundle(tmp_path)
+
+
+def test_a_load_that_fails_without_a_word_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> None:
+        raise OSError
+
+    monkeypatch.setattr(tf.saved_model, "load", fail)
+    with pytest.raises(KerasGPTError, match=r"cannot load the SavedModel \(OSError\)"):
         open_bundle(tmp_path)
 
 

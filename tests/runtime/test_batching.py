@@ -1,21 +1,25 @@
 """Requests that come and go in one batch have the texts that they have alone."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
+from typing import Any
 
 import numpy as np
 import pytest
 
 from kerasgpt import artifacts
-from kerasgpt.errors import UsageError
+from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Generation, LanguageModel
+from kerasgpt.runtime import scheduler
 from kerasgpt.runtime.batching import ContinuousBatching
 from kerasgpt.runtime.language_model import open_bundle, open_file
+from kerasgpt.runtime.submission import Submission
 
 GENERATOR = np.random.default_rng(0)
 PROMPTS = [GENERATOR.integers(0, 250, length).tolist() for length in (3, 30, 1, 12, 20, 7, 2, 25)]
@@ -144,6 +148,103 @@ def test_closing_ends_what_was_begun_and_takes_no_more(fp32: StepLanguageModel) 
     with pytest.raises(UsageError, match="this batch is closed: open another one"):
         batching.submit([1])
     batching.close()
+
+
+def test_a_cancelled_text_that_waits_ends_at_once(fp32: StepLanguageModel) -> None:
+    step, may_step = fp32.model.step, Event()
+
+    def waiting(state: object, ids: np.ndarray) -> object:
+        may_step.wait(10)
+        return step(state, ids)
+
+    fp32.model.step = waiting
+    with ContinuousBatching(fp32, max_batch_size=1) as batching:
+        first, second = (batching.submit([number], SETTINGS[0]) for number in (1, 2))
+        second.cancel()
+        assert second.result().token_ids == []  # while the only row is busy
+        may_step.set()
+        assert len(first.result().token_ids) == 16
+
+
+@pytest.mark.parametrize("drop", [lambda pieces: pieces.close(), lambda pieces: pieces.__del__()])
+def test_a_stream_given_up_before_its_first_piece_frees_the_row(
+    fp32: StepLanguageModel, drop: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Submission] = []
+    with ContinuousBatching(fp32, max_batch_size=1) as batching:
+        enqueue = batching._enqueue
+        monkeypatch.setattr(batching, "_enqueue", lambda request: made.append(enqueue(request)) or made[-1])
+        pieces = batching.stream([1], GenerationConfig(max_new_tokens=1000))
+        drop(pieces)
+        assert made[0].is_cancelled
+        assert list(pieces) == []
+        assert len(batching.submit([2], SETTINGS[0]).result().token_ids) == 16
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_a_call_that_is_interrupted_cancels_all_of_it(
+    batching: ContinuousBatching, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[Submission] = []
+
+    def interrupted(submission: Submission) -> None:
+        waited.append(submission)
+        raise error
+
+    made: list[Submission] = []
+    enqueue = batching._enqueue
+    monkeypatch.setattr(batching, "_enqueue", lambda request: made.append(enqueue(request)) or made[-1])
+    monkeypatch.setattr(Submission, "result", interrupted)
+    with pytest.raises(error):
+        batching.generate([[1], [2], [3], [4], [5]], GenerationConfig(max_new_tokens=40))
+    assert len(waited) == 1
+    assert [each.is_cancelled for each in made] == [True] * 5
+
+
+def test_a_row_that_cannot_be_made_fails_alone(
+    batching: ContinuousBatching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(scheduler, "Row", raises(MemoryError("no room")))
+        with pytest.raises(MemoryError, match="no room"):
+            batching.submit([1], SETTINGS[0]).result()
+    assert len(batching.submit([1], SETTINGS[0]).result().token_ids) == 16
+
+
+@pytest.mark.parametrize("where", ["admit", "turn"])
+@pytest.mark.parametrize("error", [ValueError("broken"), SystemExit("broken")], ids=repr)
+def test_where_the_worker_ends_nobody_waits_for_it(
+    fp32: StepLanguageModel, where: str, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Event()
+
+    def ends(*_: object) -> None:
+        begin.wait(10)
+        raise error
+
+    batching = ContinuousBatching(fp32, max_batch_size=1)
+    monkeypatch.setattr(batching._scheduler, where, ends)
+    submissions = []
+    with suppress(KerasGPTError):  # the worker may have ended by the second
+        submissions = [batching.submit([1], SETTINGS[0])]
+        submissions.append(batching.submit([2], SETTINGS[0]))
+    begin.set()
+    batching._worker.join(10)
+    sentence = rf"this batch has failed \({type(error).__name__}: broken\): open another one"
+    for submission in submissions:
+        with pytest.raises(KerasGPTError, match=sentence) as raised:
+            submission.result()
+        assert raised.value.__cause__ is error
+    with pytest.raises(KerasGPTError, match=sentence):
+        batching.submit([3])
+    batching.close()
+
+
+def raises(error: BaseException) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
 
 
 def test_bad_requests_are_refused_where_they_are_made(batching: ContinuousBatching) -> None:

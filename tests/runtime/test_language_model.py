@@ -103,18 +103,6 @@ def test_a_graph_of_another_vocabulary_is_refused(bundle: Path) -> None:
         open_bundle(bundle)
 
 
-@pytest.mark.parametrize(
-    "name", [artifacts.ONNX_MODEL, artifacts.FAST_FP32, artifacts.FAST_INT8, artifacts.FAST_INT4]
-)
-def test_a_graph_of_a_shorter_context_is_refused(bundle: Path, name: str) -> None:
-    values = json.loads((bundle / artifacts.CONFIG).read_text())
-    (bundle / artifacts.CONFIG).write_text(json.dumps(values | {"n_positions": 49, "n_ctx": 49}))
-    with pytest.raises(KerasGPTError, match=rf"{name}: has 48 positions and config\.json says 49"):
-        open_file(bundle, name)
-    (bundle / artifacts.CONFIG).write_text(json.dumps(values | {"n_positions": 47}))
-    assert open_file(bundle, name).max_sequence_length == 47
-
-
 @pytest.mark.parametrize("name", [artifacts.ONNX_MODEL, artifacts.CONFIG])
 def test_a_missing_file_is_named(bundle: Path, name: str) -> None:
     (bundle / artifacts.FAST_FP32).unlink()

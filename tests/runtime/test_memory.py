@@ -77,3 +77,20 @@ def test_pages_of_a_mapped_file_are_let_go_unless_they_were_changed(is_changed, 
         del seen
     assert after == (before if is_changed else 0)
     memory.release_mapped(tmp_path / "no such file")
+
+
+@pytest.mark.parametrize("pagemap", [None, b"", b"\0" * 80])
+def test_where_the_system_does_not_tell_of_pages_they_stay(pagemap, tmp_path, monkeypatch):
+    own, path, size = tmp_path / "self", tmp_path / "weights", memory.SMALLEST_RELEASED
+    own.mkdir()
+    (own / "maps").write_text(f"0-{size:x} r--p 0 0:0 7 {path}\n")
+    if pagemap is not None:
+        (own / "pagemap").write_bytes(pagemap)  # fewer entries than pages
+    monkeypatch.setattr(memory, "_OWN", own)
+    monkeypatch.setattr(memory, "_advise", lambda *_: pytest.fail("let go of"))
+    memory.release_mapped(path)
+    (own / "pagemap").write_bytes(bytes(size // mmap.PAGESIZE * 8))
+    advised = []
+    monkeypatch.setattr(memory, "_advise", lambda *words: advised.append(words[:2]))
+    memory.release_mapped(path)
+    assert advised == [(0, size)]

@@ -1,11 +1,14 @@
 """What a turn does, step by step, in one thread."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from kerasgpt.generation import processors
 from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.generation.texts import Text
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.runtime.language_model import open_bundle
 from kerasgpt.runtime.scheduler import Scheduler
@@ -70,17 +73,29 @@ def test_a_cancelled_text_ends_wherever_it_is(lm: StepLanguageModel, turns: int)
     assert short.result().token_ids == lm.generate([[1, 2]], short.request.settings)[0].token_ids
 
 
-@pytest.mark.parametrize("method", ["prefill", "step"])
-def test_an_engine_that_fails_fails_those_under_way_only(
-    lm: StepLanguageModel, method: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise MemoryError("no room")
+def fail(*_: object, **__: object) -> None:
+    raise MemoryError("no room")
 
+
+def finish(scheduler: Scheduler) -> None:
+    while not scheduler.is_idle:
+        scheduler.turn()
+
+
+def assert_as_alone(lm: StepLanguageModel, submission: Submission) -> None:
+    prompt, settings = submission.request.prompt, submission.request.settings
+    assert submission.result() == replace(
+        lm.generate([prompt], settings)[0], logprobs=submission.result().logprobs
+    )
+
+
+def test_an_engine_that_fails_fails_those_under_way_only(
+    lm: StepLanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scheduler = Scheduler(lm, prefill_tokens=16)
     first, second = submissions(lm, [1, 2], LONG)
     with monkeypatch.context() as patch:
-        patch.setattr(lm.model, method, fail)
+        patch.setattr(lm.model, "step", fail)
         scheduler.admit([first, second])
         scheduler.turn()
     for each in (first, second):
@@ -88,6 +103,62 @@ def test_an_engine_that_fails_fails_those_under_way_only(
             each.result()
     (third,) = submissions(lm, [5])
     scheduler.admit([third])
-    while not scheduler.is_idle:
-        scheduler.turn()
+    finish(scheduler)
     assert len(third.result().token_ids) == 5
+
+
+@pytest.mark.parametrize("bad", [[3, 7, 3], [7] * 30], ids=str)  # read with others, and in pieces
+def test_a_prompt_that_cannot_be_read_ends_its_own_text(
+    lm: StepLanguageModel, bad: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = Scheduler(lm, prefill_tokens=16)
+    running, *others, wrong = submissions(lm, [9, 9], [1, 2], [4], LONG, bad)
+    scheduler.admit([running])
+    scheduler.turn()
+    prefill = lm.model.prefill
+
+    def prefill_of(ids: np.ndarray, lengths: np.ndarray) -> object:
+        return fail() if 7 in ids else prefill(ids, lengths)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lm.model, "prefill", prefill_of)
+        scheduler.admit([others[0], wrong, *others[1:]])
+        finish(scheduler)
+    with pytest.raises(MemoryError, match="no room"):
+        wrong.result()
+    for each in (running, *others):
+        assert_as_alone(lm, each)
+
+
+@pytest.mark.parametrize("what", ["row", "settings", "stop", "take", "finish"])
+def test_what_goes_wrong_with_one_text_ends_that_one(
+    lm: StepLanguageModel, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = Scheduler(lm, prefill_tokens=64)
+    running, first, wrong, second = submissions(lm, [9, 9], [1, 2], [3, 7], [4])
+    scheduler.admit([running])
+    scheduler.turn()
+    heed = processors.heed
+
+    def heed_all_but(logits: np.ndarray, settings: object, text: Text, end_of_text_id: int) -> object:
+        is_wrong = text.ids[:2].tolist() == [3, 7] and len(text.ids) > 3
+        return fail() if is_wrong else heed(logits, settings, text, end_of_text_id)
+
+    if what == "row":
+        object.__setattr__(wrong.request.settings, "max_new_tokens", 4.0)
+        wrong = Submission(replace(wrong.request, seed=1))
+        for each in (running, first, second):
+            object.__setattr__(each.request, "settings", GenerationConfig(max_new_tokens=5))
+    elif what == "settings":
+        monkeypatch.setattr(processors, "heed", heed_all_but)
+    elif what == "stop":
+        monkeypatch.setattr(wrong.request.text, "push", fail)
+    else:
+        monkeypatch.setattr(wrong.request.text, {"take": "record"}.get(what, what), fail)
+    scheduler.admit([first, wrong, second])
+    finish(scheduler)
+    with pytest.raises(TypeError if what == "row" else MemoryError):
+        wrong.result()
+    monkeypatch.undo()
+    for each in (running, first, second):
+        assert_as_alone(lm, each)

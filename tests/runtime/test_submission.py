@@ -6,7 +6,7 @@ import pytest
 from kerasgpt.generation.rows import Token
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.runtime.language_model import open_bundle
-from kerasgpt.runtime.submission import Submission
+from kerasgpt.runtime.submission import Pieces, Submission
 
 
 @pytest.fixture
@@ -63,4 +63,45 @@ def test_what_went_wrong_is_raised(submission: Submission) -> None:
 
 def test_nobody_need_wait_for_a_cancelled_one(submission: Submission) -> None:
     submission.cancel()
+    submission.cancel()
     assert submission.is_cancelled
+    assert (submission.result().text, submission.result().finish_reason) == ("", "length")
+    assert list(submission) == []
+    assert not submission.begin()
+
+
+def test_what_has_begun_is_ended_by_its_writer(submission: Submission) -> None:
+    assert submission.begin()
+    write(submission, b"a")
+    submission.cancel()
+    write(submission, b"b")
+    submission.end()
+    assert submission.result().text == "ab"
+
+
+def test_an_end_that_goes_wrong_wakes_whoever_waits(
+    submission: Submission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(submission.request.text, "_decoder")
+    submission.end()
+    with pytest.raises(AttributeError, match="_decoder"):
+        submission.result()
+    with pytest.raises(AttributeError):
+        list(submission)
+
+
+def test_pieces_that_nobody_asks_for_are_cancelled(submission: Submission) -> None:
+    submission.begin()
+    pieces = Pieces(submission)
+    write(submission, b"a")
+    assert next(pieces) == "a"
+    pieces.close()
+    assert submission.is_cancelled
+    assert list(pieces) == []
+
+
+def test_pieces_that_are_dropped_before_the_first_are_cancelled(submission: Submission) -> None:
+    pieces = Pieces(submission)
+    assert not submission.is_cancelled
+    del pieces
+    assert submission.result().text == ""
