@@ -11,6 +11,10 @@ from kerasgpt import checks
 from kerasgpt.errors import UsageError
 
 
+def _name(value):
+    return value.__name__ if callable(value) else str(value)[:20]
+
+
 @pytest.mark.parametrize(
     ("read", "value", "expected"),
     [
@@ -26,7 +30,7 @@ from kerasgpt.errors import UsageError
         (checks.texts, ["a", "", "b"], ("a", "b")),
         (checks.words, [[1], (2, 3)], ((1,), (2, 3))),
     ],
-    ids=str,
+    ids=_name,
 )
 def test_what_is_meant_is_read(read, value, expected):
     found = read("setting", value)
@@ -56,7 +60,7 @@ def test_what_is_meant_is_read(read, value, expected):
         (checks.words, [1]),
         (checks.words, ["ab"]),
     ],
-    ids=str,
+    ids=_name,
 )
 def test_what_only_resembles_it_is_refused_in_one_line(read, value):
     with pytest.raises(UsageError, match=r"^(a member of )*setting is .*: it must be ") as caught:
