@@ -12,8 +12,6 @@ from numbers import Real
 from operator import index
 from typing import Any
 
-import numpy as np
-
 from kerasgpt.errors import UsageError
 
 
@@ -32,7 +30,7 @@ def flag(name: str, value: Any, wanted: str = "true or false") -> bool:
     Raises:
         UsageError: it is neither.
     """
-    if not isinstance(value, bool | np.bool_):
+    if type(value).__name__ not in ("bool", "bool_"):  # numpy's too, which takes a while to import
         raise refusal(name, value, wanted)
     return bool(value)
 
