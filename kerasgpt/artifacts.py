@@ -170,6 +170,20 @@ def folder_kind(folder: str | os.PathLike[str]) -> FolderKind:
     )
 
 
+def lies_in(folder: Path, path: Path) -> bool:
+    """Whether a file lies in a folder, links followed.
+
+    Where the folder is a snapshot in Hugging Face's cache, its files are links to ``blobs`` beside the
+    snapshots, where the hub's client has put them.
+    """
+    root, target = folder.resolve(), path.resolve()
+    if target.is_relative_to(root):
+        return True
+    return any(
+        parent.name == "snapshots" and target.parent == parent.parent / "blobs" for parent in root.parents
+    )
+
+
 def own_file(folder: str | os.PathLike[str], name: str | os.PathLike[str]) -> Path:
     """The path of a folder's file; a bundle, which may come from anywhere, has its files in itself.
 
@@ -177,7 +191,7 @@ def own_file(folder: str | os.PathLike[str], name: str | os.PathLike[str]) -> Pa
         KerasGPTError: the folder is a bundle, and a link leads out of it.
     """
     root, path = Path(folder), Path(folder) / name
-    if (root / MANIFEST).is_file() and not path.resolve().is_relative_to(root.resolve()):
+    if (root / MANIFEST).is_file() and not lies_in(root, path):
         raise KerasGPTError(f"{path}: leads to {path.resolve()}, outside the bundle; refused")
     return path
 

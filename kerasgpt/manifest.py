@@ -13,6 +13,7 @@ from kerasgpt.artifacts import (
     BUNDLE_FORMAT,
     MANIFEST,
     OWN_CLIENTS,
+    lies_in,
     require_known_format,
     sha256_of,
     write_json,
@@ -76,8 +77,8 @@ class Manifest:
                 _field(values, "version", str),
                 _field({"model_type": "gpt2", **values}, "model_type", str),
             )
-            root = Path(folder).resolve()
-            outside = [name for name in manifest.files if not (root / name).resolve().is_relative_to(root)]
+            root = Path(folder)
+            outside = [name for name in manifest.files if not lies_in(root, root / name)]
         except (OSError, ValueError) as error:  # of a name too, which no file can have
             raise KerasGPTError(f"{path}: damaged manifest ({error}); export the model again") from error
         if outside:

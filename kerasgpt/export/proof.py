@@ -182,7 +182,7 @@ def own_files(folder: Path, engine: str) -> Iterator[Path]:
 
 def _link_or_copy(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
     try:
-        os.link(source, target)
+        os.link(os.path.realpath(source), target)  # of a link, what it leads to
     except OSError:  # another disk
         shutil.copyfile(source, target)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from kerasgpt.artifacts import lies_in
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.runtime.protobuf import Value, fields, message, numbers, text
 
@@ -127,7 +128,7 @@ def data_files(path: Path, graph: Graph) -> list[Path]:
     found = []
     for location in sorted({tensor.location for tensor in graph.weights.values() if tensor.location}):
         beside = path.parent / location
-        if not beside.resolve().is_relative_to(path.parent.resolve()):
+        if not lies_in(path.parent, beside):
             raise KerasGPTError(f"{path}: its weights lie in '{location}', outside its folder; refused")
         if not beside.is_file():
             raise KerasGPTError(f"{beside}: is missing, and {path.name} keeps its weights there; copy it too")

@@ -131,7 +131,7 @@ def open_file(
     """Open one of a bundle's ONNX files with its tokenizer and settings; see `open_bundle`."""
     root = Path(folder)
     path = root / name
-    if not path.resolve().is_relative_to(root.resolve()):
+    if not artifacts.lies_in(root, path):
         raise KerasGPTError(f"{path}: leads to {path.resolve()}, outside the bundle; refused")
     config = artifacts.read_config(root)
     context = config.max_sequence_length

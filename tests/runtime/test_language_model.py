@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ from kerasgpt.engines import load
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation import prefill, prefix_cache
 from kerasgpt.generation_config import GenerationConfig
+from kerasgpt.manifest import Manifest
 from kerasgpt.protocols import LanguageModel
 from kerasgpt.runtime.fused import FusedStepModel
 from kerasgpt.runtime.language_model import PortableGraphWarning, open_bundle, open_file
@@ -101,6 +104,25 @@ def test_a_graph_of_another_vocabulary_is_refused(bundle: Path) -> None:
     (bundle / artifacts.CONFIG).write_text(json.dumps(values | {"vocab_size": 300}))
     with pytest.raises(KerasGPTError, match=r"has 257 ids and config.json says 300"):
         open_bundle(bundle)
+
+
+def test_a_snapshot_in_the_hubs_cache_is_a_bundle_of_links(bundle: Path, tmp_path: Path) -> None:
+    store, snapshot = tmp_path / "models--me--mine" / "blobs", tmp_path / "models--me--mine/snapshots/0a1b"
+    store.mkdir(parents=True)
+    Manifest.of_folder(bundle, ["onnx"], {}).write(bundle)
+    for number, file in enumerate(file for file in bundle.rglob("*") if file.is_file()):
+        shutil.copyfile(file, store / str(number))
+        link = snapshot / file.relative_to(bundle)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(os.path.relpath(store / str(number), link.parent))
+    assert artifacts.folder_kind(snapshot) == "bundle"
+    assert not Manifest.read(snapshot).damaged_files(snapshot)
+    texts = [open_bundle(folder).generate(["To be"])[0].text for folder in (snapshot, bundle)]
+    assert texts[0] == texts[1]
+    (snapshot / "config.json").unlink()
+    (snapshot / "config.json").symlink_to(bundle / "config.json")
+    with pytest.raises(KerasGPTError, match="outside the bundle; refused"):
+        open_bundle(snapshot)
 
 
 @pytest.mark.parametrize("name", [artifacts.ONNX_MODEL, artifacts.CONFIG])
