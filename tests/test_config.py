@@ -100,7 +100,7 @@ def test_json_that_python_cannot_hold_is_named(tmp_path, content, sentence):
         ({"tie_word_embeddings": "no"}, 'tie_word_embeddings is "no": it must be true or false'),
         ({"activation_function": None}, "activation_function is null: it must be a string"),
         ({"eos_token_id": [1, 2]}, r"eos_token_id is \[1, 2\]: it must be an integer or null"),
-        ({"n_positions": 0}, "n_positions is 0: it must be at least 1"),
+        ({"n_positions": 0}, "n_positions is 0: it must be at least 2"),
         ({"n_embd": 10, "n_head": 3}, "n_embd 10 is not a multiple of n_head 3"),
     ],
 )

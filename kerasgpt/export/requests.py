@@ -112,20 +112,21 @@ def check_model(
 def align_end_of_text(model: Any, tokenizer: Tokenizer) -> None:
     """Let a model's configuration name the tokenizer's end of text, for readers that stop where it says.
 
-    Named by nobody it is the last id, which stands for nothing where a vocabulary is padded.
+    Named by nobody it is the last id, which stands for nothing where a vocabulary is padded, or the id of
+    another vocabulary.
 
     Raises:
-        UsageError: the configuration names another token, at which nothing here would stop.
+        UsageError: the configuration names another special token, at which nothing here would stop.
     """
     config, end = model.config, tokenizer.end_of_text_id
     named = config.eos_token_id
     if named == end or end >= config.vocabulary_size:
         return
     names = {index: name for name, index in tokenizer.special_tokens.items()}
-    if named != config.vocabulary_size - 1 or named in names:
+    if named in names:
         raise UsageError(
-            f"eos_token_id {named}{f' ({names[named]})' if named in names else ''} of the model is not the"
-            f" tokenizer's <|endoftext|>, {end}, at which its texts end here: if that is right, set"
+            f"eos_token_id {named} ({names[named]}) of the model is not the tokenizer's <|endoftext|>, {end},"
+            f" at which its texts end here: if that is right, set"
             f" model.config = model.config.replace(eos_token_id={end})"
         )
     starts = end if config.bos_token_id == named else config.bos_token_id

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from kerasgpt.generation_config import HIGHEST
 from kerasgpt.in_graph.sampling import Knobs
 
 
@@ -38,17 +39,23 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
 
 _Rule = tuple[Callable[[Any], Any], str]
 _RULES: dict[str, _Rule] = {
-    "max_new_tokens": (lambda value: value >= 0, "0 or more"),
-    "temperature": (
-        lambda value: (value >= 0) & tf.math.is_finite(value),
-        "0 (greedy) or a positive number",
+    "max_new_tokens": (
+        lambda value: (value >= 0) & (value <= HIGHEST),
+        f"0 or more, an integer of at most {HIGHEST}",
     ),
-    "top_k": (lambda value: value >= 0, "0 (off) or more"),
-    "top_p": (lambda value: (value > 0) & (value <= 1), "above 0 and at most 1 (off)"),
+    "temperature": (
+        lambda value: (value == 0) | ((value >= 1e-9) & (value <= 1e9)),
+        "0 (greedy) or a positive number, from 1e-9 to 1e9",
+    ),
+    "top_k": (
+        lambda value: (value >= 0) & (value <= HIGHEST),
+        f"0 (off) or more, an integer of at most {HIGHEST}",
+    ),
+    "top_p": (lambda value: (value >= 1e-30) & (value <= 1), "above 0, from 1e-30 to 1 (off)"),
     "min_p": (lambda value: (value >= 0) & (value <= 1), "from 0 (off) to 1"),
     "repetition_penalty": (
-        lambda value: (value > 0) & tf.math.is_finite(value),
-        "a positive number, 1 being off",
+        lambda value: (value >= 1e-9) & (value <= 1e9),
+        "a positive number, from 1e-9 to 1e9, 1 being off",
     ),
 }
 """Setting -> what holds for it, and that in words, as in `GenerationConfig`."""

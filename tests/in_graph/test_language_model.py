@@ -204,7 +204,8 @@ def test_what_the_graph_cannot_do_is_refused(
 
 
 def test_what_the_graph_finds_wrong_with_a_row_is_raised(lm: SavedModelLanguageModel) -> None:
-    infinite = GenerationConfig(temperature=1e39)  # in float32
+    infinite = GenerationConfig()
+    object.__setattr__(infinite, "temperature", 1e39)  # infinite in float32, as another client may send it
     sentence = r"temperature is inf: it must be 0 \(greedy\) or a positive number"
     for prompts in (["a", "b"], [[1], [2]]):
         with pytest.raises(UsageError, match=sentence):

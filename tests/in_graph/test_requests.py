@@ -25,6 +25,8 @@ def settings(rows: int = 1, **changes: Any) -> list[Any]:
         ("temperature", -0.5),
         ("temperature", float("nan")),
         ("temperature", float("inf")),
+        ("temperature", 1e-12),
+        ("max_new_tokens", 2**31),
         ("top_k", -3),
         ("top_p", 0.0),
         ("top_p", 1.5),
