@@ -100,6 +100,13 @@ class Configuration:
             sentence = re.sub(r"\w+", lambda word: keys.get(word[0], word[0]), str(error))
             raise KerasGPTError(f"{source}: {sentence}") from error
 
+    def _require_sizes(self, *names: str) -> None:
+        """Refuse a size below 1, and a context without room for a token to read and one to write."""
+        for name in (*names, "max_sequence_length"):
+            value, least = getattr(self, name), 2 if name == "max_sequence_length" else 1
+            if value is not None and value < least:
+                raise UsageError(f"{name} is {value}: it must be at least {least}")
+
     def to_dict(self) -> dict[str, Any]:
         """All fields, by their names here."""
         return dataclasses.asdict(self)
@@ -156,15 +163,7 @@ class GPT2Config(Configuration):
     eos_token_id: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("vocabulary_size", "num_layers", "num_heads", "hidden_dim", "intermediate_dim"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name} is {value}: it must be at least 1")
-        if self.max_sequence_length < 2:
-            raise UsageError(
-                f"max_sequence_length is {self.max_sequence_length}: it must be at least 2, for a token to"
-                f" read and one to write"
-            )
+        self._require_sizes("vocabulary_size", "num_layers", "num_heads", "hidden_dim", "intermediate_dim")
         if self.hidden_dim % self.num_heads:
             raise UsageError(
                 f"hidden_dim {self.hidden_dim} is not a multiple of num_heads {self.num_heads}: change one"

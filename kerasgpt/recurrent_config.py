@@ -61,15 +61,7 @@ class RecurrentConfig(Configuration):
     def __post_init__(self) -> None:
         if self.cell not in GATES:
             raise unknown_name("cell", self.cell, GATES)
-        for name in ("vocabulary_size", "num_layers", "hidden_dim", "embedding_dim"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name} is {value}: it must be at least 1")
-        if self.max_sequence_length < 2:
-            raise UsageError(
-                f"max_sequence_length is {self.max_sequence_length}: it must be at least 2, for a token to"
-                f" read and one to write"
-            )
+        self._require_sizes("vocabulary_size", "num_layers", "hidden_dim", "embedding_dim")
         for name in ("dropout", "embedding_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}: a rate is in [0, 1)")
