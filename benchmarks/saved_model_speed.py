@@ -4,8 +4,9 @@
 
 MODEL is a model folder; its SavedModels are written to a scratch folder, and each runs in a process of its
 own by TensorFlow alone. What is measured is what `decode_latency.py` measures, and the sizes on disk and the
-seconds to load. ``--peers`` names the Python of an environment with keras-hub in it. Writes
-benchmarks/results/saved_model_speed.json.
+seconds to load. The text of random weights goes round in circles, which drafts shorten: so the first one runs
+without them too (`saved_model_drafts.py` says what they gain on other texts). ``--peers`` names the Python of
+an environment with keras-hub in it. Writes benchmarks/results/saved_model_speed.json.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ def main() -> None:
         folders = write_all(arguments.model, Path(scratch))
         script = str(HERE / "engines/saved_model.py")
         commands = {name: [sys.executable, script, str(folder)] for name, folder in folders.items()}
+        first = next(iter(folders))
+        commands[f"{first}, no drafts"] = [*commands[first], "1.000001"]
         if arguments.peers:
             script = str(HERE / "engines/kerashub.py")
             commands["keras-hub float32"] = [arguments.peers, script, str(arguments.model), "float32"]

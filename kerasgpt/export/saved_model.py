@@ -19,10 +19,11 @@ from kerasgpt.export.onnx_weights import Weights, checked_weights
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.in_graph.compiled import compiled_model
 from kerasgpt.in_graph.decode import GraphModel
-from kerasgpt.in_graph.generation import Words, step_by_step
+from kerasgpt.in_graph.generation import Words
 from kerasgpt.in_graph.network import GraphNetwork
 from kerasgpt.in_graph.recurrence import GraphRecurrence
 from kerasgpt.in_graph.signatures import signatures
+from kerasgpt.in_graph.speculation import with_drafts
 from kerasgpt.in_graph.tokenizer import InGraphTokenizer
 from kerasgpt.in_graph.transformer import GraphTransformer
 from kerasgpt.in_graph.weights import GraphWeights, rounded
@@ -93,7 +94,7 @@ def _transformer(
     """The network, and what writes with it."""
     network = GraphTransformer(config, weights, centred=centred)
     if not xla:
-        return network, step_by_step(network)
+        return network, with_drafts(network)
     return network, compiled_model(GraphTransformer(config, weights, centred=centred, compiled=True))
 
 

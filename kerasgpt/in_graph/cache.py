@@ -59,9 +59,10 @@ def rows_of(cache: GraphCache, num_heads: int, rows: Any) -> GraphCache:
 
 
 def places(positions: Any, num_heads: int, columns: Any) -> Any:
-    """Where a token's keys go: positions int32 (B,) -> indices of the parts' first axis, int32 (B N,)."""
-    heads = tf.range(tf.size(positions) * num_heads)
-    return heads * columns + tf.repeat(positions, num_heads)
+    """Where tokens' keys go: positions int32 (B, K) -> indices of the parts' first axis, int32 (B K N,)."""
+    heads = tf.range(tf.shape(positions)[0] * num_heads)
+    first = tf.reshape(heads * columns, [-1, 1, num_heads])
+    return tf.reshape(first + positions[:, :, None], [-1])
 
 
 def write_in_place(part: Any, where: Any, new: Any) -> Any:

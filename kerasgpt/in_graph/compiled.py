@@ -109,7 +109,7 @@ def _write_steps(
 
     def step(number: Any, parts: Any, newest: Newest, ids: Any, logprobs: Any) -> tuple[Any, ...]:
         stream, cache = transformer.read_next(
-            newest.ids, newest.positions, GraphCache(parts[0], parts[1], columns)
+            newest.ids[:, None], newest.positions[:, None], GraphCache(parts[0], parts[1], columns)
         )
         logits = transformer.head(transformer.final_norm(stream))
         chosen, found = choose(logits, knobs, newest.seen, newest.steps)

@@ -149,10 +149,13 @@ def go_on(
         newest = _newest(written, present, seen, rows, context)
         knobs = _of(rows.request.knobs, present)
         state, ids, logprobs, seen = model.write(state, newest, knobs)
-        for column in range(ids.shape[1]):
-            written = append(
-                written, present, ids[:, column], logprobs[:, column], rows, pieces, end_of_text_id
-            )
+
+        def add(column: Any, written: Continuations) -> tuple[Any, Any]:
+            new = (ids[:, column], logprobs[:, column])
+            return column + 1, append(written, present, *new, rows, pieces, end_of_text_id)
+
+        number, written = add(0, written)
+        _, written = _loop(lambda column, _: column < tf.shape(ids)[1], add, (tf.constant(number), written))
         return written, present, seen, state
 
     def without_the_ended(present: Any, seen: Any, state: Any, is_running: Any) -> tuple[Any, Any, Any]:

@@ -88,7 +88,7 @@ def next_step(transformer: GraphTransformer) -> Write:
     """One token more of each row, by the transformer."""
 
     def step(cache: Any, ids: Any, positions: Any) -> tuple[Any, Any]:
-        stream, cache = transformer.read_next(ids, positions, cache)
+        stream, cache = transformer.read_next(ids[:, None], positions[:, None], cache)
         return cache, transformer.head(transformer.final_norm(stream))
 
     return one_step(step)

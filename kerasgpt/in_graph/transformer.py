@@ -70,35 +70,39 @@ class GraphTransformer:
         return self._prompts(ids)
 
     def read_next(self, ids: Any, positions: Any, cache: GraphCache) -> tuple[Any, GraphCache]:
-        """Read one token more of each row.
+        """Read the next tokens of each row, one or several.
 
         Args:
-            ids: int64 (B,).
-            positions: int32 (B,), below C.
+            ids: int64 (B, K).
+            positions: int32 (B, K), rising by 1 along a row, below C; beyond the context they mean nothing.
             cache: what the rows hold so far; not to be used again.
 
         Returns:
-            The residual stream float32 (B, D), and the cache with the tokens.
+            The residual stream float32 (B K, D), and the cache with the tokens.
         """
         num_heads, head_dim = self._heads
+        width = tf.shape(ids)[1]
         where = places(positions, num_heads, cache.columns)
-        visible = tf.range(cache.columns) <= positions[:, None]  # (B, C)
-        bias = tf.where(visible, 0.0, _MASKED)[:, None]  # (B, 1, C)
+        visible = tf.range(cache.columns) <= positions[:, :, None]  # (B, K, C)
+        bias = tf.where(visible, 0.0, _MASKED)[:, None]  # (B, 1, K, C)
         parts = tf.stack([-1, cache.columns, head_dim])
-        by_row = tf.stack([-1, num_heads, cache.columns])
-        by_head = tf.stack([-1, 1, cache.columns])
-        stream = self._embed(ids, positions)
+        by_token, by_head = tf.stack([-1, width, num_heads, head_dim]), tf.stack([-1, width, head_dim])
+        by_row = tf.stack([-1, num_heads, width, cache.columns])
+        last = self.config.max_sequence_length - 1
+        stream = self._embed(tf.reshape(ids, [-1]), tf.minimum(tf.reshape(positions, [-1]), last))
         keys, values = [], []
         for layer in range(self.config.num_layers):
-            query, key, value = tf.split(self._qkv(stream, layer), 3, axis=-1)  # (B, D) each
+            query, key, value = tf.split(self._qkv(stream, layer), 3, axis=-1)  # (B K, D) each
             keys.append(self._write(cache.keys[layer], where, tf.reshape(key, [-1, head_dim])))
             values.append(self._write(cache.values[layer], where, tf.reshape(value, [-1, head_dim])))
-            query = tf.reshape(query * self._scale(layer), [-1, head_dim, 1])
-            scores = tf.reshape(_matmul(tf.reshape(keys[-1], parts), query), by_row) + bias  # (B, N, C)
-            weights = tf.reshape(_softmax(scores), by_head)  # (B N, 1, C)
-            context = _matmul(weights, tf.reshape(values[-1], parts))  # (B N, 1, H)
-            context = tf.reshape(context, [-1, self.config.hidden_dim])
-            stream = self._finish_block(stream, context, layer)
+            query = _swapped(tf.reshape(query * self._scale(layer), by_token))  # (B, N, K, H)
+            query = tf.reshape(query, by_head)
+            scores = _matmul(query, tf.reshape(keys[-1], parts), transpose=True)  # (B N, K, C)
+            weights = _softmax(tf.reshape(scores, by_row) + bias)  # (B, N, K, C)
+            weights = tf.reshape(weights, tf.stack([-1, width, cache.columns]))
+            context = _matmul(weights, tf.reshape(values[-1], parts))  # (B N, K, H)
+            context = _swapped(tf.reshape(context, tf.stack([-1, num_heads, width, head_dim])))
+            stream = self._finish_block(stream, tf.reshape(context, [-1, self.config.hidden_dim]), layer)
         return stream, GraphCache(tuple(keys), tuple(values), cache.columns)
 
     def final_norm(self, stream: Any) -> Any:
@@ -167,9 +171,14 @@ class GraphTransformer:
         return stream * tf.math.rsqrt(mean_square + self.config.layer_norm_epsilon)
 
 
-def _matmul(left: Any, right: Any) -> Any:
+def _matmul(left: Any, right: Any, transpose: bool = False) -> Any:
     # For matrices this small the kernel of this version of the op is the quicker one.
-    return tf.raw_ops.BatchMatMulV3(x=left, y=right, Tout=tf.float32)
+    return tf.raw_ops.BatchMatMulV3(x=left, y=right, Tout=tf.float32, adj_y=transpose)
+
+
+def _swapped(heads: Any) -> Any:
+    """Heads of tokens as tokens of heads, and back: (B, I, J, H) -> (B, J, I, H)."""
+    return tf.transpose(heads, [0, 2, 1, 3])
 
 
 def _softmax(scores: Any) -> Any:

@@ -12,8 +12,9 @@ from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.config import GPT2Config
 from kerasgpt.export.saved_model import graph_weights
 from kerasgpt.generation.language_model import StepLanguageModel
-from kerasgpt.in_graph.generation import Words, step_by_step
+from kerasgpt.in_graph.generation import Words
 from kerasgpt.in_graph.signatures import signatures
+from kerasgpt.in_graph.speculation import with_drafts
 from kerasgpt.in_graph.tokenizer import InGraphTokenizer
 from kerasgpt.in_graph.transformer import GraphTransformer
 from kerasgpt.in_graph.weights import GraphWeights
@@ -66,4 +67,4 @@ def words(small_tokenizer: Tokenizer) -> Words:
 
 @pytest.fixture(scope="session")
 def functions(transformer: GraphTransformer, words: Words) -> dict[str, Any]:
-    return signatures(transformer, words, NEW, step_by_step(transformer))
+    return signatures(transformer, words, NEW, with_drafts(transformer))

@@ -24,15 +24,18 @@ def test_rows_are_copied_out() -> None:
     np.testing.assert_array_equal(unfolded(some.keys[0], HEADS, some.columns)[:, :, :4], KEYS[[2, 0]])
 
 
-def test_a_token_goes_to_its_own_column_in_place_as_in_a_copy() -> None:
+def test_tokens_go_to_their_own_columns_in_place_as_in_a_copy() -> None:
     cache = with_room([tf.constant(KEYS)], [tf.constant(KEYS)], tf.constant(1))
-    where = places(tf.constant([4, 0, 2]), HEADS, cache.columns)
-    new = np.full((3 * HEADS, 5), 7, np.float32)
+    where = places(tf.constant([[3, 4], [0, 1], [2, 3]]), HEADS, cache.columns)
+    new = np.stack([np.full((3, HEADS, 5), 7), np.full((3, HEADS, 5), 8)], axis=1)  # (B, K, N, H)
+    new[..., 0] += 10 * np.arange(HEADS)
+    new = new.reshape(-1, 5).astype(np.float32)
     copied = write_in_copy(cache.keys[0], where, tf.constant(new))
     expected = np.concatenate([KEYS, np.zeros((3, HEADS, 1, 5), np.float32)], axis=2)
     np.testing.assert_array_equal(unfolded(cache.keys[0], HEADS, cache.columns), expected)
-    for row, column in enumerate([4, 0, 2]):
-        expected[row, :, column] = 7
+    for row, column in enumerate([3, 0, 2]):
+        expected[row, :, column], expected[row, :, column + 1] = 7, 8
+        expected[row, :, column : column + 2, 0] += 10 * np.arange(HEADS)[:, None]
     np.testing.assert_array_equal(unfolded(copied, HEADS, cache.columns), expected)
     written = write_in_place(cache.keys[0], where, tf.constant(new))
     np.testing.assert_array_equal(unfolded(written, HEADS, cache.columns), expected)

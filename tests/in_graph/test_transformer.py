@@ -52,6 +52,23 @@ def test_prompts_give_the_logits_of_keras(changes: dict[str, Any]) -> None:
     np.testing.assert_allclose(tf.reshape(logits, [3, 9, -1]), model(IDS), atol=3e-5)
 
 
+def test_several_tokens_a_step_are_each_alone_and_may_be_written_over() -> None:
+    model, graph = pair()
+    expected = np.asarray(model(IDS))
+    _, keys, values = graph.read_prompts(tf.constant(IDS[:, :4]))
+    cache = with_room(keys, values, tf.constant(6))
+    rows = np.arange(3)[:, None]
+    for first, width in ((0, 2), (1, 4), (5, 1)):  # the second token is read twice, at first a wrong one
+        places = np.array([[1], [3], [2]]) + first + np.arange(width)
+        ids = IDS[rows, places]
+        is_right = np.ones((3, width), bool)
+        if first == 0:
+            ids[:, 1], is_right[:, 1] = (ids[:, 1] + 1) % 31, False
+        stream, cache = graph.read_next(tf.constant(ids), tf.constant(places, tf.int32), cache)
+        logits = tf.reshape(graph.head(graph.final_norm(stream)), [3, width, -1]).numpy()
+        np.testing.assert_allclose(logits[is_right], expected[rows, places][is_right], atol=3e-5)
+
+
 @pytest.mark.parametrize("compiled", [False, True])
 def test_token_by_token_is_at_once_for_rows_of_any_length(compiled: bool) -> None:
     model, graph = pair(compiled=compiled)
@@ -62,6 +79,6 @@ def test_token_by_token_is_at_once_for_rows_of_any_length(compiled: bool) -> Non
     for step in range(5):
         positions = lengths + step
         ids = tf.constant(IDS[np.arange(3), positions])
-        stream, cache = graph.read_next(ids, tf.constant(positions, tf.int32), cache)
+        stream, cache = graph.read_next(ids[:, None], tf.constant(positions, tf.int32)[:, None], cache)
         logits = graph.head(graph.final_norm(stream))
         np.testing.assert_allclose(logits, expected[np.arange(3), positions], atol=3e-5)
