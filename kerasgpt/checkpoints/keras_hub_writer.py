@@ -51,10 +51,13 @@ def write_preset(
         tokenizer: without one the preset is a backbone's, and KerasHub wants ``preprocessor=None``.
 
     Raises:
-        UsageError: a setting is one that KerasHub's GPT-2 does not have.
+        UsageError: a setting is one that KerasHub's GPT-2 does not have, or the tokenizer ends texts with
+            another token than ``<|endoftext|>``.
         KerasGPTError: the folder cannot be written.
     """
     refuse_unknown_settings(config)
+    if tokenizer is not None:
+        _refuse_other_end(tokenizer)
     root = Path(folder)
     backbone = _backbone(config)
     write_json(root / CONFIG, backbone)
@@ -102,6 +105,14 @@ def _split(row: Weight, array: NDArray[Any], config: GPT2Config) -> Iterator[tup
             yield name, part.reshape(*heads, -1)  # (N, H, D)
         else:
             yield name, part
+
+
+def _refuse_other_end(tokenizer: Tokenizer) -> None:
+    if tokenizer.end_of_text != END_OF_TEXT:
+        raise UsageError(
+            f"the tokenizer ends texts with {tokenizer.end_of_text}, and KerasHub's GPT2Tokenizer with"
+            f" {END_OF_TEXT}: write the preset without a tokenizer"
+        )
 
 
 def _write_task(root: Path, backbone: dict[str, Any], tokenizer: Tokenizer, sequence_length: int) -> None:

@@ -125,9 +125,10 @@ def align_end_of_text(model: Any, tokenizer: Tokenizer) -> None:
     names = {index: name for name, index in tokenizer.special_tokens.items()}
     if named in names:
         raise UsageError(
-            f"eos_token_id {named} ({names[named]}) of the model is not the tokenizer's <|endoftext|>, {end},"
-            f" at which its texts end here: if that is right, set"
-            f" model.config = model.config.replace(eos_token_id={end})"
+            f"eos_token_id {named} ({names[named]}) of the model is not the tokenizer's end of text,"
+            f" {tokenizer.end_of_text} ({end}): set model.config = model.config.replace(eos_token_id={end}),"
+            f" or let texts end with {names[named]}: Tokenizer(..., end_of_text=...), or eos_token in the"
+            f" folder's {artifacts.TOKENIZER_CONFIG}"
         )
     starts = end if config.bos_token_id == named else config.bos_token_id
     model.config = config.replace(bos_token_id=starts, eos_token_id=end)

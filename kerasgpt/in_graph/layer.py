@@ -87,6 +87,7 @@ class TokenizerLayer(keras.layers.Layer):
                 "vocabulary": self.tokenizer.vocabulary,
                 "merges": [list(pair) for pair in self.tokenizer.merges],
                 "special_tokens": list(self.tokenizer.special_tokens),
+                "end_of_text": self.tokenizer.end_of_text,
             },
             "sequence_length": self.sequence_length,
         }

@@ -48,13 +48,15 @@ class Tokenizer:
     those that it lacks.
 
     Args:
-        vocabulary: piece -> id, in the printable byte alphabet; must hold ``<|endoftext|>``.
+        vocabulary: piece -> id, in the printable byte alphabet; must hold `end_of_text`.
         merges: pairs of pieces, the most frequent first.
-        special_tokens: pieces of the vocabulary that stand for no text; ``<|endoftext|>`` always does.
+        special_tokens: pieces of the vocabulary that stand for no text; `end_of_text` always does.
+        end_of_text: the special token that stands between texts and ends those that are written; GPT-2's, or
+            another in a model of a user's own, such as ``</s>`` or ``<|im_end|>``.
 
     Raises:
-        UsageError: the ids are not 0..V-1; ``<|endoftext|>``, a special token or a piece that a merge
-            needs is missing; or a special token is what ordinary text merges into.
+        UsageError: the ids are not 0..V-1; `end_of_text`, a special token or a piece that a merge needs is
+            missing; or a special token is what ordinary text merges into.
 
     >>> tokenizer = Tokenizer.from_preset("gpt2")
     >>> tokenizer.encode("Hello world")
@@ -70,12 +72,14 @@ class Tokenizer:
         vocabulary: Mapping[str, int],
         merges: Sequence[tuple[str, str]],
         special_tokens: Collection[str] = (),
+        end_of_text: str = END_OF_TEXT,
     ) -> None:
         self.vocabulary = dict(vocabulary)
         self.merges = [(left, right) for left, right in merges]
         if sorted(self.vocabulary.values()) != list(range(len(self.vocabulary))):
             raise UsageError("the ids of a vocabulary must be 0, 1, 2, ... with none missing or double")
-        names = {END_OF_TEXT, *special_tokens}
+        self.end_of_text = end_of_text
+        names = {end_of_text, *special_tokens}
         check_special_tokens(names, self.vocabulary, self.merges)
         self.special_tokens = {name: index for name, index in self.vocabulary.items() if name in names}
         try:
@@ -137,8 +141,8 @@ class Tokenizer:
 
     @property
     def end_of_text_id(self) -> int:
-        """The id of ``<|endoftext|>``."""
-        return self.vocabulary[END_OF_TEXT]
+        """The id of `end_of_text`."""
+        return self.vocabulary[self.end_of_text]
 
     @cached_property
     def pieces(self) -> list[bytes]:
@@ -231,7 +235,7 @@ class Tokenizer:
         """
         if not isinstance(source, str | os.PathLike):
             found = read_object(source)
-            return cls(found.vocabulary, found.merges, found.special_tokens)
+            return cls._of(found)
         folder = Path(source)
         if str(source) in PRESETS and not folder.exists():
             folder = Path(str(resources.files("kerasgpt") / "assets" / "gpt2"))
@@ -240,7 +244,7 @@ class Tokenizer:
             folder = folder / artifacts.RUN_MODEL
         contents = files.read(folder)
         try:
-            return cls(contents.vocabulary, contents.merges, contents.special_tokens)
+            return cls._of(contents)
         except UsageError as error:
             raise KerasGPTError(f"{folder}: cannot read the tokenizer ({error})") from error
 
@@ -258,8 +262,12 @@ class Tokenizer:
             tokenizer_json = self._backend.to_str(pretty=True)
         finally:
             self._backend.encode_special_tokens = True
-        contents = files.Contents(self.vocabulary, self.merges, list(self.special_tokens))
+        contents = files.Contents(self.vocabulary, self.merges, list(self.special_tokens), self.end_of_text)
         files.write(Path(folder), contents, tokenizer_json, max_sequence_length)
+
+    @classmethod
+    def _of(cls, contents: files.Contents) -> Self:
+        return cls(contents.vocabulary, contents.merges, contents.special_tokens, contents.end_of_text)
 
     @cached_property
     def _tiktoken(self) -> TiktokenEncoder | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from kerasgpt import artifacts
 from kerasgpt.atomic import write_text
 from kerasgpt.config import read_json
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.tokenizer.vocabulary import END_OF_TEXT
+from kerasgpt.tokenizer.vocabulary import END_OF_TEXT, is_ordinary
 
 # What a tokenizer.json's BPE may say otherwise than GPT-2, and what then is GPT-2's.
 _PLAIN_MODEL = (
@@ -33,11 +33,13 @@ class Contents:
         vocabulary: piece -> id, special tokens included.
         merges: pairs of pieces, the first to be merged first.
         special_tokens: names of the special tokens, ``<|endoftext|>`` included if it is listed.
+        end_of_text: the one that ends a text, ``eos_token`` in Hugging Face's files.
     """
 
     vocabulary: dict[str, int]
     merges: list[tuple[str, str]]
     special_tokens: list[str]
+    end_of_text: str = END_OF_TEXT
 
 
 def read(folder: Path) -> Contents:
@@ -47,13 +49,15 @@ def read(folder: Path) -> Contents:
         KerasGPTError: nothing there can be read as GPT-2's kind of tokenizer.
     """
     if (folder / artifacts.TOKENIZER).is_file():
-        return _read_tokenizer_json(artifacts.own_file(folder, artifacts.TOKENIZER))
-    if (folder / artifacts.VOCABULARY).is_file() and (folder / artifacts.MERGES).is_file():
-        return _read_vocabulary_files(folder)
-    raise KerasGPTError(
-        f"{folder}: no {artifacts.TOKENIZER}, and no {artifacts.VOCABULARY} with {artifacts.MERGES};"
-        f" give a folder that has one, or a preset's name such as 'gpt2'"
-    )
+        contents = _read_tokenizer_json(artifacts.own_file(folder, artifacts.TOKENIZER))
+    elif (folder / artifacts.VOCABULARY).is_file() and (folder / artifacts.MERGES).is_file():
+        contents = _read_vocabulary_files(folder)
+    else:
+        raise KerasGPTError(
+            f"{folder}: no {artifacts.TOKENIZER}, and no {artifacts.VOCABULARY} with {artifacts.MERGES};"
+            f" give a folder that has one, or a preset's name such as 'gpt2'"
+        )
+    return replace(contents, end_of_text=_end_of_text(folder, contents))
 
 
 def write(
@@ -67,8 +71,8 @@ def write(
         tokenizer_json: text of that file, as the `tokenizers` library writes it.
         max_sequence_length: the context of the model they go with, in tokens.
     """
-    names: dict[str, Any] = dict.fromkeys(("bos_token", "eos_token", "unk_token"), END_OF_TEXT)
-    if others := [name for name in contents.special_tokens if name != END_OF_TEXT]:
+    names: dict[str, Any] = dict.fromkeys(("bos_token", "eos_token", "unk_token"), contents.end_of_text)
+    if others := [name for name in contents.special_tokens if name != contents.end_of_text]:
         names["additional_special_tokens"] = others
     settings = {"tokenizer_class": "GPT2Tokenizer", **names, "add_prefix_space": False}
     if max_sequence_length is not None:
@@ -105,6 +109,27 @@ def read_merges(path: Path) -> list[tuple[str, str]]:
         return _pairs([line.split(" ") for line in lines if line])
     except (OSError, ValueError) as error:
         raise KerasGPTError(f"{path}: cannot read the merges ({error}); copy it again") from error
+
+
+def _end_of_text(folder: Path, contents: Contents) -> str:
+    """What the settings beside a vocabulary call ``eos_token``, by its name or as an object with its content.
+
+    A piece of ordinary text ends nothing here: then it is GPT-2's.
+    """
+    for name in (artifacts.TOKENIZER_CONFIG, artifacts.SPECIAL_TOKENS_MAP):
+        path = artifacts.own_file(folder, name)
+        if path.is_file():
+            token = read_json(path).get("eos_token")
+            token = token.get("content") if isinstance(token, dict) else token
+            if token == END_OF_TEXT:
+                break
+            if (
+                isinstance(token, str)
+                and token in contents.vocabulary
+                and not is_ordinary(token, contents.merges)
+            ):
+                return token
+    return END_OF_TEXT
 
 
 def _read_vocabulary_files(folder: Path) -> Contents:

@@ -61,6 +61,11 @@ def learned_vocabulary(
     return {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
 
 
+def is_ordinary(piece: str, merges: Iterable[tuple[str, str]]) -> bool:
+    """Whether a text can hold a piece: it is a byte's, or merged."""
+    return piece in byte_alphabet() or any(left + right == piece for left, right in merges)
+
+
 def check_special_tokens(
     names: Iterable[str], vocabulary: Collection[str], merges: Iterable[tuple[str, str]]
 ) -> None:

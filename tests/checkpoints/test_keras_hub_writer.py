@@ -75,6 +75,16 @@ def test_what_kerashub_cannot_be_told_is_refused(config, name, value):
         refuse_unknown_settings(config.replace(**{name: value}))
 
 
+def test_another_end_of_text_is_refused_before_anything_is_written(config, arrays, tmp_path):
+    learned = Tokenizer.learn(["the rain"] * 2, 262, special_tokens=["</s>"])
+    other = Tokenizer(learned.vocabulary, learned.merges, end_of_text="</s>")
+    with pytest.raises(
+        UsageError, match="ends texts with </s>, and KerasHub's GPT2Tokenizer with <|endoftext|>"
+    ):
+        write_preset(config, arrays, tmp_path, other)
+    assert not list(tmp_path.iterdir())
+
+
 def test_three_rates_of_dropout_are_refused(config):
     with pytest.raises(UsageError, match="dropout 0.1, embedding_dropout 0.2, .* one dropout for all"):
         refuse_unknown_settings(config.replace(embedding_dropout=0.2))

@@ -27,9 +27,12 @@ TRICKY = [
 
 
 def saved_tokenizers(bundle: str, scratch: Path) -> Iterator[tuple[Tokenizer, Path]]:
-    """GPT-2's own, one learned with further special tokens, and the exported one: each with its folder."""
+    """GPT-2's own, one learned whose texts end with another special token, and the exported one."""
     shakespeare = (resources.files("kerasgpt") / "assets" / "tinyshakespeare.txt").read_text(encoding="utf-8")
-    chat = Tokenizer.learn([shakespeare], 2000, special_tokens=SPECIAL_TOKENS)
+    learned = Tokenizer.learn([shakespeare], 2000, special_tokens=SPECIAL_TOKENS)
+    chat = Tokenizer(
+        learned.vocabulary, learned.merges, learned.special_tokens, end_of_text=SPECIAL_TOKENS[0]
+    )
     for name, tokenizer in {"gpt2": Tokenizer.from_preset("gpt2"), "chat": chat}.items():
         tokenizer.save_to_preset(scratch / name, max_sequence_length=1024)
         yield tokenizer, scratch / name

@@ -96,6 +96,16 @@ def test_in_a_data_pipeline(tokenizer, padded):
     assert np.array_equal(np.concatenate(list(data.as_numpy_iterator())), padded)
 
 
+def test_its_config_makes_it_again():
+    chat = Tokenizer.from_merges([], ["<|user|>"])
+    other = Tokenizer(chat.vocabulary, chat.merges, end_of_text="<|user|>")
+    layer = TokenizerLayer(other, 4)
+    again = TokenizerLayer.from_config(json.loads(json.dumps(layer.get_config())))
+    assert again.get_config() == layer.get_config()
+    assert again(tf.constant(["a"])).numpy().tolist() == layer(tf.constant(["a"])).numpy().tolist()
+    assert again.tokenizer.end_of_text == "<|user|>"
+
+
 def test_a_length_below_one_is_refused(tokenizer):
     with pytest.raises(UsageError, match="sequence_length is 0"):
         TokenizerLayer(tokenizer, 0)

@@ -162,6 +162,14 @@ def test_the_end_of_text_is_left_out_unless_asked_for(gpt2):
     assert gpt2.decode(ids, skip_special_tokens=False) == f"Hello{END_OF_TEXT} world"
 
 
+def test_another_special_token_may_end_texts(chat):
+    other = Tokenizer(chat.vocabulary, chat.merges, chat.special_tokens, end_of_text="<|user|>")
+    assert other.end_of_text_id == chat.vocabulary["<|user|>"] != chat.end_of_text_id
+    assert other.special_tokens == chat.special_tokens
+    with pytest.raises(UsageError, match="the vocabulary has no </s>"):
+        Tokenizer(chat.vocabulary, chat.merges, end_of_text="</s>")
+
+
 def test_bytes_that_are_no_text_become_replacement_characters(gpt2):
     first_byte_of_two = gpt2.encode("🙂")[:1]
     assert gpt2.decode(first_byte_of_two) == gpt2.decode_bytes(first_byte_of_two).decode("utf-8", "replace")

@@ -4,7 +4,14 @@ import json
 
 import pytest
 
-from kerasgpt.artifacts import ADDED_TOKENS, MERGES, TOKENIZER, VOCABULARY
+from kerasgpt.artifacts import (
+    ADDED_TOKENS,
+    MERGES,
+    SPECIAL_TOKENS_MAP,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    VOCABULARY,
+)
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.manifest import Manifest
 from kerasgpt.tokenizer import files
@@ -41,6 +48,43 @@ def test_added_tokens_need_not_be_in_the_vocabulary(folder):
     index = content["model"]["vocab"].pop("<|endoftext|>")
     (folder / TOKENIZER).write_text(json.dumps(content))
     assert files.read(folder).vocabulary["<|endoftext|>"] == index
+
+
+@pytest.mark.parametrize("name", [TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP])
+@pytest.mark.parametrize(
+    ("token", "expected"),
+    [
+        ("<|x|>", "<|x|>"),
+        ({"content": "<|x|>", "lstrip": False}, "<|x|>"),
+        ("<|endoftext|>", "<|endoftext|>"),
+        (None, "<|endoftext|>"),
+        ("</s>", "<|endoftext|>"),  # not in the vocabulary
+        ("in", "<|endoftext|>"),  # ordinary text, as is a byte
+        ("a", "<|endoftext|>"),
+        (["<|x|>"], "<|endoftext|>"),
+    ],
+    ids=str,
+)
+def test_the_end_of_text_is_the_one_that_the_settings_name(folder, name, token, expected):
+    (folder / TOKENIZER_CONFIG).unlink()
+    (folder / name).write_text(json.dumps({"eos_token": token}))
+    assert files.read(folder).end_of_text == expected
+    tokenizer = Tokenizer.from_preset(folder)
+    assert tokenizer.end_of_text_id == tokenizer.vocabulary[expected]
+
+
+def test_another_end_of_text_is_kept(folder):
+    learned = Tokenizer.from_preset(folder)
+    Tokenizer(learned.vocabulary, learned.merges, end_of_text="<|x|>").save_to_preset(folder)
+    settings = json.loads((folder / TOKENIZER_CONFIG).read_text())
+    assert {settings[name] for name in ("bos_token", "eos_token", "unk_token")} == {"<|x|>"}
+    assert Tokenizer.from_preset(folder).end_of_text == "<|x|>"
+
+
+def test_damaged_settings_are_named(folder):
+    (folder / TOKENIZER_CONFIG).write_text("{")
+    with pytest.raises(KerasGPTError, match=rf"{TOKENIZER_CONFIG}: cannot read \(not valid JSON"):
+        Tokenizer.from_preset(folder)
 
 
 OTHER_KINDS = [
