@@ -37,8 +37,9 @@ KNOBS = {
 _PAUSED = ("keys", "values", "token_ids", "num_prompt_tokens", "num_tokens")  # what decode goes on from
 _STREAM_STEPS = 4  # tokens a call, each of which copies the cache
 
-IN_THE_GRAPH = {*KNOBS, "seed", "stop", "skip_special_tokens"}
-"""Settings of a request that this engine heeds; it refuses any other that would change the output."""
+IN_THE_GRAPH = {*KNOBS, "seed", "stop", "skip_special_tokens", "prompt_lookup_num_tokens"}
+"""Settings of a request that this engine heeds, drafts by a pace of its own; it refuses any other that would
+change the output."""
 
 
 class SavedModel:

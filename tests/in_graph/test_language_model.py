@@ -89,6 +89,15 @@ def test_less_than_the_graphs_length_is_cut(
     assert_same(lm.generate(PROMPTS, settings), keras_lm.generate(PROMPTS, settings))
 
 
+def test_drafts_may_be_asked_for_and_change_no_text(
+    lm: SavedModelLanguageModel, keras_lm: StepLanguageModel
+) -> None:
+    plain = GenerationConfig(max_new_tokens=NEW)
+    wanted = replace(plain, prompt_lookup_num_tokens=9)
+    for prompt in PROMPTS:
+        assert_same(lm.generate([prompt], wanted), keras_lm.generate([prompt], plain))
+
+
 @pytest.mark.parametrize("max_new_tokens", [3, NEW])
 def test_a_prompt_longer_than_the_context_keeps_its_end(
     lm: SavedModelLanguageModel, keras_lm: StepLanguageModel, max_new_tokens: int
