@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,10 +12,11 @@ from kerasgpt.errors import UsageError, unknown_name
 from kerasgpt.protocols import LanguageModel
 from kerasgpt.tasks.base import Counts, Figures, Outcome, totals
 from kerasgpt.tasks.files.detokenizers import DETOKENIZERS
-from kerasgpt.tasks.files.documents import parted, read_documents
+from kerasgpt.tasks.files.documents import Document, parted, read_documents
 from kerasgpt.tasks.stretches import Stretch, stretches
 
 LARGEST_EXPONENT = 700.0  # above this a float overflows
+TOKENS_TOGETHER = 200_000  # of documents that are scored at once
 
 
 def evaluate(
@@ -42,12 +43,39 @@ def evaluate(
     Raises:
         UsageError: the text is empty, or window or stride is out of range.
     """
+    return evaluate_documents(lm, parted(text, "the text"), window=window, stride=stride)
+
+
+def evaluate_documents(
+    lm: LanguageModel, documents: Iterable[Document], *, window: int | None = None, stride: int | None = None
+) -> Figures:
+    """Score documents as `evaluate` scores those of a text, in memory that their number does not raise.
+
+    Args:
+        lm: any engine.
+        documents: read once, as a stream.
+        window: tokens read at once; None means the model's context.
+        stride: tokens scored a step; None means half of the window.
+
+    Raises:
+        UsageError: there is none, or window or stride is out of range.
+    """
     task = LanguageModeling(window=window, stride=stride)
     steps = task.steps(lm)
-    parts = [part for document in parted(text, "the text") for part in stretches(document, lm, *steps)]
-    if not parts:
+    outcomes: list[Outcome] = []
+    waiting: list[Stretch] = []
+    num_tokens = 0
+    for document in documents:
+        parts = stretches(document, lm, *steps)
+        waiting += parts
+        num_tokens += sum(map(task.size, parts))
+        if num_tokens >= TOKENS_TOGETHER:
+            outcomes += task.answer(lm, waiting)
+            waiting, num_tokens = [], 0
+    outcomes += task.answer(lm, waiting)
+    if not outcomes:
         raise UsageError("the text to evaluate is empty: give one with at least one word")
-    return task.metrics(totals(task.answer(lm, parts)))
+    return task.metrics(totals(outcomes))
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kerasgpt.data.packing import PackedCorpus
-from kerasgpt.errors import KerasGPTError
+from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.models.language_model import open_model
 from kerasgpt.tasks import language_modeling
+from kerasgpt.tasks.files.documents import Document
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.config import Recipe
 from kerasgpt.training.losses import bits_per_byte, perplexity
@@ -79,9 +83,20 @@ def _prefixed(prefix: str, names: tuple[str, ...]) -> list[str]:
     return [f"{prefix}_{name}" for name in names]
 
 
+def _test_documents(corpus: PackedCorpus, tokenizer: Tokenizer) -> Iterator[Document]:
+    """The documents of the test part, one at a time; its first may be the end of one that began before."""
+    ids = corpus.ids("test")
+    starts = np.unique([0, *corpus.document_starts("test").tolist(), len(ids)])
+    for start, end in itertools.pairwise(starts.tolist()):
+        text = tokenizer.decode(ids[start:end].tolist())
+        if text.strip():
+            yield Document(text, "the test part")
+
+
 def _score_test(model: Path, corpus: PackedCorpus) -> dict[str, float]:
-    text = Tokenizer.from_preset(model).decode(corpus.ids("test").tolist())
-    if not text:
-        raise KerasGPTError("the test part holds no text")
-    metrics = language_modeling.evaluate(open_model(model), text)
+    lm = open_model(model)
+    try:
+        metrics = language_modeling.evaluate_documents(lm, _test_documents(corpus, lm.tokenizer))
+    except UsageError as error:
+        raise KerasGPTError("the test part holds no text") from error
     return dict(zip(_prefixed("test", SCORES), (metrics[name] for name in SCORES), strict=True))

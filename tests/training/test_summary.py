@@ -1,5 +1,6 @@
 """The summary: what its numbers are made of."""
 
+import json
 import math
 
 import pytest
@@ -45,6 +46,27 @@ def test_the_test_part_is_scored_with_the_model(summed_up, model_folder, corpus)
     expected = language_modeling.evaluate(load(model_folder), tail)
     for name in ("loss", "perplexity", "bits_per_byte"):
         assert summary[f"test_{name}"] == pytest.approx(expected[name])
+
+
+def test_each_document_of_the_test_part_is_scored_alone(recipe, model_folder, tmp_path, monkeypatch):
+    texts = [f"Document {number} says: {'bla ' * (number % 5)}so." for number in range(40)]
+    (tmp_path / "docs.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    settings = ("data.split=document", "data.validation_fraction=0.2", "data.test_fraction=0.4")
+    made = recipe(f"data.paths={tmp_path / 'docs.jsonl'}", *settings)
+    packed = pack(made.data.paths, Tokenizer.from_preset(model_folder), made.data.division())
+    ids, starts = packed.ids("test"), packed.document_starts("test").tolist()
+    lm = load(model_folder)
+    held_out = [
+        lm.tokenizer.decode(ids[start:end].tolist())
+        for start, end in zip(starts, [*starts[1:], len(ids)], strict=True)
+    ]
+    assert 5 < len(held_out) < 35
+    assert set(held_out) < set(texts)
+    expected = language_modeling.evaluate(lm, "\n<|endoftext|>\n".join(held_out))
+    monkeypatch.setattr(language_modeling, "TOKENS_TOGETHER", 50)
+    summary = sum_up(model_folder, made, packed, STATE)
+    for name in ("loss", "perplexity", "bits_per_byte"):
+        assert summary[f"test_{name}"] == pytest.approx(expected[name], rel=1e-5)
 
 
 def test_a_refit_gives_the_test_scores_and_adds_to_the_cost(summed_up):
