@@ -21,6 +21,7 @@ from kerasgpt.in_graph.generation import Words
 from kerasgpt.in_graph.groups import refuse_large
 from kerasgpt.in_graph.prompts import FittedPrompts
 from kerasgpt.in_graph.requests import Request, first_error, harmless
+from kerasgpt.in_graph.speculation import drafting
 from kerasgpt.in_graph.stop_texts import before_a_beginning, cut_at_stop, holds
 from kerasgpt.in_graph.streaming import split_unfinished
 from kerasgpt.in_graph.tokenizer import InGraphTokenizer
@@ -83,16 +84,17 @@ def resume(
     written = _so_far(tokenizer, ids, rows, most, end_of_text_id)
     seen = seen_in(ids, lengths + before, model.config.vocabulary_size)
     cache = with_room(_by_layer(paused.keys), _by_layer(paused.values), tf.cast(most, tf.int32) + 1)
+    state = drafting(cache, ids)
     old_text = _certain(written, request.stop, limits)
     engine = GraphModel(prefill=_no_prefill, write=write)
-    written, cache = go_on(engine, cache, seen, written, rows, tokenizer.pieces_of, end_of_text_id, context)
+    written, state = go_on(engine, state, seen, written, rows, tokenizer.pieces_of, end_of_text_id, context)
     done = written.num_tokens
     is_last = written.ended | (done >= limits)
     reason = tf.where(usable, tf.where(written.ended, "stop", tf.where(is_last, "length", "")), "error")
     new_text = _certain(written, request.stop, limits)
     skipped = tf.strings.length(old_text)
     return {
-        **_paused_again(model, cache, ids, written, rows, width)._asdict(),
+        **_paused_again(model, state.cache, ids, written, rows, width)._asdict(),
         "text": tf.strings.substr(new_text, skipped, tf.strings.length(new_text) - skipped),
         "num_new_tokens": done - before,
         "logprobs": written.logprobs,

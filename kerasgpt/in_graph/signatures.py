@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from kerasgpt.in_graph.answering import answering
 from kerasgpt.in_graph.decode import GraphModel
-from kerasgpt.in_graph.generation import Words, generate, next_step
+from kerasgpt.in_graph.generation import Words, generate
 from kerasgpt.in_graph.groups import in_groups, refuse_large, rows_per_group
 from kerasgpt.in_graph.network import GraphNetwork
 from kerasgpt.in_graph.prompts import fit_prompts, keep_ends
@@ -27,6 +27,7 @@ from kerasgpt.in_graph.requests import (
 from kerasgpt.in_graph.resumption import Paused, pause, resume
 from kerasgpt.in_graph.sampling import Knobs
 from kerasgpt.in_graph.scoring import score as scores_of
+from kerasgpt.in_graph.speculation import drafted_steps
 from kerasgpt.in_graph.transformer import GraphTransformer
 from kerasgpt.tasks.templates import TaskTemplate
 
@@ -38,7 +39,6 @@ _OLD_IDS = tf.TensorSpec([None, None], tf.int32, "input_ids")
 _OLD_MASK = tf.TensorSpec([None, None], tf.int32, "attention_mask")
 _STEPS = tf.constant([8], tf.int64)
 _SETTINGS = [tf.TensorSpec([None], dtype, name) for name, (dtype, _) in SETTINGS.items()]
-
 
 Functions = dict[str, Any]
 """Name -> a function of TensorFlow with an input signature, which gives a dict of tensors."""
@@ -237,7 +237,7 @@ def _resuming(transformer: GraphTransformer, words: Words, max_new_tokens: int) 
     length, temperature, top_k, top_p, min_p, penalty, seed, stop = _defaults(max_new_tokens)
     config = transformer.config
     cache = [None, config.num_layers, config.num_heads, None, config.head_dim]
-    write = next_step(transformer)
+    write = drafted_steps(transformer)
     state = [
         tf.TensorSpec(cache, tf.float32, "keys"),
         tf.TensorSpec(cache, tf.float32, "values"),

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from kerasgpt.generation.speculation import LONGEST_NGRAM, LONGEST_PAUSE, SHORTEST_NGRAM
 from kerasgpt.in_graph.cache import GraphCache
-from kerasgpt.in_graph.decode import GraphModel, Newest, choose, mark
+from kerasgpt.in_graph.decode import GraphModel, Newest, Write, choose, mark
 from kerasgpt.in_graph.generation import step_by_step
 from kerasgpt.in_graph.sampling import Knobs
 from kerasgpt.in_graph.transformer import GraphTransformer
@@ -63,21 +63,35 @@ class Drafting(NamedTuple):
 
 
 def with_drafts(transformer: GraphTransformer) -> GraphModel:
-    """The model of `step_by_step`, which reads the end of a repetition before it has written it.
-
-    Where one row is left, it is greedy and its last tokens stood in the text before, what followed them there
-    is a draft, read in the same step as the newest token. As much of it is taken as the model itself chooses,
-    so that the text is the same, up to the rounding of float32 (Leviathan et al. 2023, arXiv:2211.17192);
-    drafts are those of `kerasgpt.generation.speculation`.
-    """
+    """The model of `step_by_step`, which writes by `drafted_steps`."""
     plain = step_by_step(transformer)
     assert plain.take is not None
     take_cache = plain.take
 
     def prefill(token_ids: Any, lengths: Any, num_new: Any) -> tuple[Drafting, Any]:
         cache, logits = plain.prefill(token_ids, lengths, num_new)
-        room = cache.columns - tf.shape(token_ids)[1]
-        return Drafting(cache, tf.pad(token_ids, [[0, 0], [0, room]]), Pace.start()), logits
+        return drafting(cache, token_ids), logits
+
+    def take(state: Drafting, rows: Any) -> Drafting:
+        return Drafting(take_cache(state.cache, rows), tf.gather(state.ids, rows), state.pace)
+
+    return GraphModel(prefill, drafted_steps(transformer), take)
+
+
+def drafting(cache: GraphCache, ids: Any) -> Drafting:
+    """A beginning: a cache, and the ids int64 (R, T) of all that it holds, in its columns."""
+    room = tf.maximum(cache.columns - tf.shape(ids)[1], 0)
+    return Drafting(cache, tf.pad(ids[:, : cache.columns], [[0, 0], [0, room]]), Pace.start())
+
+
+def drafted_steps(transformer: GraphTransformer) -> Write:
+    """One token more of each row, or several of one, by the transformer; the state is a `Drafting`.
+
+    Where one row is left, it is greedy and its last tokens stood in the text before, what followed them there
+    is a draft, read in the same step as the newest token. As much of it is taken as the model itself chooses,
+    so that the text is the same, up to the rounding of float32 (Leviathan et al. 2023, arXiv:2211.17192);
+    drafts are those of `kerasgpt.generation.speculation`.
+    """
 
     def write(state: Drafting, newest: Newest, knobs: Knobs) -> tuple[Any, Any, Any, Any]:
         history = _put(state.ids, newest.positions[:, None], newest.ids[:, None])
@@ -109,10 +123,7 @@ def with_drafts(transformer: GraphTransformer) -> GraphModel:
         chosen, logprobs, history, pace = tf.cond(num_drafted > 0, checked, unchecked)
         return Drafting(cache, history, pace), chosen, logprobs, mark(newest.seen, chosen)
 
-    def take(state: Drafting, rows: Any) -> Drafting:
-        return Drafting(take_cache(state.cache, rows), tf.gather(state.ids, rows), state.pace)
-
-    return GraphModel(prefill, write, take)
+    return write
 
 
 def _draft(ids: Any, position: Any, pace: Pace) -> Any:

@@ -52,6 +52,19 @@ def test_the_pieces_joined_are_the_text(functions: dict[str, Any], num_steps: li
         assert sum(bool(piece[0]) for piece in pieces) > 2  # in several pieces, not in one at the end
 
 
+@pytest.mark.parametrize("num_steps", [3, 8, 100])
+@pytest.mark.parametrize("prompt", ["the the the", "zzzz", "hello", ""])
+def test_a_text_alone_is_drafted_and_the_same(functions: dict[str, Any], prompt: str, num_steps: int) -> None:
+    settings = {"max_new_tokens": tf.constant([30], tf.int64)}
+    prompts = tf.constant([prompt])
+    expected = functions["generate"](prompts, **settings)
+    pieces, ids, last = streamed(functions, prompts, settings, tf.constant([num_steps], tf.int64))
+    assert ids[0] == expected["token_ids"].numpy()[0, : len(ids[0])].tolist()
+    assert len(ids[0]) == expected["num_tokens"].numpy()[0]
+    assert "".join(piece[0] for piece in pieces) == expected["text"].numpy()[0].decode()
+    assert last["finish_reason"].numpy()[0] == expected["finish_reason"].numpy()[0]
+
+
 def test_a_row_that_has_ended_gives_nothing_more(functions: dict[str, Any]) -> None:
     prompts = tf.constant(["hello"])
     settings = {"max_new_tokens": tf.constant([3], tf.int64)}

@@ -13,8 +13,10 @@ from kerasgpt.config import GPT2Config
 from kerasgpt.generation.speculation import PromptLookup
 from kerasgpt.in_graph.decode import GraphModel
 from kerasgpt.in_graph.generation import Words, generate, step_by_step
+from kerasgpt.in_graph.prompts import fit_prompts
 from kerasgpt.in_graph.requests import greedy_request
-from kerasgpt.in_graph.speculation import LENGTHS, Pace, propose, with_drafts
+from kerasgpt.in_graph.resumption import Paused, pause, resume
+from kerasgpt.in_graph.speculation import LENGTHS, Pace, drafted_steps, propose, with_drafts
 from kerasgpt.in_graph.transformer import GraphTransformer
 
 CONTEXT, NUM_IDS = 120, 257
@@ -148,6 +150,25 @@ def test_a_row_is_drafted_when_it_is_the_last(words: Words) -> None:
     assert len(transformer.widths) < 60
 
 
+def test_a_stream_is_drafted_in_each_call(words: Words) -> None:
+    transformer: Any = RuleTransformer(counting)
+    ids = words.tokenizer.encode([b"01234567890123"])
+    prompts = fit_prompts(ids, tf.constant([60], tf.int64), end_of_text_id=0, context=CONTEXT)
+    request = greedy_request(1, 60)
+    expected = written(step_by_step(transformer), transformer, words, ["01234567890123"], [60])
+    transformer.widths.clear()
+    answer = pause(transformer, prompts)._asdict()
+    calls = 0
+    while not (calls and answer["finish_reason"][0].numpy()):
+        state = Paused(*(answer[name] for name in Paused._fields))
+        error, steps = tf.constant([""]), tf.constant([12], tf.int64)
+        answer = resume(transformer, words, state, request, error, steps, drafted_steps(transformer))
+        calls += 1
+    assert calls == 5
+    assert answer["token_ids"][0, -60:].numpy().tolist() == expected["token_ids"][0].tolist()
+    assert len(transformer.widths) < 35
+
+
 @pytest.mark.parametrize("wanted", [[30], [38, 38, 38], [7, 30, 1]], ids=str)
 def test_a_real_model_writes_the_same(transformer: GraphTransformer, words: Words, wanted: list[int]) -> None:
     """Its cache holds drafts that were wrong, until they are written over."""
@@ -175,10 +196,10 @@ def test_drafts_grow_with_success_and_pause_after_failure() -> None:
         pace = pace.after_draft(5, 5)
     assert int(pace.level) == len(LENGTHS) - 1
     assert int(pace.wait) == 0
-    for pause in (1, 3, 7, 15, 31, 63, 64, 64):
+    waits = (1, 3, 7, 15, 31, 63, 64, 64)
+    for wait, level in zip(waits, (1, 0, 0, 0, 0, 0, 0, 0), strict=True):
         pace = pace.after_draft(5, 0)
-        assert (int(pace.level), int(pace.wait)) == (max(0, int(pace.level)), pause)
-    assert int(pace.level) == 0
+        assert (int(pace.wait), int(pace.level)) == (wait, level)
     assert int(pace.after_none().wait) == 63
     assert int(pace.after_draft(5, 1).wait) == 0
     assert int(Pace.start().after_none().wait) == 0
