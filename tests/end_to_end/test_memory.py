@@ -1,6 +1,8 @@
 """Many mixed requests leave the memory of a process where it was."""
 
+import itertools
 import json
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -56,17 +58,21 @@ print(json.dumps(sizes))
 """
 
 
-def growth_bytes(bundle: Path, prefix_cache_tokens: int) -> int:
-    """How much more is resident after the last round than after the second."""
+def growth_bytes(bundle: Path, prefix_cache_tokens: int) -> float:
+    """How much more is resident after a round, the median of those after the first.
+
+    A leak grows in every round; where threads come together otherwise than before, a round may well take some
+    memory more.
+    """
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM, str(bundle), str(prefix_cache_tokens)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
-    sizes = json.loads(result.stdout)
-    return sizes[-1] - sizes[1]
+    _, *sizes = json.loads(result.stdout)
+    return statistics.median(later - sooner for sooner, later in itertools.pairwise(sizes))
 
 
 @pytest.mark.slow
 def test_memory_is_flat(bundle):
-    assert growth_bytes(bundle, prefix_cache_tokens=500) < 2_000_000
+    assert growth_bytes(bundle, prefix_cache_tokens=500) < 1_000_000
 
 
 @pytest.mark.slow
