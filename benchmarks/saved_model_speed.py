@@ -5,7 +5,7 @@
 MODEL is a model folder; its SavedModels are written to a scratch folder, and each runs in a process of its
 own by TensorFlow alone. What is measured is what `decode_latency.py` measures, and the sizes on disk and the
 seconds to load. The text of random weights goes round in circles, which drafts shorten: so the first one runs
-without them too (`saved_model_drafts.py` says what they gain on other texts). ``--peers`` names the Python of
+without them too (`trained_text.py` says what they gain on others). ``--peers`` names the Python of
 an environment with keras-hub in it. Writes benchmarks/results/saved_model_speed.json.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +20,7 @@ from kerasgpt.export.onnx_weights import Weights, checked_weights
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.in_graph.compiled import compiled_model
 from kerasgpt.in_graph.decode import GraphModel
+from kerasgpt.in_graph.followers import followers
 from kerasgpt.in_graph.generation import Words
 from kerasgpt.in_graph.network import GraphNetwork
 from kerasgpt.in_graph.recurrence import GraphRecurrence
@@ -78,7 +80,8 @@ def write_saved_model(
     else:
         arrays = graph_weights(config, checked_weights(config, weights), precision)
         module.weights = GraphWeights(arrays, precision)
-        network, model = _transformer(config, module.weights, centred=precision == "fp32", xla=xla)
+        module.followers = tf.Variable(followers(config, arrays, is_centred(precision)), trainable=False)
+        network, model = _transformer(config, module, centred=is_centred(precision), xla=xla)
     module.tokenizer = InGraphTokenizer.from_tokenizer(tokenizer)
     words = Words(module.tokenizer, tokenizer.end_of_text_id)
     functions = signatures(network, words, generation_config.max_new_tokens, model, task)
@@ -89,13 +92,13 @@ def write_saved_model(
 
 
 def _transformer(
-    config: GPT2Config, weights: GraphWeights, *, centred: bool, xla: bool
+    config: GPT2Config, module: Any, *, centred: bool, xla: bool
 ) -> tuple[GraphTransformer, GraphModel]:
-    """The network, and what writes with it."""
-    network = GraphTransformer(config, weights, centred=centred)
+    """The network of a module's weights, and what writes with it."""
+    network = GraphTransformer(config, module.weights, centred=centred, followers=module.followers)
     if not xla:
         return network, with_drafts(network)
-    return network, compiled_model(GraphTransformer(config, weights, centred=centred, compiled=True))
+    return network, compiled_model(GraphTransformer(config, module.weights, centred=centred, compiled=True))
 
 
 def graph_weights(config: GPT2Config, weights: Weights, precision: str) -> dict[str, NDArray[np.float32]]:
@@ -110,8 +113,12 @@ def graph_weights(config: GPT2Config, weights: Weights, precision: str) -> dict[
 
 
 def _folded(config: GPT2Config, weights: Weights, precision: str) -> dict[str, NDArray[np.float32]]:
-    # Rounded matrices no longer write the residual stream with mean 0, so that the norms must subtract it.
-    return without_gains(config, without_means(config, weights) if precision == "fp32" else weights)
+    return without_gains(config, without_means(config, weights) if is_centred(precision) else weights)
+
+
+def is_centred(precision: str) -> bool:
+    """Whether all matrices write the residual stream with mean 0, which rounded ones do not."""
+    return precision == "fp32"
 
 
 def rounded_model(config: GPT2Config, weights: Weights, precision: str) -> GPT2CausalLM:

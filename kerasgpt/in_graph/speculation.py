@@ -1,4 +1,4 @@
-"""Drafts from the text itself, in the graph: where one text repeats itself, a step reads several tokens."""
+"""Drafts, in the graph: where one text is left, a step reads several tokens and keeps the right ones."""
 
 from __future__ import annotations
 
@@ -17,31 +17,48 @@ LENGTHS = (2, 5, 15)
 """Of drafts, shorter after failure and longer after success. TensorFlow's products take 1, 1.1, 1.4 and 2.3
 times as long with 1, 3, 6 and 16 rows; numbers in between are no better."""
 
+FIRST_CREDIT, LARGEST_CREDIT = 8, 16
+WORTH = 8
+"""Of a token guessed right, in guesses: a step of three rows takes a tenth longer than one of one."""
+PROBES = 32
+"""A guess is made where the position is a multiple of this, whatever came of those before."""
+
 
 class Pace(NamedTuple):
-    """How long the next draft is to be.
+    """How long the next draft is to be, and whether to guess where the text has none.
 
     Attributes:
         level: int32 (), which of `LENGTHS`.
         pause: int32 (), steps to wait after the last failure.
         wait: int32 (), what is left of them.
+        credit: int32 (), how many more guesses may fail.
     """
 
     level: Any
     pause: Any
     wait: Any
+    credit: Any
 
     @classmethod
     def start(cls) -> Pace:
         """That of a new text."""
-        return cls(*tf.unstack(tf.zeros([3], tf.int32)))
+        return cls(*map(tf.constant, (0, 0, 0, FIRST_CREDIT)))
+
+    def may_guess(self, position: Any) -> Any:
+        """Whether a guess is worth its cost after the token at a position, int32 (): bool ()."""
+        return (self.credit > 0) | (position % PROBES == 0)
+
+    def after_guess(self, num_accepted: Any) -> Pace:
+        """What is learnt from a guess, int32 ()."""
+        credit = tf.minimum(tf.maximum(self.credit - 1, 0) + WORTH * num_accepted, LARGEST_CREDIT)
+        return self.after_none()._replace(credit=credit)
 
     def after_draft(self, num_drafted: Any, num_accepted: Any) -> Pace:
-        """What is learnt from a draft, int32 () each."""
+        """What is learnt from a draft of the text's own, int32 () each."""
         step = tf.where(2 * num_accepted < num_drafted, -1, 0)
         level = self.level + tf.where(num_accepted == num_drafted, 1, step)
         pause = tf.where(num_accepted > 0, 0, tf.minimum(2 * self.pause + 1, LONGEST_PAUSE))
-        return Pace(tf.clip_by_value(level, 0, len(LENGTHS) - 1), pause, pause)
+        return Pace(tf.clip_by_value(level, 0, len(LENGTHS) - 1), pause, pause, self.credit)
 
     def after_none(self) -> Pace:
         """That after a step without a draft."""
@@ -87,20 +104,20 @@ def drafting(cache: GraphCache, ids: Any) -> Drafting:
 def drafted_steps(transformer: GraphTransformer) -> Write:
     """One token more of each row, or several of one, by the transformer; the state is a `Drafting`.
 
-    Where one row is left, it is greedy and its last tokens stood in the text before, what followed them there
-    is a draft, read in the same step as the newest token. As much of it is taken as the model itself chooses,
-    so that the text is the same, up to the rounding of float32 (Leviathan et al. 2023, arXiv:2211.17192);
-    drafts are those of `kerasgpt.generation.speculation`.
+    Where one row is left and it is greedy, a draft is read in the same step as the newest token: what
+    followed where its last tokens stood in the text before (as in `kerasgpt.generation.speculation`), or else
+    what the model says after the newest token alone. As much of it is taken as the model itself chooses, so
+    that the text is the same, up to the rounding of float32 (Leviathan et al. 2023, arXiv:2211.17192).
     """
 
     def write(state: Drafting, newest: Newest, knobs: Knobs) -> tuple[Any, Any, Any, Any]:
         history = _put(state.ids, newest.positions[:, None], newest.ids[:, None])
         may_draft = tf.size(newest.ids) == 1
         may_draft &= tf.reduce_all((knobs.temperature == 0) & (knobs.repetition_penalty == 1))
-        draft = tf.cond(
-            may_draft & (state.pace.wait == 0),
-            lambda: _draft(history[0], newest.positions[0], state.pace),
-            lambda: tf.zeros([0], tf.int64),
+        draft, is_guess = tf.cond(
+            may_draft,
+            lambda: _draft(history[0], newest.positions[0], state.pace, transformer.followers),
+            lambda: (tf.zeros([0], tf.int64), tf.constant(False)),
         )
         num_drafted, num_rows = tf.size(draft), tf.size(newest.ids)
         ids = tf.concat([newest.ids[:, None], tf.tile(draft[None], tf.stack([num_rows, 1]))], 1)  # (R, K)
@@ -113,7 +130,8 @@ def drafted_steps(transformer: GraphTransformer) -> Write:
         def checked() -> tuple[Any, ...]:
             is_right = tf.cast(chosen[:-1] == draft, tf.int32)
             num_accepted = tf.reduce_sum(tf.math.cumprod(is_right))
-            pace = state.pace.after_draft(num_drafted, num_accepted)
+            paces = state.pace.after_guess(num_accepted), state.pace.after_draft(num_drafted, num_accepted)
+            pace = Pace(*(tf.where(is_guess, *numbers) for numbers in zip(*paces, strict=True)))
             kept = (found[None, : num_accepted + 1] for found in (chosen, logprobs))
             return *kept, _put(history, positions, ids), pace
 
@@ -126,12 +144,32 @@ def drafted_steps(transformer: GraphTransformer) -> Write:
     return write
 
 
-def _draft(ids: Any, position: Any, pace: Pace) -> Any:
-    """A draft of the pace's length, of no more tokens than there is room for: int64 (K,), or (0,)."""
+def _draft(ids: Any, position: Any, pace: Pace, followers: Any) -> tuple[Any, Any]:
+    """A draft of no more tokens than there is room for, int64 (K,) or (0,), and whether it is a guess."""
     # The last token of the text is never read, and a step writes one token more than its draft has.
-    room = tf.size(ids) - position - 3
-    length = tf.clip_by_value(tf.gather(tf.constant(LENGTHS), pace.level), 0, tf.maximum(room, 0))
-    return propose(ids[: position + 1], length)
+    room = tf.maximum(tf.size(ids) - position - 3, 0)
+    length = tf.minimum(tf.gather(tf.constant(LENGTHS), pace.level), room)
+    nothing = tf.zeros([0], tf.int64)
+    draft = tf.cond(pace.wait == 0, lambda: propose(ids[: position + 1], length), lambda: nothing)
+    if followers is None:
+        return draft, tf.constant(False)
+    is_guess = (tf.size(draft) == 0) & pace.may_guess(position)
+    return tf.cond(is_guess, lambda: guess(followers, ids[position])[:room], lambda: draft), is_guess
+
+
+def guess(followers: Any, newest: Any) -> Any:
+    """What the model says after a token alone, and after that one: int64 (2,), (1,) or (0,).
+
+    Args:
+        followers: a variable int32 (V,), below 0 where nothing is known.
+        newest: int64 ().
+    """
+    # Its value and not the variable, of which a gather would make a copy at each later read.
+    table = followers.value()
+    first = tf.gather(table, newest)
+    second = tf.gather(table, tf.maximum(first, 0))
+    known = tf.where(first < 0, 0, tf.where(second < 0, 1, 2))
+    return tf.cast(tf.stack([first, second])[:known], tf.int64)
 
 
 def propose(ids: Any, length: Any) -> Any:

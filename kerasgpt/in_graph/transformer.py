@@ -43,12 +43,20 @@ class GraphTransformer:
         weights: with ``lm_head.weight``, or the token embeddings are the head.
         centred: whether all that is added to the residual stream has mean 0, so that norms subtract none.
         compiled: whether XLA compiles the graph; without it the cache is written in place.
+        followers: a variable of what `kerasgpt.in_graph.followers` finds, int32 (V,), to draft from.
     """
 
     def __init__(
-        self, config: GPT2Config, weights: Weights, *, centred: bool, compiled: bool = False
+        self,
+        config: GPT2Config,
+        weights: Weights,
+        *,
+        centred: bool,
+        compiled: bool = False,
+        followers: Any = None,
     ) -> None:
         self.config = config
+        self.followers = followers
         self._weights = weights
         self._centred = centred
         self._write = write_in_copy if compiled else write_in_place
@@ -104,6 +112,14 @@ class GraphTransformer:
             context = _swapped(tf.reshape(context, tf.stack([-1, num_heads, width, head_dim])))
             stream = self._finish_block(stream, tf.reshape(context, [-1, self.config.hidden_dim]), layer)
         return stream, GraphCache(tuple(keys), tuple(values), cache.columns)
+
+    def read_alone(self, ids: Any) -> Any:
+        """Read ids (n,), each as a text of its own: the residual stream float32 (n, D)."""
+        stream = self._embed(ids, tf.zeros_like(ids))
+        for layer in range(self.config.num_layers):
+            value = tf.split(self._qkv(stream, layer), 3, axis=-1)[2]  # all that a first token attends to
+            stream = self._finish_block(stream, value, layer)
+        return stream
 
     def final_norm(self, stream: Any) -> Any:
         """LayerNorm of the residual stream (..., D): the hidden states that a head reads."""

@@ -7,11 +7,13 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.config import GPT2Config
 from kerasgpt.export.saved_model import graph_weights
 from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.in_graph.followers import followers
 from kerasgpt.in_graph.generation import Words
 from kerasgpt.in_graph.signatures import signatures
 from kerasgpt.in_graph.speculation import with_drafts
@@ -56,8 +58,9 @@ def keras_lm(small_model: GPT2CausalLM, small_tokenizer: Tokenizer) -> StepLangu
 @pytest.fixture(scope="session")
 def transformer(small_model: GPT2CausalLM) -> GraphTransformer:
     config = small_model.config
-    weights = GraphWeights(graph_weights(config, named_arrays(small_model), "fp32"))
-    return GraphTransformer(config, weights, centred=True)
+    arrays = graph_weights(config, named_arrays(small_model), "fp32")
+    after_each = tf.Variable(followers(config, arrays, centred=True), trainable=False)
+    return GraphTransformer(config, GraphWeights(arrays), centred=True, followers=after_each)
 
 
 @pytest.fixture(scope="session")

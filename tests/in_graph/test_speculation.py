@@ -16,7 +16,15 @@ from kerasgpt.in_graph.generation import Words, generate, step_by_step
 from kerasgpt.in_graph.prompts import fit_prompts
 from kerasgpt.in_graph.requests import greedy_request
 from kerasgpt.in_graph.resumption import Paused, pause, resume
-from kerasgpt.in_graph.speculation import LENGTHS, Pace, drafted_steps, propose, with_drafts
+from kerasgpt.in_graph.speculation import (
+    FIRST_CREDIT,
+    LENGTHS,
+    PROBES,
+    Pace,
+    drafted_steps,
+    propose,
+    with_drafts,
+)
 from kerasgpt.in_graph.transformer import GraphTransformer
 
 CONTEXT, NUM_IDS = 120, 257
@@ -26,7 +34,8 @@ Rule = Callable[[Any, Any], Any]
 class RuleTransformer:
     """Its next token is a function of the newest one and of its place; counts the tokens of its steps."""
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, followers: Any = None) -> None:
+        self.followers = None if followers is None else tf.Variable(followers, dtype=tf.int32)
         self.config = GPT2Config(
             NUM_IDS, max_sequence_length=CONTEXT, num_layers=1, num_heads=1, hidden_dim=2
         )
@@ -63,6 +72,11 @@ def counting(ids: Any, positions: Any) -> Any:
 def never_repeats(ids: Any, positions: Any) -> Any:
     """Each pair of tokens once."""
     return (positions * 3 + 1) % 256
+
+
+def rambles(ids: Any, positions: Any) -> Any:
+    """Each token once, by the one before: all the pairs that follow each other differ."""
+    return (ids * 5 + 1) % 256
 
 
 def deceives(ids: Any, positions: Any) -> Any:
@@ -132,6 +146,45 @@ def test_repetitions_take_few_steps_and_others_hardly_any_more_work(words: Words
     transformer = RuleTransformer(deceives)
     written(with_drafts(transformer), transformer, words, ["0"], [100])
     assert 99 < sum(transformer.widths) <= 99 + 8 * LENGTHS[0]
+
+
+KNOWN = rambles(np.arange(NUM_IDS), 0)
+"""What follows each token of `rambles`."""
+
+
+@pytest.mark.parametrize(
+    ("followers", "num_steps", "num_read"),
+    [
+        (KNOWN, 33, 99),
+        (np.where(np.arange(NUM_IDS) % 2, KNOWN, -1), 50, 99),  # every second one
+        (np.full(NUM_IDS, -1), 99, 99),
+        (KNOWN + 1, 99, 99 + 2 * (FIRST_CREDIT + 99 // PROBES)),  # always wrong
+        (np.where(np.arange(NUM_IDS) % 16, KNOWN + 1, KNOWN), None, None),  # now and then right
+    ],
+    ids=["all", "half", "none", "wrong", "few"],
+)
+def test_what_the_model_says_after_a_token_alone_is_a_guess(
+    followers: Any, num_steps: int | None, num_read: int | None, words: Words
+) -> None:
+    plain, quick = RuleTransformer(rambles), RuleTransformer(rambles, followers % NUM_IDS)
+    if followers.min() < 0:
+        quick = RuleTransformer(rambles, followers)
+    expected = written(step_by_step(plain), plain, words, ["0"], [100])
+    same(written(with_drafts(quick), quick, words, ["0"], [100]), expected)
+    assert set(quick.widths) <= {1, 2, 3}
+    if num_steps:
+        assert len(quick.widths) == num_steps
+        assert sum(quick.widths) == num_read
+    else:
+        assert 33 < len(quick.widths) < 99
+        assert sum(quick.widths) < 3 * len(quick.widths)
+
+
+def test_a_guess_leaves_room_in_the_context(words: Words) -> None:
+    plain, quick = RuleTransformer(rambles), RuleTransformer(rambles, KNOWN)
+    expected = written(step_by_step(plain), plain, words, ["0"], [10**9])
+    same(written(with_drafts(quick), quick, words, ["0"], [10**9]), expected)
+    assert len(quick.widths) < len(plain.widths) / 2
 
 
 @pytest.mark.parametrize(
