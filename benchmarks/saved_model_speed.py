@@ -23,7 +23,7 @@ import kerasgpt
 from kerasgpt.artifacts import SAVED_MODEL_PRECISIONS, read_config, write_json
 from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.export.report import size_in_bytes
-from kerasgpt.export.saved_model import write_saved_model
+from kerasgpt.export.saved_model import guesses_of, write_saved_model
 
 RESULTS = HERE / "results" / "saved_model_speed.json"
 
@@ -58,11 +58,13 @@ def write_all(source: Path, scratch: Path) -> dict[str, Path]:
     model = kerasgpt.GPT2CausalLM.from_preset(source)
     tokenizer = kerasgpt.Tokenizer.from_preset(source)
     weights, settings = named_arrays(model), kerasgpt.GenerationConfig()
+    guesses = guesses_of(model.config, weights)
     folders = {}
     for precision, xla in [*((name, False) for name in SAVED_MODEL_PRECISIONS), ("fp32", True)]:
         name = f"SavedModel {precision}{' XLA' if xla else ''}"
         folders[name] = scratch / f"{precision}{xla}"
-        write_saved_model(model.config, weights, tokenizer, settings, folders[name], precision, xla=xla)
+        given = (model.config, weights, tokenizer, settings, folders[name], precision)
+        write_saved_model(*given, xla=xla, guesses=guesses)
         print(f"wrote {name}", file=sys.stderr)
     return folders
 

@@ -159,12 +159,23 @@ def _write_saved_models(
     from kerasgpt.export import saved_model  # TensorFlow may be missing likewise
 
     proofs = []
-    weights = named_arrays(model)
+    weights, guesses = named_arrays(model), None
+    if isinstance(model, GPT2CausalLM):
+        tell("asking the model what follows each token, for drafts")
+        guesses = saved_model.guesses_of(model.config, weights)
     for engine, precision in artifacts.saved_models_of(asked.precisions).items():
         path = artifact_path(bundle, engine)
         tell(f"writing {path.relative_to(bundle)} in {precision}")
         saved_model.write_saved_model(
-            model.config, weights, lm.tokenizer, lm.settings, path, precision, xla=asked.xla, task=asked.task
+            model.config,
+            weights,
+            lm.tokenizer,
+            lm.settings,
+            path,
+            precision,
+            xla=asked.xla,
+            task=asked.task,
+            guesses=guesses,
         )
         if precision != "fp32":
             rounded = saved_model.rounded_model(model.config, weights, precision)

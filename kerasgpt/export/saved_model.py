@@ -45,6 +45,7 @@ def write_saved_model(
     *,
     xla: bool = False,
     task: TaskTemplate | None = None,
+    guesses: NDArray[np.int32] | None = None,
 ) -> None:
     """Write a SavedModel (tag ``serve``) that needs nothing but core TensorFlow to run.
 
@@ -59,6 +60,7 @@ def write_saved_model(
         precision: in which the weights are stored, see `kerasgpt.in_graph.weights`.
         xla: whether XLA compiles what generates, see `kerasgpt.in_graph.compiled`; for a server that has it.
         task: of a model that was fine-tuned on one, which then has the signature ``answer``.
+        guesses: what `guesses_of` gives, for one who writes the same GPT-2 several times.
 
     Raises:
         KerasGPTError: a weight is missing or has another shape, or the folder cannot be written.
@@ -80,7 +82,8 @@ def write_saved_model(
     else:
         arrays = graph_weights(config, checked_weights(config, weights), precision)
         module.weights = GraphWeights(arrays, precision)
-        module.followers = tf.Variable(followers(config, arrays, is_centred(precision)), trainable=False)
+        guesses = guesses_of(config, weights) if guesses is None else guesses
+        module.followers = tf.Variable(guesses, trainable=False)
         network, model = _transformer(config, module, centred=is_centred(precision), xla=xla)
     module.tokenizer = InGraphTokenizer.from_tokenizer(tokenizer)
     words = Words(module.tokenizer, tokenizer.end_of_text_id)
@@ -99,6 +102,12 @@ def _transformer(
     if not xla:
         return network, with_drafts(network)
     return network, compiled_model(GraphTransformer(config, module.weights, centred=centred, compiled=True))
+
+
+def guesses_of(config: GPT2Config, weights: Weights) -> NDArray[np.int32]:
+    """What the graph drafts from where a text repeats nothing; of 124M it takes half a minute."""
+    arrays = graph_weights(config, checked_weights(config, weights), "fp32")
+    return followers(config, arrays, is_centred("fp32"))
 
 
 def graph_weights(config: GPT2Config, weights: Weights, precision: str) -> dict[str, NDArray[np.float32]]:
