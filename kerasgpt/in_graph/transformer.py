@@ -93,8 +93,10 @@ class GraphTransformer:
         where = places(positions, num_heads, cache.columns)
         visible = tf.range(cache.columns) <= positions[:, :, None]  # (B, K, C)
         bias = tf.where(visible, 0.0, _MASKED)[:, None]  # (B, 1, K, C)
-        parts = tf.stack([-1, cache.columns, head_dim])
-        by_token, by_head = tf.stack([-1, width, num_heads, head_dim]), tf.stack([-1, width, head_dim])
+        # Each token is a batch of its own against its row's keys: the products are of one row each, for which
+        # the kernel is up to ten times as fast as for two, and the keys are not copied.
+        parts = tf.stack([-1, 1, cache.columns, head_dim])
+        by_token, by_head = tf.stack([-1, width, num_heads, head_dim]), tf.stack([-1, width, 1, head_dim])
         by_row = tf.stack([-1, num_heads, width, cache.columns])
         last = self.config.max_sequence_length - 1
         stream = self._embed(tf.reshape(ids, [-1]), tf.minimum(tf.reshape(positions, [-1]), last))
@@ -105,10 +107,10 @@ class GraphTransformer:
             values.append(self._write(cache.values[layer], where, tf.reshape(value, [-1, head_dim])))
             query = _swapped(tf.reshape(query * self._scale(layer), by_token))  # (B, N, K, H)
             query = tf.reshape(query, by_head)
-            scores = _matmul(query, tf.reshape(keys[-1], parts), transpose=True)  # (B N, K, C)
+            scores = _matmul(query, tf.reshape(keys[-1], parts), transpose=True)  # (B N, K, 1, C)
             weights = _softmax(tf.reshape(scores, by_row) + bias)  # (B, N, K, C)
-            weights = tf.reshape(weights, tf.stack([-1, width, cache.columns]))
-            context = _matmul(weights, tf.reshape(values[-1], parts))  # (B N, K, H)
+            weights = tf.reshape(weights, tf.stack([-1, width, 1, cache.columns]))
+            context = _matmul(weights, tf.reshape(values[-1], parts))  # (B N, K, 1, H)
             context = _swapped(tf.reshape(context, tf.stack([-1, num_heads, width, head_dim])))
             stream = self._finish_block(stream, tf.reshape(context, [-1, self.config.hidden_dim]), layer)
         return stream, GraphCache(tuple(keys), tuple(values), cache.columns)
