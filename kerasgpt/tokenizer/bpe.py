@@ -29,6 +29,7 @@ from kerasgpt.tokenizer.vocabulary import (
     END_OF_TEXT,
     AllowedSpecial,
     check_special_tokens,
+    gpt2_vocabulary,
     learned_vocabulary,
     piece_bytes,
     special_pattern,
@@ -224,7 +225,7 @@ class Tokenizer:
 
     @classmethod
     def from_preset(cls, source: str | os.PathLike[str] | Any) -> Self:
-        """Load the packaged GPT-2 vocabulary by a preset's name, or any folder in Hugging Face form.
+        """Load GPT-2's own vocabulary by a preset's name, or any folder in Hugging Face form.
 
         Args:
             source: ``"gpt2"`` or another GPT-2 preset; or a folder (model, run or bundle) with
@@ -238,7 +239,9 @@ class Tokenizer:
             return cls._of(found)
         folder = Path(source)
         if str(source) in PRESETS and not folder.exists():
-            folder = Path(str(resources.files("kerasgpt") / "assets" / "gpt2"))
+            packaged = Path(str(resources.files("kerasgpt") / "assets" / "gpt2"))
+            merges = files.read_merges(packaged / artifacts.MERGES)
+            return cls(gpt2_vocabulary(merges), merges)
         is_bundle = (folder / artifacts.MANIFEST).is_file()
         if not is_bundle and (folder / artifacts.RUN_MODEL / artifacts.TOKENIZER).is_file():
             folder = folder / artifacts.RUN_MODEL

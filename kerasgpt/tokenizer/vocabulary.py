@@ -55,9 +55,26 @@ def learned_vocabulary(
         piece -> id: the 256 bytes, each merge in turn, the special tokens, ``<|endoftext|>`` last.
     """
     alphabet = byte_alphabet()
-    bytes_in_order = sorted(alphabet, key=alphabet.__getitem__)
+    return _numbered(sorted(alphabet, key=alphabet.__getitem__), merges, special_tokens)
+
+
+def gpt2_vocabulary(merges: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """Number the pieces of GPT-2's own merges as its vocab.json does.
+
+    Returns:
+        piece -> id: the bytes, those first that print as themselves, each merge in turn, ``<|endoftext|>``.
+
+    >>> list(gpt2_vocabulary([("Ġ", "t")]).items())[255:]
+    [('Ń', 255), ('Ġt', 256), ('<|endoftext|>', 257)]
+    """
+    return _numbered(byte_alphabet(), merges)
+
+
+def _numbered(
+    alphabet: Iterable[str], merges: Iterable[tuple[str, str]], special_tokens: Sequence[str] = ()
+) -> dict[str, int]:
     made = ("".join(pair) for pair in merges)
-    pieces = [*bytes_in_order, *made, *special_tokens, END_OF_TEXT]
+    pieces = [*alphabet, *made, *special_tokens, END_OF_TEXT]
     return {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
 
 

@@ -96,10 +96,8 @@ def with_end_of_text(vocabulary: Mapping[str, int]) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def gpt2() -> Pair:
-    vocabulary = json.loads((ASSETS / "gpt2" / "vocab.json").read_text(encoding="utf-8"))
-    lines = (ASSETS / "gpt2" / "merges.txt").read_text(encoding="utf-8").splitlines()[1:]
-    left_and_right = [line.split() for line in lines]
-    return Pair(vocabulary, [(left, right) for left, right in left_and_right])
+    tokenizer = Tokenizer.from_preset("gpt2")
+    return Pair(tokenizer.vocabulary, tokenizer.merges)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import json
 import random
+from hashlib import sha256
 
 import pytest
 import tiktoken
@@ -40,6 +41,12 @@ def official(gpt2) -> tiktoken.Encoding:
     return tiktoken.Encoding(
         "gpt2", pat_str=GPT2_PATTERN, mergeable_ranks=ranks, special_tokens={END_OF_TEXT: 50256}
     )
+
+
+def test_the_vocabulary_is_openais_file(gpt2):
+    """By the hash that tiktoken checks its download of encoder.json with."""
+    content = json.dumps(gpt2.vocabulary).encode()
+    assert sha256(content).hexdigest() == "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"
 
 
 def test_known_ids(gpt2):
