@@ -91,6 +91,18 @@ def sequence(name: str, value: Any, wanted: str) -> list[Any]:
     raise refusal(name, value, wanted)
 
 
+def refuse_text(name: str, value: Any) -> None:
+    """Refuse one text in place of several, as a sequence of which it would be its characters.
+
+    Raises:
+        UsageError: it is one.
+
+    >>> refuse_text("prompts", ["ROMEO:"])
+    """
+    if isinstance(value, str):
+        raise UsageError(f"a list of {name} is needed, and this is one text: write [{value[:20]!r}]")
+
+
 def ids(name: str, value: Any, wanted: str = "a sequence of ids") -> tuple[int, ...]:
     """Read token ids.
 

@@ -90,3 +90,9 @@ def test_biases_are_by_id_and_within_bounds():
             checks.biases("bias", {8: 0, **wrong}, 2)
     with pytest.raises(UsageError, match="bias is 5: it must be"):
         checks.biases("bias", 5, 2)
+
+
+def test_one_text_is_no_list_of_texts():
+    checks.refuse_text("prompts", ["abc"])
+    with pytest.raises(UsageError, match=r"a list of prompts .* this is one text: write \['abc'\]"):
+        checks.refuse_text("prompts", "abc")

@@ -7,9 +7,10 @@ import sys
 
 import click
 
+from kerasgpt import checks
 from kerasgpt.data.reading import ErrorHandling
 from kerasgpt.data.sources import read_documents
-from kerasgpt.errors import KerasGPTError
+from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 
@@ -82,7 +83,7 @@ def decode(source: str) -> None:
     tokenizer = Tokenizer.from_preset(source)
     for number, line in enumerate(sys.stdin.buffer, start=1):
         try:
-            ids = [int(index) for index in json.loads(line)["ids"]]
-        except (ValueError, KeyError, TypeError) as error:
+            ids = checks.ids("ids", json.loads(line)["ids"])
+        except (ValueError, KeyError, TypeError, RecursionError, UsageError) as error:
             raise KerasGPTError(f'standard input, line {number}: not {{"ids": [...]}}') from error
         click.echo(tokenizer.decode(ids, skip_special_tokens=False))

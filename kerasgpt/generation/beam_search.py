@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerasgpt.generation.prefill import Prefill
-from kerasgpt.generation.probabilities import log_softmax
+from kerasgpt.generation.probabilities import log_softmax, refuse_no_numbers
 from kerasgpt.generation.processors import process
 from kerasgpt.generation.stopping import room
 from kerasgpt.generation.texts import Text
@@ -75,6 +75,7 @@ def beam_search(
         beams = [prompts[search.row] for search in live for _ in range(settings.num_beams)]
         state, logits = (prefill or Prefill(model)).read(beams)
     while live:
+        refuse_no_numbers(logits)
         logprobs = log_softmax(logits)
         texts = [text for search in live for text in search.texts()]
         heeded = process(logprobs, settings, texts, end_of_text_id)

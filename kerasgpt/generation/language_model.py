@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasgpt import checks
 from kerasgpt.errors import UsageError
 from kerasgpt.generation.batches import LARGEST_BATCH, batches
 from kerasgpt.generation.beam_search import EndsWith, beam_search
@@ -14,7 +15,7 @@ from kerasgpt.generation.chooser import settings_of_rows
 from kerasgpt.generation.decode import decode
 from kerasgpt.generation.prefill import Prefill
 from kerasgpt.generation.prefix_cache import PrefixCache
-from kerasgpt.generation.prompts import PromptReader, refuse_text
+from kerasgpt.generation.prompts import PromptReader
 from kerasgpt.generation.requests import Request, RequestReader
 from kerasgpt.generation.rows import Token
 from kerasgpt.generation.scoring import Scorer
@@ -82,7 +83,7 @@ class StepLanguageModel:
             UsageError: an id is not in the vocabulary, `prompts` is one text and no list, or there are
                 neither one nor as many settings as prompts.
         """
-        refuse_text(prompts)
+        checks.refuse_text("prompts", prompts)
         each = settings_of_rows(self.settings if settings is None else settings, len(prompts))
         rows = self.requests.read(prompts, each)
         searched = [number for number, row in enumerate(rows) if row.settings.num_beams > 1]
@@ -102,7 +103,7 @@ class StepLanguageModel:
         Raises:
             UsageError: an id is not in the vocabulary, or the settings ask for several continuations.
         """
-        chosen = settings or self.settings
+        (chosen,) = settings_of_rows(self.settings if settings is None else settings, 1)
         if chosen.num_return_sequences > 1:
             raise UsageError(
                 f"num_return_sequences {chosen.num_return_sequences}: a stream is one text; use generate"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.lib.introspect import opt_func_info
 from numpy.typing import NDArray
 
+from kerasgpt.errors import KerasGPTError
 from kerasgpt.generation.scratch import scratch
 from kerasgpt.protocols import Ids, Logits
 
@@ -138,6 +139,19 @@ def total(weights: Logits) -> np.float32:
     sums = weights[: width * _PER_COLUMN].reshape(_PER_COLUMN, width).sum(axis=0)  # a vector at a time
     added: np.float32 = sums.sum() + weights[width * _PER_COLUMN :].sum()
     return added
+
+
+def refuse_no_numbers(logits: Logits) -> None:
+    """Refuse logits (..., V) in a row of which there is a NaN, or none that is finite.
+
+    Raises:
+        KerasGPTError: there is such a row.
+    """
+    if not np.isfinite(logits.max(axis=-1)).all():
+        raise KerasGPTError(
+            "the model's logits are not finite: its weights are damaged or their training has diverged, or"
+            " the numbers are too large for its precision; check the model, or choose another precision"
+        )
 
 
 def log_softmax(logits: Logits) -> Logits:

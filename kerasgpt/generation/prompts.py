@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from kerasgpt import checks
 from kerasgpt.errors import UsageError
@@ -82,12 +82,3 @@ class PromptReader:
                 stacklevel=6,  # who called the language model
             )
         return ids[-kept:] if kept < len(ids) else ids
-
-
-def refuse_text(prompts: Sequence[Prompt]) -> None:
-    """Refuse one text in place of a list of prompts.
-
-    A text is a sequence too: of its characters, each a prompt, which nobody means.
-    """
-    if isinstance(prompts, str):
-        raise UsageError(f"a list of prompts is needed, and this is one text: write [{prompts[:20]!r}]")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import TypeAlias
 
 import numpy as np
 
 from kerasgpt.generation.chooser import Chooser
-from kerasgpt.generation.probabilities import logprobs_of
+from kerasgpt.generation.probabilities import logprobs_of, refuse_no_numbers
 from kerasgpt.generation.stopping import room
 from kerasgpt.generation.texts import Text
 from kerasgpt.generation_config import GenerationConfig
@@ -117,6 +118,8 @@ class Writer:
         tokens, going = [], []
         for place, (row, index, logprob) in enumerate(zip(self.rows, chosen.tolist(), logprobs, strict=True)):
             try:
+                if place in failed or isnan(logprob):
+                    refuse_no_numbers(logits[place])
                 if place in failed:
                     raise failed[place]
                 row.append(index)
@@ -138,6 +141,7 @@ class Writer:
             return self._chooser.choose(logits), {}
         except Exception:
             if self._fails is None:
+                refuse_no_numbers(logits)
                 raise
         chosen, failed = np.zeros(len(self.rows), np.int64), {}
         for place, row in enumerate(self.rows):  # alone each chooses what it chooses among others

@@ -8,10 +8,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kerasgpt import checks
 from kerasgpt.errors import UsageError
 from kerasgpt.generation.batches import batches
-from kerasgpt.generation.probabilities import log_softmax
-from kerasgpt.generation.prompts import PromptReader, refuse_text
+from kerasgpt.generation.probabilities import log_softmax, refuse_no_numbers
+from kerasgpt.generation.prompts import PromptReader
 from kerasgpt.generation.samplers import greedy
 from kerasgpt.generation.texts import pad_right
 from kerasgpt.protocols import Ids, Logits, Prompt, Score
@@ -51,8 +52,8 @@ class Scorer:
             UsageError: the lists differ in length, an id is not in the vocabulary, or a continuation
                 is longer than the context.
         """
-        refuse_text(prompts)
-        refuse_text(continuations)
+        checks.refuse_text("prompts", prompts)
+        checks.refuse_text("continuations", continuations)
         if len(prompts) != len(continuations):
             raise UsageError(
                 f"{len(prompts)} prompts and {len(continuations)} continuations: give one of each a pair"
@@ -91,6 +92,7 @@ def _score(logits: Logits, ids: Sequence[int]) -> Score:
 
 def _logprobs(logits: Logits, ids: Sequence[int]) -> Logits:
     """Log-probabilities (T,) of tokens under the logits (T, V) that precede each."""
+    refuse_no_numbers(logits)
     targets: NDArray[np.int64] = np.array(ids, np.int64)
     logprobs: Logits = np.take_along_axis(log_softmax(logits), targets[:, None], axis=1)[:, 0]
     return logprobs

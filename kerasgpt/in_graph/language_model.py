@@ -11,10 +11,11 @@ from typing import Any, cast
 import numpy as np
 import tensorflow as tf
 
-from kerasgpt import artifacts
+from kerasgpt import artifacts, checks
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation.chooser import settings_of_rows
-from kerasgpt.generation.prompts import PromptReader, PromptTruncatedWarning, refuse_text
+from kerasgpt.generation.probabilities import refuse_no_numbers
+from kerasgpt.generation.prompts import PromptReader, PromptTruncatedWarning
 from kerasgpt.generation.samplers import seeds_of_rows
 from kerasgpt.generation.scoring import Scorer
 from kerasgpt.generation.texts import pad_right
@@ -142,7 +143,7 @@ class SavedModelLanguageModel:
             UsageError: the graph cannot do what the settings ask, or finds that they make no sense, or an
                 id is not in the vocabulary.
         """
-        refuse_text(prompts)
+        checks.refuse_text("prompts", prompts)
         each = settings_of_rows(self.settings if settings is None else settings, len(prompts))
         for own in each:
             self._check(own)
@@ -166,7 +167,7 @@ class SavedModelLanguageModel:
         Raises:
             UsageError: as `generate` does.
         """
-        own = self.settings if settings is None else settings
+        (own,) = settings_of_rows(self.settings if settings is None else settings, 1)
         self._check(own)
         if self.model.can_pause and isinstance(prompt, str) and own.skip_special_tokens:
             self._reader.fitted(prompt, own.max_new_tokens)  # warns where it does not fit
@@ -200,7 +201,9 @@ class SavedModelLanguageModel:
 
     def _generation(self, row: Mapping[str, Any], settings: GenerationConfig) -> Generation:
         count = int(row["num_tokens"])
-        token_ids = row["token_ids"][:count].tolist()
+        token_ids, logprobs = row["token_ids"][:count].tolist(), row["logprobs"][:count]
+        if count:
+            refuse_no_numbers(logprobs)
         text = row["text"].decode("utf-8")
         if not settings.skip_special_tokens:  # the graph's text has none
             text = self.tokenizer.decode(token_ids, skip_special_tokens=False, errors="ignore")
@@ -211,7 +214,7 @@ class SavedModelLanguageModel:
             token_ids=token_ids,
             num_prompt_tokens=int(row["num_prompt_tokens"]),
             finish_reason=reason,
-            logprobs=row["logprobs"][:count].tolist(),
+            logprobs=logprobs.tolist(),
         )
 
 

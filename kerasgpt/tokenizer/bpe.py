@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, TypeAlias
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 
-from kerasgpt import artifacts
+from kerasgpt import artifacts, checks
 from kerasgpt.config import PRESETS
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.tokenizer import files
@@ -96,6 +96,10 @@ class Tokenizer:
         self._backend.encode_special_tokens = True
         self._num_characters = 0  # encoded so far
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made anew where it is copied or unpickled: the library forgets what special tokens are to it."""
+        return type(self), (self.vocabulary, self.merges, tuple(self.special_tokens), self.end_of_text)
+
     @classmethod
     def from_merges(cls, merges: Sequence[tuple[str, str]], special_tokens: Sequence[str] = ()) -> Self:
         """Number the pieces that merges make, see `learned_vocabulary`."""
@@ -117,16 +121,14 @@ class Tokenizer:
             vocabulary_size: V, the 256 bytes and all special tokens included; fewer come out when the
                 text has too few frequent pairs.
             minimum_frequency: a pair seen less often is not merged.
-            special_tokens: further ones beside ``<|endoftext|>``, such as ``<|user|>``; where the texts
-                spell them, they are ordinary text.
+            special_tokens: beside ``<|endoftext|>``, such as ``<|user|>``; text in the texts that spell them.
 
         Returns:
-            The tokenizer: ids 0-255 are the bytes, then the merges in order, then the special tokens,
-            ``<|endoftext|>`` last.
+            The tokenizer: ids 0-255 are bytes, then come merges, special tokens and ``<|endoftext|>``.
 
         Raises:
-            UsageError: `vocabulary_size` leaves no room for the bytes and the special tokens, or a
-                special token is empty, double or also a piece.
+            UsageError: `texts` is one text; `vocabulary_size` leaves no room for the bytes and the special
+                tokens, or is above 2^24; or a special token is empty, double or also a piece.
 
         >>> Tokenizer.learn(["low lower lowest"], 260, minimum_frequency=1).encode("low")
         [257]
@@ -169,7 +171,8 @@ class Tokenizer:
         return ids
 
     def encode_batch(self, texts: Sequence[str], *, allowed_special: AllowedSpecial = ()) -> list[list[int]]:
-        """Encode many texts, on all cores; see `encode`."""
+        """Encode many texts, on all cores; see `encode`. One text, and no list of them, is a UsageError."""
+        checks.refuse_text("texts", texts)
         if not allowed_special:
             return self._encode_ordinary(texts)
         marker = special_pattern(allowed_special, self.special_tokens)
@@ -260,11 +263,7 @@ class Tokenizer:
             folder: made if need be.
             max_sequence_length: the context of the model they go with, in tokens.
         """
-        self._backend.encode_special_tokens = False
-        try:
-            tokenizer_json = self._backend.to_str(pretty=True)
-        finally:
-            self._backend.encode_special_tokens = True
+        tokenizer_json = self._backend.to_str(pretty=True)
         contents = files.Contents(self.vocabulary, self.merges, list(self.special_tokens), self.end_of_text)
         files.write(Path(folder), contents, tokenizer_json, max_sequence_length)
 

@@ -24,6 +24,8 @@ _PLAIN_MODEL = (
     "ignore_merges",
 )
 
+_SETTINGS = (artifacts.TOKENIZER_CONFIG, artifacts.SPECIAL_TOKENS_MAP)
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -116,11 +118,10 @@ def _end_of_text(folder: Path, contents: Contents) -> str:
 
     A piece of ordinary text ends nothing here: then it is GPT-2's.
     """
-    for name in (artifacts.TOKENIZER_CONFIG, artifacts.SPECIAL_TOKENS_MAP):
+    for name in _SETTINGS:
         path = artifacts.own_file(folder, name)
         if path.is_file():
-            token = read_json(path).get("eos_token")
-            token = token.get("content") if isinstance(token, dict) else token
+            token = _text_of(read_json(path).get("eos_token"))
             if token == END_OF_TEXT:
                 break
             if (
@@ -138,7 +139,26 @@ def _read_vocabulary_files(folder: Path) -> Contents:
         for name in (artifacts.VOCABULARY, artifacts.MERGES, artifacts.ADDED_TOKENS)
     )
     added = read_vocabulary(apart) if apart.is_file() else {}  # older versions of transformers have this
-    return Contents({**added, **read_vocabulary(vocabulary)}, read_merges(merges), list(added))
+    contents = Contents({**added, **read_vocabulary(vocabulary)}, read_merges(merges), list(added))
+    others = [name for name in _additional(folder) if name in contents.vocabulary]
+    special = [name for name in others if not is_ordinary(name, contents.merges)]
+    return replace(contents, special_tokens=list(dict.fromkeys([*added, *special])))
+
+
+def _additional(folder: Path) -> list[str]:
+    """The special tokens beside the end of text that the settings beside a vocabulary name."""
+    found: list[str] = []
+    for name in _SETTINGS:
+        path = artifacts.own_file(folder, name)
+        listed = read_json(path).get("additional_special_tokens") if path.is_file() else None
+        tokens = [_text_of(token) for token in (listed if isinstance(listed, list) else [])]
+        found += [token for token in tokens if isinstance(token, str)]
+    return found
+
+
+def _text_of(token: Any) -> Any:
+    """What a settings file calls a token: by its name, or as an object with its content."""
+    return token.get("content") if isinstance(token, dict) else token
 
 
 def _read_tokenizer_json(path: Path) -> Contents:

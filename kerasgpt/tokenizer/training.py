@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
+from kerasgpt import checks
 from kerasgpt.errors import UsageError
 from kerasgpt.tokenizer.encoders import well_formed
 from kerasgpt.tokenizer.vocabulary import END_OF_TEXT, byte_alphabet
+
+LARGEST_VOCABULARY: Final = 2**24  # the trainer takes 70 bytes for each id at once, be there merges or not
+LARGEST_FREQUENCY: Final = 2**63 - 1  # that it can be told
 
 
 def learn_merges(
@@ -25,18 +30,20 @@ def learn_merges(
         into the vocabulary when the text has too few frequent pairs.
 
     Raises:
-        UsageError: `vocabulary_size` leaves no room for the bytes and the special tokens, or a
-            special token is empty, double or a single byte's name.
+        UsageError: `texts` is one text; `vocabulary_size` leaves no room for the bytes and the special
+            tokens, or is above `LARGEST_VOCABULARY`; or a special token is empty, double or a single
+            byte's name.
 
     >>> learn_merges(["low lower lowest"], 260, 1)
     [('l', 'o'), ('lo', 'w'), ('Ġ', 'low')]
     """
+    checks.refuse_text("texts", texts)
     _check(vocabulary_size, special_tokens)
     backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary_size - 1 - len(special_tokens),
-        min_frequency=minimum_frequency,
+        min_frequency=min(minimum_frequency, LARGEST_FREQUENCY),
         initial_alphabet=sorted(byte_alphabet()),
         show_progress=False,
     )
@@ -67,6 +74,8 @@ def _check(vocabulary_size: int, special_tokens: Sequence[str]) -> None:
             f"a vocabulary of {vocabulary_size} is too small: 256 bytes and <|endoftext|>{others} need"
             f" {smallest}"
         )
+    if vocabulary_size > LARGEST_VOCABULARY:
+        raise UsageError(f"a vocabulary of {vocabulary_size} is too large: {LARGEST_VOCABULARY} is the most")
 
 
 def _merges_in_order(backend: tokenizers.Tokenizer) -> list[tuple[str, str]]:

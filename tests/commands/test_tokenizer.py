@@ -113,6 +113,9 @@ def test_bad_input_to_encode_and_decode(refuses, tmp_path):
     assert "not UTF-8 at byte 1" in refuses("tokenizer", "encode", "gpt2", stdin=b"a\xff", code=1)
     assert "give a folder that has one" in refuses("tokenizer", "encode", tmp_path, code=1)
     assert "line 1: not" in refuses("tokenizer", "decode", "gpt2", stdin="[1]", code=1)
+    bad = ('{"ids": "123"}', '{"ids": [1.7]}', '{"ids": [true]}', '{"ids": [1e400]}', "[" * 100_000)
+    for line in bad:
+        assert "line 1: not" in refuses("tokenizer", "decode", "gpt2", stdin=line, code=1)
     assert "id 50257 is not in this vocabulary" in refuses(
         "tokenizer", "decode", "gpt2", stdin='{"ids": [50257]}', code=2
     )

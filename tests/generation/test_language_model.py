@@ -149,7 +149,7 @@ def test_ids_out_of_range_are_refused(lm, index: int) -> None:
 def test_one_text_in_place_of_a_list_is_refused(lm) -> None:
     with pytest.raises(UsageError, match=r"a list of prompts is needed, .* write \['hello'\]"):
         lm.generate("hello")
-    with pytest.raises(UsageError, match="a list of prompts"):
+    with pytest.raises(UsageError, match="a list of continuations"):
         lm.score(["x"], "y")
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kerasgpt.errors import UsageError
-from kerasgpt.generation.prompts import PromptReader, PromptTruncatedWarning, refuse_text
+from kerasgpt.generation.prompts import PromptReader, PromptTruncatedWarning
 
 
 @pytest.fixture
@@ -43,9 +43,3 @@ def test_what_does_not_fit_is_cut_off_and_said(reader) -> None:
 def test_the_tokenizer_must_belong_to_the_model(byte_tokenizer) -> None:
     with pytest.raises(UsageError, match="257 ids and the model 256"):
         PromptReader(byte_tokenizer, 256, 20)
-
-
-def test_one_text_is_no_list_of_prompts() -> None:
-    refuse_text(["abc"])
-    with pytest.raises(UsageError, match=r"this is one text: write \['abc'\]"):
-        refuse_text("abc")

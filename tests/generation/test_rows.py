@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from kerasgpt.errors import KerasGPTError
 from kerasgpt.generation.probabilities import log_softmax
 from kerasgpt.generation.rows import Row, Token, Writer
 from kerasgpt.generation_config import GenerationConfig
@@ -8,7 +9,7 @@ from kerasgpt.generation_config import GenerationConfig
 LOGITS = np.random.default_rng(0).normal(0, 3, (3, 20)).astype(np.float32)
 
 
-def row(number: int, **settings: int) -> Row:
+def row(number: int, **settings: float) -> Row:
     return Row(number, [1, 2, 3], GenerationConfig(**settings), seed=0, context=10)
 
 
@@ -61,3 +62,21 @@ def test_a_row_that_cannot_go_on_fails_alone() -> None:
         Writer(rows, 0, ends).write(LOGITS)
     with pytest.raises(ZeroDivisionError):
         Writer(rows[2:], 0, ends).write(LOGITS[2:])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"temperature": 1.0}, {"temperature": 1.0, "min_p": 0.1}, {"temperature": 1.0, "top_k": 3}],
+)
+def test_logits_that_are_no_numbers_are_a_sentence(value: float, settings: dict[str, float]) -> None:
+    logits = LOGITS.copy()
+    logits[1, 7] = value
+    rows = [row(number, **settings) for number in range(3)]
+    with pytest.raises(KerasGPTError, match="logits are not finite"):
+        Writer(rows, 0).write(logits)
+    failed: dict[int, Exception] = {}
+    rows = [row(number, **settings) for number in range(3)]
+    tokens, _ = Writer(rows, 0, fails=failed.__setitem__).write(logits)
+    assert [token.row for token in tokens] == [0, 2]
+    assert {number: type(error) for number, error in failed.items()} == {1: KerasGPTError}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kerasgpt.errors import UsageError
+from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.generation.prompts import PromptReader, PromptTruncatedWarning
 from kerasgpt.generation.scoring import Scorer
@@ -76,3 +76,9 @@ def test_token_logprobs_are_the_terms_of_the_score(random_model, byte_tokenizer)
         assert logprobs[0] is None
         (score,) = scorer.score([rows[number][:1]], [rows[number][1:]])
         assert sum(logprobs[1:]) == pytest.approx(score.logprob, abs=1e-3)
+
+
+def test_logits_that_are_no_numbers_are_a_sentence(rule_model, byte_tokenizer) -> None:
+    model = rule_model(lambda ids: np.full(257, np.nan, np.float32))
+    with pytest.raises(KerasGPTError, match="logits are not finite"):
+        StepLanguageModel(model, byte_tokenizer).score(["a"], ["b"])

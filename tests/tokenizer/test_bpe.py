@@ -1,7 +1,10 @@
 """The tokenizer against GPT-2's known ids, tiktoken, and itself."""
 
+import copy
 import json
+import pickle
 import random
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
 import pytest
@@ -256,3 +259,29 @@ def test_a_folder_whose_special_token_is_also_text_is_refused(tmp_path, chat):
 def test_an_inconsistent_vocabulary_is_refused(vocabulary, merges, sentence):
     with pytest.raises(UsageError, match=sentence.replace("|", r"\|")):
         Tokenizer(vocabulary, merges)
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda tokenizer: pickle.loads(pickle.dumps(tokenizer))])
+def test_a_copy_reads_special_tokens_as_text_too(again):
+    tokenizer = Tokenizer.from_merges([("a", "b")], ["<|x|>"])
+    text = f"ab<|x|>{END_OF_TEXT}"
+    other = again(tokenizer)
+    assert other.encode(text) == tokenizer.encode(text)
+    assert other.encode(text, allowed_special="all") == [256, 257, 258]
+    assert other.special_tokens == tokenizer.special_tokens
+
+
+def test_to_save_changes_nothing_for_who_encodes_meanwhile(gpt2, tmp_path):
+    expected = gpt2.encode(END_OF_TEXT)
+    with ThreadPoolExecutor(1) as pool:
+        saving = pool.submit(gpt2.save_to_preset, tmp_path)
+        found = [gpt2.encode(END_OF_TEXT)]
+        while not saving.done():
+            found.append(gpt2.encode(END_OF_TEXT))
+    assert all(ids == expected for ids in found)
+    assert tokenizers.Tokenizer.from_file(str(tmp_path / TOKENIZER)).encode(END_OF_TEXT).ids == [50256]
+
+
+def test_one_text_is_no_list_of_texts(gpt2):
+    with pytest.raises(UsageError, match=r"a list of texts .* write \['low'\]"):
+        gpt2.encode_batch("low")

@@ -31,6 +31,7 @@ def test_both_forms_say_the_same(folder):
     (folder / TOKENIZER).unlink()
     parts = files.read(folder)
     assert (parts.vocabulary, parts.merges) == (whole.vocabulary, whole.merges)
+    assert {*parts.special_tokens, parts.end_of_text} == set(whole.special_tokens)
     assert whole.special_tokens == ["<|x|>", "<|endoftext|>"]
 
 
@@ -40,7 +41,7 @@ def test_tokens_that_transformers_kept_apart_are_special(folder):
     (folder / ADDED_TOKENS).write_text(json.dumps({"<|pad|>": size}))
     contents = files.read(folder)
     assert contents.vocabulary["<|pad|>"] == size
-    assert contents.special_tokens == ["<|pad|>"]
+    assert contents.special_tokens == ["<|pad|>", "<|x|>"]
 
 
 def test_added_tokens_need_not_be_in_the_vocabulary(folder):
@@ -175,3 +176,13 @@ def test_a_bundles_tokenizer_lies_in_it(folder, tmp_path_factory, name):
 def test_a_folder_without_any_is_refused(tmp_path):
     with pytest.raises(KerasGPTError, match=r"no tokenizer\.json, and no vocab\.json with merges\.txt"):
         files.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", [TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP])
+@pytest.mark.parametrize("token", ["<|x|>", {"content": "<|x|>", "lstrip": False}])
+def test_tokens_that_the_settings_name_are_special_without_the_one_file(folder, name, token):
+    (folder / TOKENIZER).unlink()
+    for path in (folder / TOKENIZER_CONFIG, folder / SPECIAL_TOKENS_MAP):
+        path.unlink()
+    (folder / name).write_text(json.dumps({"additional_special_tokens": [token, "unknown", "t", 3]}))
+    assert files.read(folder).special_tokens == ["<|x|>"]

@@ -12,6 +12,7 @@ import pytest
 
 from kerasgpt.errors import UsageError
 from kerasgpt.tokenizer.bpe import Tokenizer
+from kerasgpt.tokenizer.training import learn_merges
 
 ROOT = Path(__file__).parents[2]
 TEXT = "low low low low low lower lower newest newest newest newest newest newest widest widest widest"
@@ -169,3 +170,14 @@ def test_half_a_surrogate_pair_is_read_as_it_is_encoded():
     learned = Tokenizer.learn(["\ud83d abc", "\ud83d\ude42"] * 3, 300)
     assert learned.merges == Tokenizer.learn(["\ufffd abc", "\U0001f642"] * 3, 300).merges
     assert learned.decode(learned.encode("\ud83d abc")) == "\ufffd abc"
+
+
+def test_one_text_is_no_list_of_texts():
+    with pytest.raises(UsageError, match="a list of texts"):
+        learn_merges("low lower", 260, 1)
+
+
+def test_sizes_beyond_reason():
+    with pytest.raises(UsageError, match="a vocabulary of 1000000000 is too large: 16777216 is the most"):
+        learn_merges(["low"], 10**9, 1)
+    assert learn_merges(["low low"], 300, 10**30) == []
