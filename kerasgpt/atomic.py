@@ -71,9 +71,11 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     An existing folder at `path` is replaced as a whole, and stays untouched if the block fails.
 
     Raises:
-        CannotWriteError: the disk is full or the place cannot be written.
+        CannotWriteError: the disk is full, the place cannot be written, or a file is there.
     """
     asked = Path(path)
+    if asked.exists() and not asked.is_dir():
+        raise CannotWriteError(asked, "a folder is to be written, and a file is there")
     target = Path(os.path.realpath(asked))
     temporary: Path | None = None
     try:

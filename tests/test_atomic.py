@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerasgpt.atomic import atomic_file, atomic_folder, write_text
+from kerasgpt.atomic import CannotWriteError, atomic_file, atomic_folder, write_text
 from kerasgpt.errors import KerasGPTError
 
 
@@ -162,3 +162,10 @@ def test_a_rename_is_on_disk_before_the_write_is_done(tmp_path, monkeypatch):
     with atomic_folder(tmp_path / "folder") as temporary:
         (temporary / "inside").write_text("text")
     assert flushed[-1] == tmp_path
+
+
+def test_a_folder_takes_no_files_place(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(CannotWriteError, match="a file is there"), atomic_folder(tmp_path / "file"):
+        pass
+    assert (tmp_path / "file").read_text() == "mine"

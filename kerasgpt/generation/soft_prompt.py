@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from kerasgpt import artifacts
-from kerasgpt.atomic import atomic_folder
+from kerasgpt.atomic import atomic_file
 from kerasgpt.config import read_json
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation.language_model import StepLanguageModel
@@ -119,10 +119,9 @@ def save_soft_prompt(
         "modules_to_save": None,
         "inference_mode": True,
     }
-    with atomic_folder(Path(folder)) as temporary:
-        artifacts.write_json(temporary / artifacts.ADAPTER_CONFIG, words)
-        array = np.ascontiguousarray(prompt, np.float32)
-        save_file({VECTORS: array}, temporary / artifacts.ADAPTER_WEIGHTS, metadata={"format": "pt"})
+    with atomic_file(Path(folder) / artifacts.ADAPTER_WEIGHTS) as temporary:
+        save_file({VECTORS: np.ascontiguousarray(prompt, np.float32)}, temporary, metadata={"format": "pt"})
+    artifacts.write_json(Path(folder) / artifacts.ADAPTER_CONFIG, words)
 
 
 def is_soft_prompt(folder: str | os.PathLike[str]) -> bool:

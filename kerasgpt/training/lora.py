@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from kerasgpt.artifacts import ADAPTER_CONFIG, ADAPTER_WEIGHTS, write_json
-from kerasgpt.atomic import atomic_folder
+from kerasgpt.atomic import atomic_file
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.training.settings import LoraConfig
 
@@ -69,10 +69,9 @@ def save_adapters(model: GPT2CausalLM, settings: LoraConfig, folder: Path, base:
     Raises:
         KerasGPTError: the folder cannot be written.
     """
-    with atomic_folder(folder) as temporary:
-        write_json(temporary / ADAPTER_CONFIG, _peft_config(settings, base))
-        arrays = adapter_arrays(model, settings)
-        save_file(arrays, temporary / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+    with atomic_file(folder / ADAPTER_WEIGHTS) as temporary:
+        save_file(adapter_arrays(model, settings), temporary, metadata={"format": "pt"})
+    write_json(folder / ADAPTER_CONFIG, _peft_config(settings, base))
 
 
 def _peft_config(settings: LoraConfig, base: str) -> dict[str, Any]:

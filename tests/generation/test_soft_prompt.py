@@ -115,3 +115,11 @@ def test_what_is_no_soft_prompt_is_a_sentence(tmp_path):
     )
     with pytest.raises(KerasGPTError, match="no finite vectors"):
         read_soft_prompt(tmp_path)
+
+
+def test_other_files_of_the_folder_stay(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    save_soft_prompt(np.ones((2, 4), np.float32), tmp_path, "base", SIZES)
+    save_soft_prompt(np.zeros((3, 4), np.float32), tmp_path, "base", SIZES)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert read_soft_prompt(tmp_path).shape == (3, 4)

@@ -13,7 +13,7 @@ from kerasgpt.engines import load
 from kerasgpt.errors import UsageError
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.training.config import Recipe
-from kerasgpt.training.lora import adapter_arrays, add_adapters
+from kerasgpt.training.lora import adapter_arrays, add_adapters, save_adapters
 from kerasgpt.training.settings import LoraConfig
 from kerasgpt.training.train import train
 
@@ -114,3 +114,12 @@ def test_adapters_are_read_in_float32(tuned):
 def test_what_does_not_fit_is_a_sentence(settings, sentence):
     with pytest.raises(UsageError, match=sentence):
         Recipe.from_dict({}, settings)
+
+
+def test_other_files_of_the_folder_stay(tmp_path):
+    model, settings = _model(), LoraConfig(rank=2)
+    add_adapters(model, settings)
+    (tmp_path / "notes.txt").write_text("mine")
+    save_adapters(model, settings, tmp_path, base="base")
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"notes.txt", "adapter_config.json", "adapter_model.safetensors"}
