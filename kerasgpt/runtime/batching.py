@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 from collections import deque
 from collections.abc import Iterator, Sequence
 from threading import Condition, Thread
 from types import TracebackType
 from typing import Any, Final, Self
+from weakref import WeakSet
 
+from kerasgpt import checks
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation.chooser import settings_of_rows
 from kerasgpt.generation.language_model import StepLanguageModel
-from kerasgpt.generation.prompts import refuse_text
 from kerasgpt.generation.requests import Request
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Generation, Prompt, Score, Settings
@@ -34,7 +36,8 @@ class ContinuousBatching:
     A new prompt is read between steps, `prefill_tokens` of them at a time: a long one in pieces, on engines
     that extend, and several short ones together. Beam search is not batched, and drafts of prompt lookup
     are not made. Its methods may be called from any thread; the engine runs in one of its own, which lives
-    until `close`, or the end of a ``with``.
+    until `close`, the end of a ``with``, which drops what is unfinished where an error leaves it, or the end
+    of the process.
 
     In float32 a text is the one that it is alone, up to rounding. In 8 and 4 bits the kernels round one row
     otherwise than several, so that a choice between near equals may differ, as it may in a static batch.
@@ -71,12 +74,14 @@ class ContinuousBatching:
         self._max_batch_size = max_batch_size
         self._prefill_tokens = prefill_tokens
         self._waiting: deque[Submission] = deque()
+        self._submitted: WeakSet[Submission] = WeakSet()
         self._changed = Condition()
         self._is_closed = False
         self._failure: BaseException | None = None
         self._scheduler = Scheduler(model, prefill_tokens)
         self._worker = Thread(target=self._work, name="kerasgpt-batch", daemon=True)
         self._worker.start()
+        _opened.add(self)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -88,6 +93,11 @@ class ContinuousBatching:
         """The context, in tokens."""
         return self._model.max_sequence_length
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the engine's thread lives."""
+        return self._worker.is_alive()
+
     def submit(self, prompt: Prompt, settings: GenerationConfig | None = None) -> Submission:
         """Let a prompt be continued; returns at once.
 
@@ -95,15 +105,15 @@ class ContinuousBatching:
             UsageError: an id is not in the vocabulary, the settings ask for beams or several continuations,
                 or this is closed.
         """
-        chosen = settings or self._model.settings
-        if chosen.num_return_sequences > 1 or chosen.num_beams > 1:
+        chosen = settings_of_rows(self._model.settings if settings is None else settings, 1)
+        if chosen[0].num_return_sequences > 1 or chosen[0].num_beams > 1:
             raise UsageError("a submission is one text without beams: use generate for several")
-        (request,) = self._model.requests.read([prompt], [chosen])
+        (request,) = self._model.requests.read([prompt], chosen)
         return self._enqueue(request)
 
     def generate(self, prompts: Sequence[Prompt], settings: Settings | None = None) -> list[Generation]:
         """Continue each prompt; see `StepLanguageModel.generate`."""
-        refuse_text(prompts)
+        checks.refuse_text("prompts", prompts)
         each = settings_of_rows(self._model.settings if settings is None else settings, len(prompts))
         if any(own.num_beams > 1 for own in each):
             return self._model.generate(prompts, each)
@@ -121,9 +131,10 @@ class ContinuousBatching:
 
         Whoever closes or drops it before the end has the row dropped.
         """
-        if (settings or self._model.settings).num_beams > 1:
-            return self._model.stream(prompt, settings)
-        return Pieces(self.submit(prompt, settings))
+        (chosen,) = settings_of_rows(self._model.settings if settings is None else settings, 1)
+        if chosen.num_beams > 1:
+            return self._model.stream(prompt, chosen)
+        return Pieces(self.submit(prompt, chosen))
 
     def score(self, prompts: Sequence[Prompt], continuations: Sequence[Prompt]) -> list[Score]:
         """Score each continuation after its prompt, beside the batch."""
@@ -136,13 +147,26 @@ class ContinuousBatching:
             self._changed.notify_all()
         self._worker.join()
 
+    def abandon(self) -> None:
+        """Take no more requests, and end those there are with what they have by now."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+            submitted = list(self._submitted)
+        for submission in submitted:
+            submission.cancel()
+        self._worker.join()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
+        else:
+            self.abandon()
 
     def _enqueue(self, request: Request) -> Submission:
         submission = Submission(request)
@@ -152,6 +176,7 @@ class ContinuousBatching:
             if self._is_closed:
                 raise UsageError("this batch is closed: open another one")
             self._waiting.append(submission)
+            self._submitted.add(submission)
             self._changed.notify_all()
         return submission
 
@@ -187,3 +212,14 @@ class ContinuousBatching:
         failure = KerasGPTError(f"this batch has failed ({type(error).__name__}: {error}): open another one")
         failure.__cause__ = error
         return failure
+
+
+_opened: WeakSet[ContinuousBatching] = WeakSet()
+
+
+@atexit.register
+def _abandon_all() -> None:
+    """End the workers before Python does, which aborts the process where one is inside ONNX Runtime."""
+    for batching in list(_opened):
+        if batching.is_running:  # not in a forked process, which has no such threads
+            batching.abandon()

@@ -90,12 +90,17 @@ def open_bundle(
 def _open_fastest(root: Path, precision: str, options: dict[str, Any]) -> StepLanguageModel:
     """Open a bundle's fastest file of a precision that runs here, or the one that reads its soft prompt."""
     prompt = root / artifacts.SOFT_PROMPT
-    if prompt.is_dir():  # its graph has no fast form, nor are beginnings of prompts kept
+    if prompt.is_dir():  # its graph has no fast form
         if precision != "fp32":
             raise UsageError(
                 f"precision {precision}: the soft prompt in {prompt} is read by the fp32 file alone"
             )
-        lm = open_file(root, artifacts.ONNX_EMBEDS, **options | {"prefix_cache_tokens": 0})
+        if options["prefix_cache_tokens"]:
+            raise UsageError(
+                f"prefix_cache_tokens {options['prefix_cache_tokens']}: behind the soft prompt in {prompt} no"
+                " beginnings of prompts are kept; leave it out"
+            )
+        lm = open_file(root, artifacts.ONNX_EMBEDS, **options)
         return with_soft_prompt(lm, read_soft_prompt(prompt))
     files = _files_for(root, precision, resolve_providers(options["providers"]))
     for name, following in pairwise(files):

@@ -1,5 +1,7 @@
 """Requests that come and go in one batch have the texts that they have alone."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -262,3 +264,29 @@ def test_sizes_are_checked(fp32: StepLanguageModel, words: dict[str, int]) -> No
         ContinuousBatching(fp32, **words)
     with pytest.raises(UsageError, match="this engine runs its loop inside the graph"):
         ContinuousBatching(object())
+
+
+def test_what_an_error_leaves_is_dropped(fp32: StepLanguageModel) -> None:
+    submissions = []
+    with pytest.raises(KeyboardInterrupt), ContinuousBatching(fp32, max_batch_size=1) as batching:
+        submissions += [batching.submit([1], GenerationConfig(max_new_tokens=250)) for _ in range(20)]
+        raise KeyboardInterrupt
+    assert not batching.is_running
+    assert len(submissions[-1].result().token_ids) == 0
+
+
+def test_a_process_may_end_with_one_open(bundle: Path) -> None:
+    program = (
+        "import sys, kerasgpt; batching = kerasgpt.ContinuousBatching(kerasgpt.load(sys.argv[1]))\n"
+        "settings = kerasgpt.GenerationConfig(max_new_tokens=250, min_new_tokens=250)\n"
+        "texts = [batching.submit('the', settings) for _ in range(50)]\n"
+        "next(iter(texts[0]))"
+    )
+    for _ in range(3):  # without the end of the worker two of three abort
+        subprocess.run([sys.executable, "-c", program, str(bundle)], check=True, timeout=60)
+
+
+def test_settings_of_another_type_are_a_sentence(batching: ContinuousBatching) -> None:
+    for ask in (batching.submit, batching.stream, batching._model.stream):
+        with pytest.raises(UsageError, match="a GenerationConfig"):
+            ask("a", {"temperature": 1.0})  # type: ignore[arg-type]

@@ -266,3 +266,9 @@ def test_in_8_and_4_bits_drafts_write_the_same_in_every_run(bundle: Path, precis
     assert first == second
     (score,) = lm.score([prompt], [first.token_ids])
     assert score.logprob == pytest.approx(sum(first.logprobs), abs=0.5)
+
+
+def test_behind_a_soft_prompt_no_beginnings_are_kept(bundle: Path) -> None:
+    (bundle / artifacts.SOFT_PROMPT).mkdir()
+    with pytest.raises(UsageError, match="prefix_cache_tokens 64: behind the soft prompt"):
+        open_bundle(bundle, prefix_cache_tokens=64)
