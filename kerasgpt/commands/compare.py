@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from kerasgpt.atomic import write_text
-from kerasgpt.commands.generation_settings import generation_options, settings_of, without_words
+from kerasgpt.commands.generation_settings import answer_options, settings_of, without_words
 from kerasgpt.engines import choose, load, precision_of
 from kerasgpt.errors import UsageError, unknown_name
 from kerasgpt.generation_config import GenerationConfig
@@ -37,7 +37,7 @@ FIXED = ("echo", "num_return_sequences")  # the page shows the prompt itself, an
 @click.option("--precision-b", help=PRECISION_HELP)
 @click.option("--set-a", multiple=True, metavar="NAME=VALUE", help=SETTING_HELP)
 @click.option("--set-b", multiple=True, metavar="NAME=VALUE", help=SETTING_HELP)
-@generation_options
+@answer_options
 def command(
     folders: tuple[str, ...],
     prompts: str | None,

@@ -18,7 +18,7 @@ from kerasgpt.artifacts import model_folder
 from kerasgpt.atomic import write_text
 from kerasgpt.commands.accuracy_plot import check_plot, draw
 from kerasgpt.commands.evaluation_table import table
-from kerasgpt.commands.generation_settings import generation_options, settings_of, without_words
+from kerasgpt.commands.generation_settings import answer_options, settings_of, without_words
 from kerasgpt.commands.task_options import make_task, options_of
 from kerasgpt.data.progress import Bar
 from kerasgpt.engines import choose, load, precision_of, resolve
@@ -82,7 +82,7 @@ class CountList(click.ParamType[Any]):
     "--json", "json_file", help="Write the results there; outcomes beside it, to go on from if killed."
 )
 @click.option("--restart", is_flag=True, help="Do not go on from outcomes of before.")
-@generation_options
+@answer_options
 def command(
     folder: str,
     task: str,
@@ -101,6 +101,7 @@ def command(
 ) -> None:
     """Measure a model by a task: language_modeling, lambada, hellaswag, multiple_choice or few_shot.
 
+    Also by those that models are trained on: completion, translation, summarization, question_answering.
     Each figure comes with where it lies in 95 of 100 resampled data sets; beside it is what costs no model,
     such as the most frequent answer. Texts are written greedily unless options of generation say otherwise.
     """
@@ -204,11 +205,8 @@ def _task_options(folder: str, task: str, given: Mapping[str, Any]) -> dict[str,
         settings = settings_of(folder, {**writing, "seed": given["seed"]})
         if words:
             settings = without_words(words, resolve("kerasgpt:Tokenizer").from_preset(folder), settings)
-        if settings.num_return_sequences > 1 or settings.echo:
-            raise UsageError(
-                "--num-samples, --echo: an answer is one text, and without its prompt; drop them"
-            )
-        own["settings"] = settings
+        # An answer is one text, and without its prompt, whatever the model's folder says.
+        own["settings"] = dataclasses.replace(settings, num_return_sequences=1, echo=False)
     return own
 
 

@@ -84,12 +84,14 @@ OPTIONS = (
         "--stop", multiple=True, help="Text that ends the continuation; may be given several times."
     ),
     click.option("--seed", type=int, help="The same seed gives the same text.  [default: 0]"),
-    click.option("--num-samples", "num_return_sequences", type=int, help="Continuations of each prompt."),
     click.option(
         "--prompt-lookup-num-tokens",
         type=int,
         help="Longest draft that the text itself foretells; adapts to what comes true.  [default: 0, off]",
     ),
+)
+OF_SEVERAL = (
+    click.option("--num-samples", "num_return_sequences", type=int, help="Continuations of each prompt."),
     click.option("--echo", is_flag=True, default=None, help="Print the prompt before its continuation."),
 )
 
@@ -99,6 +101,13 @@ def generation_options(command: Callable[..., None]) -> Callable[..., None]:
 
     Only `bad_words` is no field: `without_words` turns it into ids.
     """
+    for option in reversed(OF_SEVERAL):
+        command = option(command)
+    return answer_options(command)
+
+
+def answer_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The same for a command that wants one text a prompt, and the text alone."""
     for option in reversed(OPTIONS):
         command = option(command)
     return command

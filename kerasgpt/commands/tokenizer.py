@@ -8,6 +8,7 @@ import sys
 import click
 
 from kerasgpt import checks
+from kerasgpt.commands.several import SeveralCommand
 from kerasgpt.data.reading import ErrorHandling
 from kerasgpt.data.sources import read_documents
 from kerasgpt.errors import KerasGPTError, UsageError
@@ -19,7 +20,7 @@ def command() -> None:
     """Learn a byte-level BPE vocabulary; turn text into ids and back."""
 
 
-@command.command("train")
+@command.command("train", cls=SeveralCommand)
 @click.option(
     "--data",
     "paths",
@@ -28,7 +29,6 @@ def command() -> None:
     metavar="PATH...",
     help="Files of text, JSON lines or parquet.",
 )
-@click.argument("more_paths", nargs=-1, metavar="")
 @click.option("--vocabulary-size", type=int, required=True, help="Ids, 256 bytes and <|endoftext|> included.")
 @click.option("--min-frequency", type=click.IntRange(1), default=2, help="A rarer pair is not merged.")
 @click.option(
@@ -38,7 +38,6 @@ def command() -> None:
 @click.option("--out", required=True, help="Folder to write, in Hugging Face form.")
 def train(
     paths: tuple[str, ...],
-    more_paths: tuple[str, ...],
     vocabulary_size: int,
     min_frequency: int,
     special_tokens: tuple[str, ...],
@@ -46,7 +45,7 @@ def train(
     out: str,
 ) -> None:
     """Learn a vocabulary from files, read as a stream."""
-    texts = read_documents((*paths, *more_paths), errors)
+    texts = read_documents(paths, errors)
     tokenizer = Tokenizer.learn(
         texts, vocabulary_size, minimum_frequency=min_frequency, special_tokens=special_tokens
     )

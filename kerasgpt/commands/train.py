@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from kerasgpt.artifacts import RUN_CONFIG
-from kerasgpt.errors import MissingExtraError, UsageError, unknown_name
+from kerasgpt.commands.several import SeveralCommand
+from kerasgpt.errors import MissingExtraError, unknown_name
 from kerasgpt.extras import require
 
 RECIPES = (
@@ -41,17 +42,16 @@ BACKENDS = {"tensorflow": "'kerasgpt[train]'", "jax": "'kerasgpt[jax]'", "torch"
 """What Keras trains on, and what pip installs for it."""
 
 
-@click.command("train")
+@click.command("train", cls=SeveralCommand)
 @click.option(
     "--data", "paths", multiple=True, metavar="PATH...", help="Files of text, JSON lines, parquet or ids."
 )
-@click.argument("more_paths", nargs=-1, metavar="")
 @click.option("--out", required=True, help="Folder of the run.")
 @click.option(
     "--task", type=click.Choice(list(TASKS)), help="Fine-tune on a task's files; see docs/tasks.md."
 )
 @click.option(
-    "--validation-data", multiple=True, metavar="PATH", help="Of a task: files to choose the best model on."
+    "--validation-data", multiple=True, metavar="PATH...", help="Of a task: to choose the best model on."
 )
 @click.option("--preset", help="Size of a new model, such as gpt-nano or gpt2.  [default: gpt-mini]")
 @click.option("--init", help="Model folder whose weights to start from.")
@@ -71,7 +71,6 @@ def command(
     resume: bool,
     force: bool,
     paths: tuple[str, ...],
-    more_paths: tuple[str, ...],
     **given: Any,
 ) -> None:
     """Learn a vocabulary and a model from text; keep the best model in the run's folder model/.
@@ -80,14 +79,12 @@ def command(
     they are those the run was begun with. Interrupted by Ctrl-C, a run saves itself first; killed, it
     goes on from its last checkpoint, to the very same numbers.
     """
-    if more_paths and not paths:
-        raise UsageError(f"'{more_paths[0]}' belongs to no option: name files to train on by --data")
     _require_keras()
     from kerasgpt.training.config import Recipe
     from kerasgpt.training.recipes import recipe_file, task_recipe
     from kerasgpt.training.train import train
 
-    overrides = [*_as_settings((*paths, *more_paths), task, validation_data, **given), *settings]
+    overrides = [*_as_settings(paths, task, validation_data, **given), *settings]
     begun = Path(out) / RUN_CONFIG
     if config is None and resume and begun.is_file():
         config = str(begun)

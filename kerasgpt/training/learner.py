@@ -128,7 +128,9 @@ def model_config(settings: ModelConfig, sequence_length: int, tokenizer: Tokeniz
         config = read_checkpoint(settings.init, weights=False)[0]
         if settings.type not in ("", type_of(config)):
             raise UsageError(f"{settings.init}: is of type {type_of(config)}, and model.type {settings.type}")
-        config = config.replace(**settings.overrides(type_of(config)))
+        given = settings.overrides(type_of(config))
+        _refuse_other_sizes(settings.init, config, given)
+        config = config.replace(**given)
     else:
         model_type = type_of_preset(preset) if preset else settings.type or "gpt2"
         given = settings.overrides(model_type)
@@ -143,6 +145,17 @@ def model_config(settings: ModelConfig, sequence_length: int, tokenizer: Tokeniz
         config = config_of_preset(preset, **fields) if preset else config_of_type(model_type, **fields)
     _refuse_misfit(config, sequence_length, tokenizer)
     return config
+
+
+def _refuse_other_sizes(folder: str, config: AnyConfig, given: dict[str, Any]) -> None:
+    """Refuse a recipe whose model has not the shape of the one to start from."""
+    for name in ("num_layers", "num_heads", "hidden_dim", "feed_forward_dim"):
+        own = getattr(config, name, None)
+        if given.get(name, own) != own:
+            raise UsageError(
+                f"{folder}: its {name} is {own}, and the recipe's model.{name} {given[name]}: leave the sizes"
+                " out of the recipe, as --task does, or start from nothing, without --init"
+            )
 
 
 def _refuse_what_only_transformers_have(recipe: Recipe, config: AnyConfig) -> None:

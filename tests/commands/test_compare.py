@@ -126,6 +126,9 @@ def test_a_setting_of_one_side_is_checked(refuses, bundle, prompts, tmp_path, se
     assert sentence in refuses(*arguments, "--set-a", setting, code=2)
 
 
-def test_one_text_of_each_side(refuses, bundle, prompts, tmp_path):
-    arguments = ("compare", bundle, bundle, "--prompts", prompts, "--out", tmp_path / "page.html")
-    assert "1 sample" in refuses(*arguments, "--num-samples", 2, "--temperature", 1, code=2)
+def test_one_text_of_each_side(refuses, bundle_copy, prompts, tmp_path):
+    path = bundle_copy / "generation_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "num_return_sequences": 2, "num_beams": 2}))
+    arguments = ("compare", bundle_copy, bundle_copy, "--prompts", prompts, "--out", tmp_path / "page.html")
+    assert "1 sample" in refuses(*arguments, code=2)
+    assert "No such option '--echo'" in refuses(*arguments, "--echo", code=2)

@@ -221,7 +221,7 @@ def test_options_of_another_task_and_bad_numbers(refuses, bundle, text, reviews)
     assert "shots is -1" in refuses(*few, "--shots", "-1", code=2)
     assert "give several, --shots 0,1,2,4,8" in refuses(*few, "--plot", "a.png", code=2)
     assert "a plot is a file that ends in" in refuses(*few, "--plot", "a.gif", "--shots", "0,1", code=2)
-    assert "an answer is one text" in refuses(*few, "--num-samples", 2, "--temperature", 1, code=2)
+    assert "No such option '--num-samples'" in refuses(*few, "--num-samples", 2, code=2)
     assert "unknown precision 'int2'" in refuses(*few, "--precision", "fp32,int2", code=2)
 
 

@@ -128,3 +128,9 @@ def test_a_soft_prompt_longer_than_the_context_leaves_is_a_sentence(recipe, mode
     settings = Recipe.from_dict(table, ["train.soft_prompt_tokens=5000"])
     with pytest.raises(UsageError, match="pass the model's context of"):
         train(settings, tmp_path / "run", quiet=True)
+
+
+def test_a_model_of_other_sizes_is_no_beginning(recipe, model_folder):
+    table = {**recipe().to_dict(), "model": {"init": str(model_folder), "num_layers": 7}}
+    with pytest.raises(UsageError, match=r"its num_layers is 2, and the recipe's model\.num_layers 7: leave"):
+        make_learner(Recipe.from_dict(table), Tokenizer.from_preset(model_folder))
