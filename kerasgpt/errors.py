@@ -52,6 +52,19 @@ def unknown_name(kind: str, name: str, known: Iterable[str], prefix: str = "") -
     return UsageError(sentence)
 
 
+_ASSERTED = "assertion failed: ["  # TensorFlow's words before an assertion's own
+
+
+def graph_reason(error: BaseException) -> str:
+    r"""What an error of a TensorFlow graph is about: the assertion's sentence, or the first line.
+
+    >>> graph_reason(ValueError("Graph execution error:\n\nassertion failed: [one is missing] [x = ] [2]"))
+    'one is missing'
+    """
+    _, asserted, rest = str(error).partition(_ASSERTED)
+    return rest.partition("]")[0] if asserted else first_line(error)
+
+
 def first_line(error: BaseException) -> str:
     r"""The first line of an error's message; the name of its type where it has none.
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kerasgpt import checks
 from kerasgpt.artifacts import MANIFEST, folder_kind, sha256_of
 from kerasgpt.bulk import storage
 from kerasgpt.bulk.output import OUTPUT_NAME
@@ -42,7 +44,7 @@ class Job:
         use_template: whether prompts of a model that was fine-tuned on a task are its raw inputs.
 
     Raises:
-        UsageError: no such task or engine, a size below 1, or text files to score.
+        UsageError: no such task or engine, a size below 1, one text for the inputs, or text files to score.
         KerasGPTError: `bundle` is none.
     """
 
@@ -58,6 +60,10 @@ class Job:
     use_template: bool = True
 
     def __post_init__(self) -> None:
+        checks.refuse_text("inputs", self.inputs)
+        for name in ("bundle", "output"):
+            object.__setattr__(self, name, os.fspath(getattr(self, name)))
+        object.__setattr__(self, "inputs", [os.fspath(each) for each in self.inputs])
         if self.task not in TASKS:
             raise unknown_name("task", self.task, TASKS)
         for name in ("shard_size", "batch_size"):

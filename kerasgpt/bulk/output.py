@@ -14,7 +14,7 @@ from kerasgpt.bulk.records import Rejected
 from kerasgpt.bulk.shards import Shard, ShardEntries
 
 PART, ERRORS = "part", "errors"
-OUTPUT_NAME = re.compile(rf"({PART}|{ERRORS})-\d+-of-\d+\.jsonl")
+OUTPUT_NAME = re.compile(rf"({PART}|{ERRORS})-(\d+)-of-\d+\.jsonl")
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,11 @@ class Output:
 
 def rows(folder: str) -> Iterator[dict[str, Any]]:
     """Read the answers of a job, in the order of its records."""
-    for name in storage.names(folder):
-        if name.startswith(PART) and OUTPUT_NAME.fullmatch(name):
-            with storage.opened(storage.join(folder, name)) as file:
-                yield from map(json.loads, file)
+    found = [OUTPUT_NAME.fullmatch(name) for name in storage.names(folder)]
+    parts = {int(each[2]): each[0] for each in found if each and each[1] == PART}
+    for _, name in sorted(parts.items()):  # as numbers: from a hundred thousand on they have a digit more
+        with storage.opened(storage.join(folder, name)) as file:
+            yield from map(json.loads, file)
 
 
 def _lines(entries: Iterable[Answer | Rejected]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ import tensorflow as tf
 
 from kerasgpt.atomic import atomic_file
 from kerasgpt.config import GPT2Config
-from kerasgpt.errors import KerasGPTError
+from kerasgpt.errors import KerasGPTError, graph_reason
 from kerasgpt.export.example_requests import STATE_OF, Arrays, Examples
 from kerasgpt.export.predict_request import prediction_log
 from kerasgpt.export.signatures import Signature
@@ -23,6 +24,9 @@ MAX_RECORDS: Final = 1000
 
 NUM_NEW_TOKENS: Final = 4
 """Written by a warm-up request: the first tokens pay for what TensorFlow puts off, the others cost time."""
+
+MOST_PROMPTS: Final = 8
+"""That are tried, each of one token again and again, to find one whose text has more than one token."""
 
 
 def warmup_inputs(
@@ -75,15 +79,18 @@ def bucket_inputs(model: Any, signature: Signature, config: GPT2Config) -> list[
     """
     asked = []
     for rows, num_prompt_tokens, num_new_tokens in Buckets.of(config).requests():
-        values = {
+        values: dict[str, Any] = {
             **{name: np.repeat(default, rows) for name, default in signature.defaults.items()},
-            "input_ids": np.zeros((rows, num_prompt_tokens)),
             "lengths": np.full(rows, num_prompt_tokens),
             "max_new_tokens": np.full(rows, num_new_tokens),
-            "stop": [b" "] * rows,
         }
-        inputs = {name: spec.array(values[name]) for name, spec in signature.inputs.items()}
-        _answer(model, signature, inputs)
+        # A text that ends with its first token, which comes of reading, has compiled no step.
+        for stop, index in product((b" ", b""), range(MOST_PROMPTS)):
+            values["input_ids"] = np.full((rows, num_prompt_tokens), index % config.vocabulary_size)
+            values["stop"] = [stop] * rows
+            inputs = {name: spec.array(values[name]) for name, spec in signature.inputs.items()}
+            if _answer(model, signature, inputs)["num_tokens"].max() >= min(num_new_tokens, 2):
+                break
         asked.append((signature.name, inputs))
     return asked
 
@@ -107,7 +114,7 @@ def _answer(model: Any, signature: Signature, inputs: Arrays) -> Arrays:
     try:
         outputs = model.signatures[signature.name](**tensors)
     except (tf.errors.OpError, ValueError, TypeError) as error:
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+        reason = graph_reason(error)
         raise KerasGPTError(
             f"the SavedModel's signature {signature.name} does not answer its example ({reason})"
         ) from error

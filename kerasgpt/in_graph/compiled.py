@@ -55,6 +55,9 @@ class Buckets(NamedTuple):
                     if new >= 2:  # the first token comes from reading, the second from a step
                         shapes.append((rows, prompt, new))
             shapes.append((rows, self.prompts[-1], 1))
+            if len(self.columns) == 1 and self.prompts[0] > self.columns[0] - STEPS - 2 > 0:
+                # So little context leaves no room behind a whole prompt: a shorter one is padded to it.
+                shapes.append((rows, self.columns[0] - STEPS - 2, 2))
         return shapes
 
 

@@ -23,7 +23,7 @@ from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.manifest import Manifest
 from kerasgpt.protocols import FinishReason, Generation, Ids, Logits, Prompt, Score, Settings
 from kerasgpt.tokenizer.bpe import Tokenizer
-from kerasgpt.tokenizer.encoders import well_formed
+from kerasgpt.tokenizer.vocabulary import well_formed
 
 KNOBS = {
     "max_new_tokens": np.int64,
@@ -184,6 +184,9 @@ class SavedModelLanguageModel:
         wanted = {name: value for name, value in settings.changes().items() if name not in IN_THE_GRAPH}
         if len(settings.stop) > 1:
             wanted["stop"] = f"{len(settings.stop)} texts"
+        shows_others = not settings.skip_special_tokens and len(self.tokenizer.special_tokens) > 1
+        if settings.stop and shows_others:  # the graph looks for it in the text without any
+            wanted["stop"] = f"{settings.stop[0]!r} where special tokens are shown"
         for name, value in wanted.items():
             raise UsageError(
                 f"{name} {value}: this SavedModel cannot do that; use the onnx or the keras engine"

@@ -77,11 +77,14 @@ def request_of(batch: Any, settings: Sequence[Any]) -> tuple[Request, Any]:
     rows = {name: for_all_rows(value, batch, name) for name, value in zip(SETTINGS, settings, strict=True)}
     error = tf.fill([batch], "")
     for name, (holds, wanted) in _RULES.items():
-        sentence = tf.strings.join(
-            [f"{name} is ", tf.strings.as_string(rows[name]), f": it must be {wanted}"]
-        )
+        sentence = tf.strings.join([f"{name} is ", _shown(rows[name]), f": it must be {wanted}"])
         error = tf.where((error == "") & ~holds(rows[name]), sentence, error)
     return harmless(_request(rows), error), error
+
+
+def _shown(numbers: Any) -> Any:
+    """Numbers as texts, with the digits that tell them apart; 0.000000 would hide that one is not 0."""
+    return tf.strings.as_string(numbers, shortest=numbers.dtype.is_floating)
 
 
 def greedy_request(batch: Any, max_new_tokens: int) -> Request:

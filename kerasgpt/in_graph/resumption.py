@@ -18,7 +18,7 @@ from kerasgpt.in_graph.decode import (
     seen_in,
 )
 from kerasgpt.in_graph.generation import Words
-from kerasgpt.in_graph.groups import refuse_large
+from kerasgpt.in_graph.groups import in_groups, refuse_large, rows_per_group
 from kerasgpt.in_graph.prompts import FittedPrompts
 from kerasgpt.in_graph.requests import Request, first_error, harmless
 from kerasgpt.in_graph.speculation import drafting
@@ -50,10 +50,17 @@ def pause(model: GraphTransformer, prompts: FittedPrompts) -> Paused:
     """Read prompts, and write nothing yet."""
     config = model.config
     size = 2 * config.num_layers * config.hidden_dim * tf.size(prompts.token_ids, tf.int64)
+    width = tf.shape(prompts.token_ids)[1]
+    empty = tf.zeros([0, config.num_layers, config.num_heads, width, config.head_dim])
+
+    def read(ids: Any) -> tuple[Any, Any]:
+        _, keys, values = model.read_prompts(ids)
+        return tf.stack(keys, 1), tf.stack(values, 1)
+
     with tf.control_dependencies([refuse_large(size, "the cache")]):
-        _, keys, values = model.read_prompts(tf.identity(prompts.token_ids))
-    nothing = tf.zeros_like(prompts.lengths)
-    return Paused(tf.stack(keys, 1), tf.stack(values, 1), prompts.token_ids, prompts.lengths, nothing)
+        ids = tf.identity(prompts.token_ids)
+        keys, values = in_groups(read, (ids,), rows_per_group(config, width), (empty, empty))
+    return Paused(keys, values, prompts.token_ids, prompts.lengths, tf.zeros_like(prompts.lengths))
 
 
 def resume(
@@ -83,7 +90,8 @@ def resume(
     most = tf.maximum(tf.reduce_max(now - before), 0)
     written = _so_far(tokenizer, ids, rows, most, end_of_text_id)
     seen = seen_in(ids, lengths + before, model.config.vocabulary_size)
-    cache = with_room(_by_layer(paused.keys), _by_layer(paused.values), tf.cast(most, tf.int32) + 1)
+    keys, values = (_known(part, lengths + before - 1) for part in (paused.keys, paused.values))
+    cache = with_room(_by_layer(keys), _by_layer(values), tf.cast(most, tf.int32) + 1)
     state = drafting(cache, ids)
     old_text = _certain(written, request.stop, limits)
     engine = GraphModel(prefill=_no_prefill, write=write)
@@ -141,6 +149,15 @@ def _errors(paused: Paused, num_steps: Any, num_ids: int, context: int) -> Any:
         tf.where(tf.reduce_any(wrong, axis=1), f"token_ids holds an id outside 0 to {num_ids - 1}", ""),
         tf.where(num_steps >= 0, "", "num_steps must be 0 or more"),
     )
+
+
+def _known(part: Any, counts: Any) -> Any:
+    """Keys or values (B, L, N, C, H), zero behind the first `counts` columns of each row.
+
+    There a client may hand back anything, and what is hidden by a large number must not be infinite.
+    """
+    known = tf.sequence_mask(counts, tf.shape(part, tf.int64)[3])
+    return tf.where(known[:, None, None, :, None], part, 0)
 
 
 def _by_layer(part: Any) -> list[Any]:

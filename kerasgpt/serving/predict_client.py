@@ -10,6 +10,7 @@ import numpy as np
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation.samplers import seeds_of_rows
 from kerasgpt.generation_config import GenerationConfig
+from kerasgpt.tokenizer.vocabulary import well_formed
 
 Arrays: TypeAlias = Mapping[str, np.ndarray[Any, Any]]
 Predict: TypeAlias = Callable[[str, Arrays], Arrays]
@@ -35,7 +36,7 @@ KNOBS: Final = {
     "repetition_penalty": np.float32,
 }
 """Settings that are inputs of `decode` under their own names."""
-_HEEDED: Final = {*KNOBS, "seed", "stop"}
+_HEEDED: Final = {*KNOBS, "seed", "stop", "prompt_lookup_num_tokens"}  # the last changes no text
 
 
 class ServerAnswerError(KerasGPTError):
@@ -72,7 +73,10 @@ def stream(
 
 def _pieces(predict: Predict, prompt: str, settings: GenerationConfig, tokens_per_call: int) -> Iterator[str]:
     inputs = _inputs(settings)
-    asked = {"prompts": np.array([prompt.encode()], object), "max_new_tokens": inputs["max_new_tokens"]}
+    asked = {
+        "prompts": np.array([well_formed(prompt).encode()], object),
+        "max_new_tokens": inputs["max_new_tokens"],
+    }
     state = _state(PREFILL, predict(PREFILL, asked))
     num_steps, num_left = np.array([tokens_per_call], np.int64), settings.max_new_tokens
     while True:
@@ -107,7 +111,8 @@ def _inputs(settings: GenerationConfig) -> dict[str, np.ndarray[Any, Any]]:
         name: np.array([getattr(settings, name)], dtype) for name, dtype in KNOBS.items()
     }
     inputs["seed"] = seeds_of_rows([settings.seed]).view(np.int64)
-    inputs["stop"] = np.array([(settings.stop or ("",))[0].encode()], object)
+    stop = "".join(settings.stop[:1])  # half a surrogate pair is in no text, and ends none
+    inputs["stop"] = np.array([stop.encode() if well_formed(stop) == stop else b""], object)
     return inputs
 
 

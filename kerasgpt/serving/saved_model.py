@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgpt.errors import UsageError
+from kerasgpt.errors import UsageError, graph_reason
 from kerasgpt.serving.predict_client import Arrays, Predict, ServerAnswerError
 
 
@@ -28,7 +28,7 @@ def saved_model_predict(loaded: Any) -> Predict:
         try:
             outputs = loaded.signatures[signature](**inputs)
         except Exception as error:  # TensorFlow's own classes, and this room does not import it
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = graph_reason(error)
             raise ServerAnswerError(f"{signature}: the SavedModel refuses: {reason}") from error
         return {name: np.asarray(tensor.numpy()) for name, tensor in outputs.items()}
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import tokenizers
 
-from kerasgpt.tokenizer.vocabulary import byte_alphabet, piece_bytes
+from kerasgpt.tokenizer.vocabulary import byte_alphabet, piece_bytes, well_formed
 
 if TYPE_CHECKING:
     import tiktoken
@@ -103,11 +103,6 @@ def has_long_blank(text: str) -> bool:
     """Whether white space runs on for so long that tiktoken may fail on it."""
     blocks = range(0, len(text) - _LONGEST_BLANK + 1, _LONGEST_BLANK)
     return any(text[start].isspace() and text[start : start + _LONGEST_BLANK].isspace() for start in blocks)
-
-
-def well_formed(text: str) -> str:
-    """Join surrogate pairs to characters, and replace half ones by U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _encoding(ranks: dict[bytes, int]) -> tiktoken.Encoding:

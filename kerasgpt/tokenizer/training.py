@@ -11,8 +11,7 @@ from tokenizers import models, pre_tokenizers, trainers
 
 from kerasgpt import checks
 from kerasgpt.errors import UsageError
-from kerasgpt.tokenizer.encoders import well_formed
-from kerasgpt.tokenizer.vocabulary import END_OF_TEXT, byte_alphabet
+from kerasgpt.tokenizer.vocabulary import END_OF_TEXT, byte_alphabet, well_formed
 
 LARGEST_VOCABULARY: Final = 2**24  # the trainer takes 70 bytes for each id at once, be there merges or not
 LARGEST_FREQUENCY: Final = 2**63 - 1  # that it can be told

@@ -42,6 +42,11 @@ def piece_bytes(piece: str) -> bytes:
         return piece.encode()
 
 
+def well_formed(text: str) -> str:
+    """Join surrogate pairs to characters, and replace half ones by U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def learned_vocabulary(
     merges: Iterable[tuple[str, str]], special_tokens: Sequence[str] = ()
 ) -> dict[str, int]:

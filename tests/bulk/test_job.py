@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -113,3 +114,11 @@ def test_wrong_wishes_are_refused(job, model_folder, tmp_path):
     assert dataclasses.replace(job, inputs=[str(tmp_path / "a.*")]).paths() == [str(tmp_path / "a.txt")]
     with pytest.raises(UsageError, match=r"a.txt: to score takes .jsonl files"):
         dataclasses.replace(job, task="score", inputs=[str(tmp_path / "a.*")]).paths()
+
+
+def test_paths_may_be_objects_and_inputs_are_several(job, jsonl):
+    path = jsonl()
+    same = Job(Path(job.bundle), [path], Path(job.output))
+    assert (same.bundle, same.inputs, same.output) == (job.bundle, [str(path)], job.output)
+    with pytest.raises(UsageError, match="a list of inputs is needed"):
+        dataclasses.replace(job, inputs=str(path))

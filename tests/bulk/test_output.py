@@ -96,3 +96,10 @@ def test_lines_are_utf8(tmp_path):
     assert "naïve" in (tmp_path / "part-00000-of-00001.jsonl").read_text("utf-8")
     (line,) = (tmp_path / "errors-00000-of-00001.jsonl").read_text("utf-8").splitlines()
     assert json.loads(line) == {"id": "a:1", "error": "bad", "input": "北"}
+
+
+def test_answers_come_in_the_order_of_the_numbers(tmp_path):
+    for number in (99_999, 100_001, 100_000):
+        line = json.dumps({"id": number}) + "\n"
+        (tmp_path / f"part-{number:05}-of-100002.jsonl").write_text(line)
+    assert [row["id"] for row in rows(str(tmp_path))] == [99_999, 100_000, 100_001]

@@ -61,6 +61,10 @@ def test_a_compiled_model_is_warmed_up_in_each_of_its_sizes(
     asked = bucket_inputs(loaded, signature, model.config)
     shapes = [inputs["input_ids"].shape for _, inputs in asked]
     assert shapes == [(rows, prompt) for rows, prompt, _ in Buckets.of(model.config).requests()]
+    for (_, inputs), (_, _, new) in zip(asked, Buckets.of(model.config).requests(), strict=True):
+        tensors = {name: tf.constant(array) for name, array in inputs.items()}
+        written = loaded.signatures["generate_tokens"](**tensors)["num_tokens"].numpy()
+        assert written.max() >= min(new, 2)  # of which the second comes from a step
     write_warmup(folder, [predict_request("m", *each) for each in asked])
     assert len(records(folder)) == len(asked)
 

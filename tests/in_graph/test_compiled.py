@@ -66,3 +66,12 @@ def test_the_sizes_go_up_to_the_context_and_all_are_reached() -> None:
         assert prompt + new <= config.max_sequence_length + 1
     reached = {(rows, prompt) for rows, prompt, _ in buckets.requests()}
     assert reached == {(rows, prompt) for rows in buckets.rows for prompt in buckets.prompts}
+
+
+@pytest.mark.parametrize("context", [3, 16, 32, 33, 34, 300])
+def test_in_any_context_a_step_is_reached(context: int) -> None:
+    buckets = Buckets.of(GPT2Config(max_sequence_length=context))
+    for rows in buckets.rows:
+        written = [(prompt, new) for count, prompt, new in buckets.requests() if count == rows and new >= 2]
+        assert written
+        assert all(prompt + new <= context for prompt, new in written)

@@ -212,6 +212,18 @@ def test_what_the_graph_cannot_do_is_refused(
         lm.generate(["a", "b"], [settings])
 
 
+def test_a_stop_text_among_special_tokens_that_are_shown_is_refused(
+    lm: SavedModelLanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = GenerationConfig(stop=("<|user|>",), skip_special_tokens=False)
+    lm.generate(["a"], settings)  # the end of text alone is shown where a text ends anyway
+    monkeypatch.setattr(lm, "tokenizer", Tokenizer.from_merges(MERGES, ["<|user|>"]))
+    with pytest.raises(
+        UsageError, match=r"stop '<\|user\|>' where special tokens are shown: .* use the onnx"
+    ):
+        lm.generate(["a"], settings)
+
+
 def test_what_the_graph_finds_wrong_with_a_row_is_raised(lm: SavedModelLanguageModel) -> None:
     infinite = GenerationConfig()
     object.__setattr__(infinite, "temperature", 1e39)  # infinite in float32, as another client may send it

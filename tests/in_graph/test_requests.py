@@ -71,3 +71,10 @@ def test_ids_and_lengths_are_checked_row_by_row() -> None:
     assert errors[5].startswith(b"lengths is -1")
     with pytest.raises(tf.errors.InvalidArgumentError, match="one number for each row"):
         id_errors(ids, tf.constant([1], tf.int64), 10)
+
+
+@pytest.mark.parametrize(("name", "value"), [("temperature", 1e-10), ("top_p", 1e-38), ("min_p", -1e-12)])
+def test_a_small_number_is_not_told_as_zero(name: str, value: float) -> None:
+    _, error = request_of(tf.constant(1), settings(**{name: value}))
+    said = error[0].numpy().decode().removeprefix(f"{name} is ").split(":")[0]
+    assert float(said) == pytest.approx(value, rel=1e-5)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerasgpt.in_graph import groups
+
 STATE = ("keys", "values", "token_ids", "num_prompt_tokens", "num_tokens")
 PROMPTS = ["hello", "", "the end of you'll", "naïve 🙂", "y" * 60, "c", "d"]
 SETTINGS: dict[str, Any] = {
@@ -85,13 +87,14 @@ def test_what_a_client_keeps_is_not_written_to(functions: dict[str, Any]) -> Non
     np.testing.assert_array_equal(first["token_ids"], second["token_ids"])
 
 
-def test_padding_of_the_state_changes_nothing(functions: dict[str, Any]) -> None:
+@pytest.mark.parametrize("value", [3.5, 1e30, np.nan, np.inf])
+def test_padding_of_the_state_changes_nothing(functions: dict[str, Any], value: float) -> None:
     """As a server does that joins requests of unlike sizes: it repeats a tensor's first element."""
     answer = functions["prefill"](tf.constant(["hello"]), tf.constant([8], tf.int64))
     state = {name: answer[name] for name in STATE}
     padded = dict(state)
     for name in ("keys", "values"):
-        padded[name] = tf.pad(state[name], [[0, 0]] * 3 + [[0, 4], [0, 0]], constant_values=3.5)
+        padded[name] = tf.pad(state[name], [[0, 0]] * 3 + [[0, 4], [0, 0]], constant_values=value)
     padded["token_ids"] = tf.pad(state["token_ids"], [[0, 0], [0, 6]], constant_values=7)
     expected, found = functions["decode"](**state), functions["decode"](**padded)
     assert found["text"].numpy() == expected["text"].numpy()
@@ -161,3 +164,12 @@ def test_parts_that_do_not_belong_together_are_refused(
     state = {part: answer[part] for part in STATE}
     with pytest.raises(tf.errors.InvalidArgumentError, match=why):
         functions["decode"](**{**state, name: change(state[name])})
+
+
+def test_prompts_are_read_in_groups(functions: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts, room = tf.constant(["hello", "", "the end"]), tf.constant([8], tf.int64)
+    whole = functions["prefill"](prompts, room)
+    monkeypatch.setattr(groups, "LARGEST_GROUP", 2)
+    parts = functions["prefill"].python_function(prompts, room)
+    for name in STATE:
+        np.testing.assert_allclose(parts[name], whole[name], atol=1e-5, err_msg=name)

@@ -129,6 +129,18 @@ def test_what_the_graph_cannot_do_is_refused_before_any_call(
 no_call: Callable[..., Any] = pytest.fail
 
 
+def test_half_a_surrogate_pair_is_read_as_the_engines_read_it(predict: predict_client.Predict) -> None:
+    asked = []
+
+    def told(signature: str, inputs: predict_client.Arrays) -> predict_client.Arrays:
+        asked.append(inputs)
+        return predict(signature, inputs)
+
+    list(stream(told, "a\ud800", GenerationConfig(stop="\ud800", prompt_lookup_num_tokens=4)))
+    assert asked[0]["prompts"].tolist() == ["a\ufffd".encode()]
+    assert asked[1]["stop"].tolist() == [b""]
+
+
 def test_the_settings_are_those_of_the_graph() -> None:
     assert predict_client.KNOBS == language_model.KNOBS
     assert issubclass(ServerAnswerError, KerasGPTError)

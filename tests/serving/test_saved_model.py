@@ -1,5 +1,6 @@
 """A SavedModel in memory answers like one on a server."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,3 +25,12 @@ def test_an_unknown_signature_is_told(fake_loaded: Any) -> None:
 def test_wrong_inputs_are_told(fake_loaded: Any, inputs: Any) -> None:
     with pytest.raises(ServerAnswerError, match="^serving_default: the SavedModel refuses: "):
         saved_model_predict(fake_loaded)("serving_default", inputs)
+
+
+def test_of_an_assertion_its_sentence_is_told() -> None:
+    def fail(**_: Any) -> None:
+        raise ValueError("Graph execution error:\n\n<stack>\nassertion failed: [one is missing] [x = ] [2]")
+
+    loaded = SimpleNamespace(signatures={"score": fail})
+    with pytest.raises(ServerAnswerError, match="^score: the SavedModel refuses: one is missing$"):
+        saved_model_predict(loaded)("score", {})
