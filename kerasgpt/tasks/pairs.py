@@ -29,6 +29,8 @@ def encode_pair(lm: LanguageModel, prompt: str, rest: str, place: str) -> Pair:
 
     Blanks at the prompt's end are read as part of the rest, since that is where a vocabulary has them. An
     empty prompt is ``<|endoftext|>``. EleutherAI's lm-evaluation-harness does the same, with the same scores.
+    Where all of the rest would become part of the prompt's last token, nothing were left to score, and it
+    fails; here the two are then encoded apart, as `LanguageModel.score` has them.
 
     Args:
         lm: whose tokenizer and context to use.
@@ -41,7 +43,8 @@ def encode_pair(lm: LanguageModel, prompt: str, rest: str, place: str) -> Pair:
     """
     stripped = prompt.rstrip()
     before = lm.tokenizer.encode(stripped)
-    after = lm.tokenizer.encode(prompt + rest)[len(before) :]
+    joined = lm.tokenizer.encode(prompt + rest)
+    after = joined[len(before) :] or lm.tokenizer.encode(prompt[len(stripped) :] + rest)
     return fit(before or [lm.tokenizer.end_of_text_id], after, lm.max_sequence_length, place)
 
 

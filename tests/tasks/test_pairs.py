@@ -27,6 +27,13 @@ def test_the_two_are_encoded_as_one() -> None:
     assert pair.rest == encode("It is 2024 now")[len(pair.prompt) :]
 
 
+def test_an_answer_that_would_become_part_of_the_last_token_is_encoded_apart() -> None:
+    encode = Words.tokenizer.encode
+    assert len(encode("the cats")) == len(encode("the cat"))
+    pair = encode_pair(Words(), "the cat", "s", "here")
+    assert (pair.prompt, pair.rest) == (encode("the cat"), encode("s"))
+
+
 def test_nothing_before_is_the_end_of_text() -> None:
     pair = encode_pair(Words(), "", "Hello", "here")
     assert (pair.prompt, pair.rest) == ([50256], [15496])
