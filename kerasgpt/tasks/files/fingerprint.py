@@ -11,14 +11,19 @@ from kerasgpt.errors import KerasGPTError
 
 
 def fingerprint(folder: str | Path) -> str:
-    """Of a bundle the hash of its manifest, which has those of all its files; else of its files."""
+    """Of a bundle the hash of its manifest, which has those of all its files; else of its files.
+
+    Those of folders in it, such as a soft prompt's, are among them; those of hidden ones, such as .git, are not.
+    """
     root = Path(folder)
     if (root / MANIFEST).is_file():
         return sha256_of(root / MANIFEST)
     whole = hashlib.sha256()
-    for path in sorted(root.iterdir()):
-        if path.is_file():
-            whole.update(f"{path.name} {sha256_of(path)}\n".encode())
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root)
+        is_hidden = any(part.startswith(".") for part in name.parent.parts)
+        if path.is_file() and not is_hidden:
+            whole.update(f"{name.as_posix()} {sha256_of(path)}\n".encode())
     return whole.hexdigest()
 
 

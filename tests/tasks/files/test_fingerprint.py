@@ -18,6 +18,22 @@ def test_a_model_is_told_by_what_its_files_hold(tmp_path) -> None:
     assert fingerprint(one) != fingerprint(two)
 
 
+def test_a_model_is_told_by_what_lies_in_its_folders_too(tmp_path) -> None:
+    (tmp_path / "soft_prompt").mkdir()
+    (tmp_path / "config.json").write_text("{}")
+    prompt = tmp_path / "soft_prompt" / "adapter_model.safetensors"
+    prompt.write_bytes(b"vectors")
+    before = fingerprint(tmp_path)
+    prompt.write_bytes(b"vectorz")
+    assert fingerprint(tmp_path) != before
+    prompt.write_bytes(b"vectors")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "index").write_bytes(b"what was looked at")
+    assert fingerprint(tmp_path) == before
+    prompt.rename(tmp_path / prompt.name)
+    assert fingerprint(tmp_path) != before
+
+
 def test_a_bundle_is_told_by_its_manifest(tmp_path) -> None:
     (tmp_path / MANIFEST).write_text(json.dumps({"files": {"a": "1"}}))
     before = fingerprint(tmp_path)
