@@ -9,6 +9,7 @@ from typing import Any
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tasks.files.lines import (
     NOT_JSON,
+    ending,
     json_reason,
     numbered_lines,
     numbered_objects,
@@ -32,7 +33,7 @@ def read(paths: Sequence[str]) -> Iterator[TaskRecord]:
         KerasGPTError: a file cannot be read, or lacks a field or has an empty one.
     """
     for path in paths:
-        if ".jsonl" in path:
+        if ending(path) == ".jsonl":
             for place, value in numbered_objects(path):
                 context = text_field(value, "context", place)
                 question = text_field(value, "question", place)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
 from kerasgpt.errors import KerasGPTError, UsageError
-from kerasgpt.tasks.files.lines import numbered_lines, numbered_objects, text_field, text_fields
+from kerasgpt.tasks.files.lines import ending, numbered_lines, numbered_objects, text_field, text_fields
 from kerasgpt.tasks.files.records import TaskRecord
 
 
@@ -21,7 +21,7 @@ def read(paths: Sequence[str]) -> Iterator[TaskRecord]:
         UsageError: neither two files of text nor JSON lines.
         KerasGPTError: a file cannot be read, one is longer than the other, or a line is empty.
     """
-    if all(".jsonl" in path for path in paths):
+    if all(ending(path) == ".jsonl" for path in paths):
         for path in paths:
             for place, value in numbered_objects(path):
                 source = text_field(value, "source", place)

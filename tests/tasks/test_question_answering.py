@@ -31,6 +31,16 @@ def test_json_lines_are_read_and_a_title_keeps_them_together(tmp_path):
     assert record.group == "c"
 
 
+def test_the_form_is_told_by_how_a_name_ends(tmp_path):
+    value = {"context": "c", "question": "q", "answers": ["a"]}
+    (record,) = question_answering.read(_write(tmp_path / "A.JSONL", value))
+    assert record.answers == ("a",)
+    folder = tmp_path / "squad.jsonl.d"
+    folder.mkdir()
+    (record,) = question_answering.read(_write(folder / "a.json", {"data": [ARTICLE]}))
+    assert record.group == "Cats"
+
+
 @pytest.mark.parametrize(
     ("value", "sentence"),
     [

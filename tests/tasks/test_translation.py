@@ -46,3 +46,20 @@ def test_json_lines_and_nothing_else(tmp_path):
     assert record.answers == ("y", "z")
     with pytest.raises(UsageError, match="from 3 files of text: give two, the source first"):
         list(translation.read(["a", "b", "c"]))
+
+
+@pytest.mark.parametrize("name", ["A.JSONL", "a.jsonl.gz"])
+def test_json_lines_are_told_by_how_a_name_ends(tmp_path, name):
+    line = b'{"source": "x", "target": "y"}'
+    (tmp_path / name).write_bytes(gzip.compress(line) if name.endswith(".gz") else line)
+    (record,) = translation.read([str(tmp_path / name)])
+    assert record.answers == ("y",)
+
+
+def test_a_folder_named_so_makes_no_json_lines(tmp_path):
+    folder = tmp_path / "corpus.jsonl.d"
+    folder.mkdir()
+    for name, text in {"a.en": "A dog.", "a.de": "Ein Hund."}.items():
+        (folder / name).write_text(text)
+    (record,) = translation.read([str(folder / "a.en"), str(folder / "a.de")])
+    assert record.answers == ("Ein Hund.",)
