@@ -98,7 +98,7 @@ def _text(path: str, purpose: str) -> str:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise KerasGPTError(f"{path}: cannot read {purpose} ({error}); give UTF-8 text") from error
-    if not text:
+    if not text.strip():
         raise UsageError(f"{path}: is empty; give {purpose}")
     return text
 

@@ -57,6 +57,7 @@ def test_wrong_usage_is_said_before_anything_is_written(refuses, model_folder, t
         (None, 1, "cannot read the {} ("),
         (b"\xff", 1, "give UTF-8"),
         (b"", 2, "is empty; give the {}"),
+        (b" \n\t\n", 2, "is empty; give the {}"),
     ],
 )
 def test_a_file_that_cannot_be_read(refuses, model_folder, tmp_path, content, code, sentence, option):
