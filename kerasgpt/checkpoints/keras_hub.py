@@ -18,6 +18,7 @@ from kerasgpt.checkpoints.mapping import weights as table
 from kerasgpt.checkpoints.stored import Arrays, StoredArray
 from kerasgpt.config import GPT2Config, read_json
 from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.models.causal_lm import refuse_quantised
 
 WEIGHTS = "model.weights.h5"
 BACKBONES = ("keras_hub>GPT2Backbone", "keras_nlp>GPT2Backbone")
@@ -99,8 +100,7 @@ def _variable(backbone: Any, name: str) -> StoredArray:
     }.get(layer) or backbone.transformer_layers[int(layer.rpartition("_")[2])]
     for attribute in path:
         target = getattr(target, attribute)
-    if mode := getattr(target, "quantization_mode", None):
-        raise UsageError(f"{target.path}: is quantised to {mode}; give the model before `quantize`")
+    refuse_quantised(target)
     variable = target.weights[int(number)]
     if number == "0" and getattr(target, "lora_enabled", False):
         return StoredArray(variable.path, tuple(variable.shape), lambda: _with_lora(target))

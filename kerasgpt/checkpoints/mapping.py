@@ -17,6 +17,7 @@ from kerasgpt.checkpoints import recurrent
 from kerasgpt.checkpoints.stored import StoredArray
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import KerasGPTError
+from kerasgpt.models.causal_lm import refuse_quantised
 from kerasgpt.recurrent_config import RecurrentConfig
 
 if TYPE_CHECKING:
@@ -132,6 +133,8 @@ def variables_by_name(model: CausalLM) -> dict[str, Any]:
 
 
 def _variables(model: Any) -> Iterator[tuple[str, Any]]:
+    for layer in model._flatten_layers():
+        refuse_quantised(layer)
     if isinstance(model.config, RecurrentConfig):
         return recurrent.variables(model)
     return _transformer_variables(model)

@@ -111,3 +111,13 @@ def refuse_recurrence(config: AnyConfig, what: str) -> None:
     """
     if type_of(config) != "gpt2":
         raise UsageError(f"{what}: a model of type {type_of(config)} has no such thing; only a GPT-2 does")
+
+
+def refuse_quantised(layer: Any) -> None:
+    """Refuse a layer that `quantize` has rounded: its numbers mean nothing without their scales.
+
+    Raises:
+        UsageError: it is quantised.
+    """
+    if mode := getattr(layer, "quantization_mode", None):
+        raise UsageError(f"{layer.path}: is quantised to {mode}; give the model before `quantize`")

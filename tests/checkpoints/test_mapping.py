@@ -14,8 +14,10 @@ from kerasgpt.checkpoints.mapping import (
 )
 from kerasgpt.checkpoints.stored import StoredArray
 from kerasgpt.config import GPT2Config
-from kerasgpt.errors import KerasGPTError
+from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.models.causal_lm import model_class
 from kerasgpt.models.gpt2 import GPT2CausalLM
+from kerasgpt.recurrent_config import RecurrentConfig
 
 TINY = GPT2Config(vocabulary_size=7, max_sequence_length=5, num_layers=2, num_heads=1, hidden_dim=4)
 
@@ -109,3 +111,24 @@ def test_arrays_read_before_a_step_of_training_are_as_they_were():
         assert all(np.array_equal(before[name], copies[name]) for name in before)
     after = named_arrays(model)
     assert not any(np.array_equal(after[name], copies[name]) for name in before)
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+@pytest.mark.parametrize("config", [TINY, RecurrentConfig("gru", 7, hidden_dim=4, embedding_dim=3)])
+def test_a_quantised_model_is_refused_and_nothing_is_written(config, tmp_path):
+    model = model_class(config)(config)
+    model.build()
+    model.quantize("int8")
+    with pytest.raises(UsageError, match=": is quantised to int8; give the model before `quantize`"):
+        model.save_to_preset(tmp_path / "model")
+    assert not any(tmp_path.iterdir())
+    with pytest.raises(UsageError, match="is quantised to int8"):
+        variables_by_name(model)
+
+
+def test_one_quantised_layer_is_enough():
+    model = GPT2CausalLM(TINY)
+    model.build()
+    model.backbone.blocks[1].feed_forward.expand.quantize("int8")
+    with pytest.raises(UsageError, match="block_1/feed_forward/expand: is quantised to int8"):
+        named_arrays(model)

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kerasgpt import GPT2Config, Tokenizer
+from kerasgpt import GPT2CausalLM, GPT2Config, Tokenizer
 from kerasgpt.errors import MissingExtraError, UsageError
 from kerasgpt.export.requests import DIRECT, TF2ONNX, align_end_of_text, check_model, check_request
 
@@ -43,6 +43,14 @@ def test_a_package_that_is_missing_is_asked_for(tmp_path: Path, without):
 def test_a_gpt2_suits_both_writers(model):
     check_model(model, ["saved_model", "onnx"], ["fp32", "int8"], DIRECT)
     check_model(model, ["onnx"], ["fp32"], TF2ONNX)
+
+
+def test_a_quantised_model_is_refused_as_such(tokenizer):
+    model = GPT2CausalLM(GPT2Config(tokenizer.vocabulary_size, 8, num_layers=1, num_heads=1, hidden_dim=4))
+    model.build()
+    model.backbone.blocks[0].attention.qkv.quantize("int8")
+    with pytest.raises(UsageError, match="attention/qkv: is quantised to int8; give the model before"):
+        check_model(model, ["onnx"], ["fp32"], DIRECT)
 
 
 @pytest.mark.parametrize(
