@@ -13,7 +13,7 @@ from kerasgpt.errors import KerasGPTError
 def fingerprint(folder: str | Path) -> str:
     """Of a bundle the hash of its manifest, which has those of all its files; else of its files.
 
-    Those of folders in it, such as a soft prompt's, are among them; those of hidden ones, such as .git, are not.
+    Those of folders in it, such as a soft prompt's, are among them; those of hidden ones, as .git, are not.
     """
     root = Path(folder)
     if (root / MANIFEST).is_file():
