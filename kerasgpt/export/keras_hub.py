@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 
 from kerasgpt.checkpoints.keras_hub import read_model
 from kerasgpt.checkpoints.mapping import assign_arrays
-from kerasgpt.config import GPT2Config
-from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.errors import UsageError
+from kerasgpt.export.float32 import refuse_if_different, some_ids
 from kerasgpt.models.gpt2 import GPT2CausalLM
-from kerasgpt.protocols import Ids, Logits
 from kerasgpt.tokenizer.bpe import Tokenizer
-
-TOLERANCE = 1e-4
-"""The most by which a logit may differ where KerasHub computes in float32."""
-
-HALF_TOLERANCE = 0.05
-"""The same where it computes in 16 bits, as a share of the largest logit: what is exported is float32."""
-
-_NUM_TOKENS = 64  # of each of two rows that both models read
 
 
 def ours(model: Any, tokenizer: Any) -> tuple[Any, Tokenizer]:
@@ -51,7 +41,9 @@ def ours(model: Any, tokenizer: Any) -> tuple[Any, Tokenizer]:
     converted = GPT2CausalLM(config, dtype="float32")
     assign_arrays(converted, arrays, type(model).__name__)
     converted.build()
-    _refuse_if_different(model, converted)
+    ids = some_ids(config)
+    theirs = model({"token_ids": ids, "padding_mask": np.ones_like(ids)})
+    refuse_if_different(type(model).__name__, theirs, converted(ids), model.backbone.compute_dtype)
     return converted, found
 
 
@@ -62,26 +54,3 @@ def _is_keras_hubs(model: Any) -> bool:
 
 def _ours(tokenizer: Any) -> Tokenizer:
     return tokenizer if isinstance(tokenizer, Tokenizer) else Tokenizer.from_preset(tokenizer)
-
-
-def _refuse_if_different(theirs: Any, converted: GPT2CausalLM) -> None:
-    """A layer that was replaced, added or adapted has no place in the table of names: the logits show it."""
-    ids = _some_ids(converted.config)
-    wanted = _logits(theirs({"token_ids": ids, "padding_mask": np.ones_like(ids)}))
-    error = float(np.abs(_logits(converted(ids)) - wanted).max())
-    is_half = keras.backend.standardize_dtype(theirs.backbone.compute_dtype) != "float32"
-    allowed = HALF_TOLERANCE * float(np.abs(wanted).max()) if is_half else TOLERANCE
-    if not error <= allowed:
-        raise KerasGPTError(
-            f"{type(theirs).__name__}: its weights in a plain GPT-2 answer otherwise than it does, a logit"
-            f" differs by {error:.1e}: export the model without what was changed in it"
-        )
-
-
-def _some_ids(config: GPT2Config) -> Ids:
-    length = min(_NUM_TOKENS, config.max_sequence_length)
-    return np.random.default_rng(0).integers(0, config.vocabulary_size, (2, length))
-
-
-def _logits(output: Any) -> Logits:
-    return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(output, "float32")))

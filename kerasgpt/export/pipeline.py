@@ -13,6 +13,7 @@ from kerasgpt import artifacts
 from kerasgpt.architectures import ARCHITECTURES
 from kerasgpt.atomic import atomic_folder, write_text
 from kerasgpt.export.artifact_writing import Asked, Tell, write_and_prove, write_and_prove_forward
+from kerasgpt.export.float32 import in_float32
 from kerasgpt.export.genai import write_genai
 from kerasgpt.export.keras_hub import ours
 from kerasgpt.export.price import MAX_PERPLEXITY_INCREASE, check_prices, measured
@@ -70,7 +71,8 @@ def export_bundle(
     Args:
         model: with its trained weights. For the writer ``"tf2onnx"`` any Keras model whose call maps ids
             (B, T) to logits (B, T, V), with a GPT2Config as ``config``, which says its sizes. Or a KerasHub
-            ``GPT2CausalLM``, which is exported in float32 with the context of its backbone.
+            ``GPT2CausalLM``, which is exported with the context of its backbone. What computes in mixed
+            precision is exported in float32.
         tokenizer: the one it was trained with, KerasHub's too; None means that of KerasHub's preprocessor.
         folder: where the bundle goes.
         formats: of ``"saved_model"`` and ``"onnx"``.
@@ -93,7 +95,7 @@ def export_bundle(
         provenance: what to remember of the weights' origin.
         calibration_text: what int8 and int4 files are calibrated on, text like that which the model will
             read; without it the model writes some itself.
-        evaluation_text: held-out text; the report then says each ONNX file's perplexity on it.
+        evaluation_text: held-out text; the report then says each exported file's perplexity on it.
         max_perplexity_increase: in percent of float32's; a file that loses more fails the export.
         model_card: Markdown that becomes the bundle's README.md, as model hubs show it.
         tell: called with a line at each step.
@@ -119,6 +121,8 @@ def export_bundle(
     model, tokenizer = ours(model, tokenizer)
     check_model(model, formats, precisions, writer, xla=xla)
     align_end_of_text(model, tokenizer)
+    if writer == DIRECT:
+        model = in_float32(model)
     settings = generation_config or GenerationConfig()
     unwanted = left_out(model.config, formats, precisions, weights, fast_only, inputs_embeds)
     with atomic_folder(target) as bundle:
@@ -170,7 +174,7 @@ def export_folder(
     root = artifacts.model_folder(source)
     prompt = root / artifacts.SOFT_PROMPT
     return export_bundle(
-        load_model(root),
+        load_model(root, "float32"),
         Tokenizer.from_preset(root),
         folder,
         formats,

@@ -134,6 +134,6 @@ def rounded_model(config: GPT2Config, weights: Weights, precision: str) -> GPT2C
     """A Keras model that answers as the SavedModel does, its weights as these are when it is loaded."""
     stored = _folded(config, weights, precision)
     arrays = {name: rounded(name, array, precision) for name, array in stored.items()}
-    model = GPT2CausalLM(config)
+    model = GPT2CausalLM(config, dtype="float32")
     assign_arrays(model, with_plain_norms(config, arrays), f"the SavedModel in {precision}")
     return model

@@ -39,7 +39,12 @@ class CausalLM(keras.Model):
 
     @classmethod
     def from_preset(
-        cls, source: str | os.PathLike[str] | keras.Model, load_weights: bool = True, **overrides: Any
+        cls,
+        source: str | os.PathLike[str] | keras.Model,
+        load_weights: bool = True,
+        *,
+        dtype: str | None = None,
+        **overrides: Any,
     ) -> Self:
         """Make a model of a preset's size, or load one from a checkpoint.
 
@@ -48,6 +53,7 @@ class CausalLM(keras.Model):
                 transformers' TensorFlow form and a KerasHub ``GPT2CausalLM``; or the name of a preset, which
                 gives its shape with fresh weights.
             load_weights: whether to read the weights, or start from fresh ones.
+            dtype: Keras's policy for the model, such as ``"mixed_bfloat16"``; None means the global one.
             **overrides: fields of the configuration to change, such as ``dropout=0.2``.
 
         Raises:
@@ -58,12 +64,12 @@ class CausalLM(keras.Model):
         if is_path and not os.path.exists(source):
             if str(source) not in ALL_PRESETS:
                 raise unknown_name("preset or folder", str(source), ALL_PRESETS)
-            model = cls(cls._own(config_of_preset(str(source), **overrides), str(source)))
+            model = cls(cls._own(config_of_preset(str(source), **overrides), str(source)), dtype=dtype)
             model.build()
             return model
         config, arrays = resolve(CHECKPOINT_READER)(source, load_weights)
         name = str(source) if is_path else type(source).__name__
-        model = cls(cls._own(config, name).replace(**overrides))
+        model = cls(cls._own(config, name).replace(**overrides), dtype=dtype)
         if load_weights:
             resolve(CHECKPOINT_ASSIGNER)(model, arrays, name)
         model.build()
@@ -93,14 +99,18 @@ def model_class(config: AnyConfig) -> type[CausalLM]:
     return found
 
 
-def load_model(folder: str | os.PathLike[str]) -> CausalLM:
+def load_model(folder: str | os.PathLike[str], dtype: str | None = None) -> CausalLM:
     """Load a model of whatever architecture from a model folder, a run or a bundle.
+
+    Args:
+        folder: where it lies.
+        dtype: as in `CausalLM.from_preset`.
 
     Raises:
         KerasGPTError: the files are missing, damaged, or do not fit together.
     """
     config, _ = resolve(CHECKPOINT_READER)(folder, False)
-    return model_class(config).from_preset(folder)
+    return model_class(config).from_preset(folder, dtype=dtype)
 
 
 def refuse_recurrence(config: AnyConfig, what: str) -> None:

@@ -25,6 +25,14 @@ def test_a_preset_of_another_architecture_is_refused():
     assert LSTMCausalLM.from_preset("lstm-nano", vocabulary_size=20).config.vocabulary_size == 20
 
 
+def test_a_policy_of_its_own(model_folder, recurrent_folder):
+    for source in (model_folder, "gpt-nano"):
+        model = GPT2CausalLM.from_preset(source, dtype="mixed_bfloat16", max_sequence_length=96)
+        assert model.backbone.blocks[0].compute_dtype == "bfloat16"
+    assert load_model(recurrent_folder, "mixed_bfloat16").compute_dtype == "bfloat16"
+    assert load_model(model_folder).compute_dtype == "float32"
+
+
 def test_only_what_is_no_gpt2_is_refused():
     refuse_recurrence(GPT2Config(), "lora.rank")
     with pytest.raises(UsageError, match="lora.rank: a model of type gru"):

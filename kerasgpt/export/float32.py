@@ -1,0 +1,70 @@
+"""A model of mixed precision as one in float32, which is what is exported, once the two answer alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasgpt.architectures import AnyConfig
+from kerasgpt.checkpoints.mapping import assign_arrays, named_arrays
+from kerasgpt.errors import KerasGPTError
+from kerasgpt.models.causal_lm import CausalLM, model_class
+from kerasgpt.protocols import Ids, Logits
+
+TOLERANCE = 1e-4
+"""The most by which a logit may differ where the model computes in float32."""
+
+HALF_TOLERANCE = 0.05
+"""The same where it computes in 16 bits, as a share of the largest logit: what is exported is float32."""
+
+_NUM_TOKENS = 64  # of each of two rows that both models read
+
+
+def in_float32(model: CausalLM) -> CausalLM:
+    """A model of the same weights that computes in float32; the model itself where it does.
+
+    Raises:
+        KerasGPTError: the model answers otherwise than its weights do in a plain model of its type.
+    """
+    if model.compute_dtype == "float32":
+        return model
+    copy = model_class(model.config)(model.config, dtype="float32")
+    assign_arrays(copy, named_arrays(model), type(model).__name__)
+    ids = some_ids(model.config)
+    refuse_if_different(type(model).__name__, model(ids), copy(ids), model.compute_dtype)
+    return copy
+
+
+def some_ids(config: AnyConfig) -> Ids:
+    """Two rows for both models to read, int64 (2, T)."""
+    length = min(_NUM_TOKENS, config.max_sequence_length)
+    return np.random.default_rng(0).integers(0, config.vocabulary_size, (2, length))
+
+
+def refuse_if_different(name: str, theirs: Any, ours: Any, dtype: Any) -> None:
+    """A layer that was replaced, added or adapted has no place in the table of names: the logits show it.
+
+    Args:
+        name: of the model, for the error's sentence.
+        theirs: its logits (B, T, V).
+        ours: those of its weights in a plain model.
+        dtype: in which it computes.
+
+    Raises:
+        KerasGPTError: the two differ by more than rounding.
+    """
+    wanted = _logits(theirs)
+    error = float(np.abs(_logits(ours) - wanted).max())
+    is_half = keras.backend.standardize_dtype(dtype) != "float32"
+    allowed = HALF_TOLERANCE * float(np.abs(wanted).max()) if is_half else TOLERANCE
+    if not error <= allowed:
+        raise KerasGPTError(
+            f"{name}: its weights in a plain model answer otherwise than it does, a logit differs by"
+            f" {error:.1e}: export the model without what was changed in it"
+        )
+
+
+def _logits(output: Any) -> Logits:
+    return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(output, "float32")))
