@@ -16,7 +16,7 @@ from kerasgpt.export.artifact_writing import Asked, Tell, write_and_prove, write
 from kerasgpt.export.float32 import in_float32
 from kerasgpt.export.genai import write_genai
 from kerasgpt.export.keras_hub import ours
-from kerasgpt.export.price import MAX_PERPLEXITY_INCREASE, check_prices, measured
+from kerasgpt.export.price import MAX_PERPLEXITY_INCREASE, all_measured, check_prices
 from kerasgpt.export.proof import Proof
 from kerasgpt.export.report import versions, write_report
 from kerasgpt.export.requests import (
@@ -141,7 +141,7 @@ def export_bundle(
         if "saved_model" in formats:
             write_serving(bundle, target.resolve().name)
         if evaluation_text:
-            proofs = [measured(bundle, proof, evaluation_text, tell) for proof in proofs]
+            proofs = all_measured(bundle, proofs, evaluation_text, tell)
             check_prices(proofs, max_perplexity_increase)
         model_type = model.model_type if isinstance(model, CausalLM) else "gpt2"
         title = ARCHITECTURES[model_type].title

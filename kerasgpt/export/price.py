@@ -10,18 +10,38 @@ from typing import Final
 from kerasgpt.engines import resolve
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.export.proof import Proof, artifact_path
+from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.models.causal_lm import load_model
+from kerasgpt.models.language_model import step_model
 from kerasgpt.tasks.language_modeling import evaluate
+from kerasgpt.tokenizer.bpe import Tokenizer
 
 MAX_PERPLEXITY_INCREASE: Final = 10.0  # percent
 
 
+def all_measured(
+    bundle: Path, proofs: Sequence[Proof], text: str, tell: Callable[[str], None]
+) -> list[Proof]:
+    """Proofs with the perplexities of their artifacts on a text.
+
+    That of the trained model's own weights is measured only where no exported file has float32's.
+    """
+    files = [proof for proof in proofs if proof.engine != "keras"]
+    has_baseline = any(proof.precision == "fp32" for proof in files)
+    return [
+        proof if proof.engine == "keras" and has_baseline else measured(bundle, proof, text, tell)
+        for proof in proofs
+    ]
+
+
 def measured(bundle: Path, proof: Proof, text: str, tell: Callable[[str], None]) -> Proof:
-    """A proof with the perplexity of its artifact on a text, unless it is the trained model itself."""
-    if proof.engine == "keras":
-        return proof
+    """A proof with the perplexity of its artifact on a text."""
     file = artifact_path(bundle, proof.engine).relative_to(bundle).as_posix()
-    room = "in_graph" if proof.engine.startswith("saved_model") else "runtime"
-    lm = resolve(f"kerasgpt.{room}.language_model:open_file")(bundle, file)
+    if proof.engine == "keras":
+        lm = StepLanguageModel(step_model(load_model(bundle, "float32")), Tokenizer.from_preset(bundle))
+    else:
+        room = "in_graph" if proof.engine.startswith("saved_model") else "runtime"
+        lm = resolve(f"kerasgpt.{room}.language_model:open_file")(bundle, file)
     perplexity = evaluate(lm, text)["perplexity"]
     tell(f"{file}: perplexity {perplexity:.4f} on the evaluation data")
     return dataclasses.replace(proof, perplexity=perplexity)
@@ -31,8 +51,8 @@ def check_prices(proofs: Sequence[Proof], max_increase: float) -> None:
     """Refuse what costs too much.
 
     Args:
-        proofs: measured; without a float32 file among them nothing can be said.
-        max_increase: of the perplexity, in percent of the first such file's.
+        proofs: measured; without float32 among them nothing can be said.
+        max_increase: of the perplexity, in percent of the first one's in float32.
 
     Raises:
         KerasGPTError: a file's perplexity is higher than that allows.

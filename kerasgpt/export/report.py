@@ -130,12 +130,16 @@ def _speeds(rows: list[dict[str, Any]]) -> list[str]:
 
 def _prices(rows: list[dict[str, Any]]) -> list[str]:
     """What each precision costs in perplexity, where that was measured."""
-    measured = {row["artifact"]: row["perplexity"] for row in rows if "perplexity" in row}
+    measured = [row for row in rows if "perplexity" in row]
     if not measured:
         return []
-    baseline = next(iter(measured.values()))
+    baseline = next((row["perplexity"] for row in measured if row["precision"] == "fp32"), None)
     lines = ["", "| artifact | perplexity on the evaluation data | against float32 |", "|---|---|---|"]
     return lines + [
-        f"| `{name}` | {value:.4f} | {100 * (value / baseline - 1):+.2f} % |"
-        for name, value in measured.items()
+        f"| `{row['artifact']}` | {row['perplexity']:.4f} | {_increase(row['perplexity'], baseline)} |"
+        for row in measured
     ]
+
+
+def _increase(perplexity: float, baseline: float | None) -> str:
+    return "-" if baseline is None else f"{100 * (perplexity / baseline - 1):+.2f} %"

@@ -2,9 +2,10 @@ import math
 
 import pytest
 
+from kerasgpt.engines import load
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.export.parity import Parity
-from kerasgpt.export.price import check_prices, measured
+from kerasgpt.export.price import all_measured, check_prices
 from kerasgpt.export.proof import Proof
 from kerasgpt.runtime.language_model import open_file
 from kerasgpt.tasks.language_modeling import evaluate
@@ -12,15 +13,23 @@ from kerasgpt.tasks.language_modeling import evaluate
 PARITY = Parity(0.0, 0.0, 1, 0, [])
 
 
-def test_onnx_files_are_measured_and_nothing_else(bundle):
+def test_files_are_measured_against_float32_of_their_own(bundle):
     text = "Speak, speak.\n"
     said = []
-    keras, onnx = (
-        measured(bundle, Proof(name, 1.0, PARITY), text, said.append) for name in ("keras", "onnx")
-    )
+    proofs = [Proof(name, 1.0, PARITY) for name in ("keras", "onnx")]
+    keras, onnx = all_measured(bundle, proofs, text, said.append)
     assert keras.perplexity is None
     assert onnx.perplexity == evaluate(open_file(bundle, "onnx/model.onnx"), text)["perplexity"]
     assert said == [f"onnx/model.onnx: perplexity {onnx.perplexity:.4f} on the evaluation data"]
+
+
+def test_without_a_file_in_float32_the_model_itself_is_measured(model_folder):
+    text = "Speak, speak.\n"
+    (found,) = all_measured(model_folder, [Proof("keras", 1.0, PARITY)], text, lambda _: None)
+    assert found.perplexity == pytest.approx(evaluate(load(model_folder), text)["perplexity"])
+    proofs = [found, Proof("saved_model", 1.0, PARITY, "int8", 1.2 * found.perplexity)]
+    with pytest.raises(KerasGPTError, match="int8: raises the perplexity by 20 %"):
+        check_prices(proofs, 10)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,35 @@ def test_the_form_for_people(folder):
     assert "| `onnx/model.onnx` | fp32 | 0.0 MB | 2.0e-05 | - | 29 equal | 1 |" in lines
 
 
+def priced_lines(folder, **perplexities):
+    """The rows of the table of prices, of artifacts with these precisions and perplexities."""
+    precisions = {"keras": "fp32", "saved_model": "int8", "onnx": "fp32"}
+    parity = Parity(1e-6, None, 30, 0, [])
+    write_report(
+        folder,
+        CONFIG.num_parameters,
+        [Proof(name, 1.0, parity, precisions[name], price) for name, price in perplexities.items()],
+    )
+    lines = (folder / "export_report.md").read_text().splitlines()
+    start = lines.index("| artifact | perplexity on the evaluation data | against float32 |")
+    return lines[start + 2 : lines.index("", start)]
+
+
+def test_prices_are_against_the_first_float32_wherever_it_stands(folder):
+    assert priced_lines(folder, keras=None, saved_model=11.0, onnx=10.0) == [
+        "| `saved_model/1` | 11.0000 | +10.00 % |",
+        "| `onnx/model.onnx` | 10.0000 | +0.00 % |",
+    ]
+    assert priced_lines(folder, keras=10.0, saved_model=9.0) == [
+        "| `model.safetensors` | 10.0000 | +0.00 % |",
+        "| `saved_model/1` | 9.0000 | -10.00 % |",
+    ]
+
+
+def test_without_float32_there_is_nothing_to_compare_with(folder):
+    assert priced_lines(folder, saved_model=11.0) == ["| `saved_model/1` | 11.0000 | - |"]
+
+
 def test_versions_are_those_of_what_runs():
     found = versions()
     assert found["python"] == platform.python_version()
