@@ -226,6 +226,8 @@ class GPT2Config(Configuration):
     def from_huggingface(cls, values: Mapping[str, Any], source: str = "config.json") -> Self:
         """Read the content of a Hugging Face ``config.json``.
 
+        An id beyond the vocabulary, as transformers' own 50256 is of a smaller one, is taken as not given.
+
         Raises:
             KerasGPTError: it describes something other than a GPT-2, or a part we do not have.
         """
@@ -237,6 +239,10 @@ class GPT2Config(Configuration):
         names = dict(_HUGGINGFACE_NAMES)
         if "max_sequence_length" not in fields and "n_ctx" in values:
             fields["max_sequence_length"], names["max_sequence_length"] = values["n_ctx"], "n_ctx"
+        size = fields.get("vocabulary_size", cls.vocabulary_size)
+        for name in ("bos_token_id", "eos_token_id"):
+            if type(size) is type(fields.get(name)) is int and fields[name] >= size:
+                del fields[name]
         return cls.of_json(fields, source, names)
 
 

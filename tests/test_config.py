@@ -26,6 +26,15 @@ def test_the_end_of_text_follows_the_vocabulary():
     assert GPT2Config().to_huggingface()["eos_token_id"] == 50256
 
 
+@pytest.mark.parametrize("token", [50256, 300])
+def test_a_file_whose_ids_are_of_a_larger_vocabulary_has_none(token):
+    config = GPT2Config.from_huggingface({"vocab_size": 300, "bos_token_id": token, "eos_token_id": token})
+    assert (config.bos_token_id, config.eos_token_id) == (299, 299)
+    config = GPT2Config.from_huggingface({"vocab_size": 300, "bos_token_id": 7, "eos_token_id": token})
+    assert (config.bos_token_id, config.eos_token_id) == (7, 299)
+    assert GPT2Config.from_huggingface({"eos_token_id": 50257}).eos_token_id == 50256
+
+
 def test_attention_scales():
     plain = GPT2Config(hidden_dim=64, num_heads=4)
     assert plain.attention_scale(3) == 0.25
@@ -100,6 +109,8 @@ def test_json_that_python_cannot_hold_is_named(tmp_path, content, sentence):
         ({"tie_word_embeddings": "no"}, 'tie_word_embeddings is "no": it must be true or false'),
         ({"activation_function": None}, "activation_function is null: it must be a string"),
         ({"eos_token_id": [1, 2]}, r"eos_token_id is \[1, 2\]: it must be an integer or null"),
+        ({"vocab_size": 300, "eos_token_id": -1}, "eos_token_id -1 is not an id of a vocabulary of 300"),
+        ({"vocab_size": "300", "eos_token_id": 300}, 'vocab_size is "300": it must be an integer'),
         ({"n_positions": 0}, "n_positions is 0: it must be at least 2"),
         ({"n_embd": 10, "n_head": 3}, "n_embd 10 is not a multiple of n_head 3"),
     ],
