@@ -249,8 +249,13 @@ def read_generation_config(folder: str | os.PathLike[str]) -> GenerationConfig:
 
 
 def write_json(path: str | os.PathLike[str], values: Any) -> None:
-    """Write JSON atomically, indented, with a final newline."""
-    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+    """Write JSON atomically, as `json_text` has it."""
+    write_text(path, json_text(values))
+
+
+def json_text(values: Any) -> str:
+    """JSON, indented, with a final newline."""
+    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,13 +121,16 @@ def write_arrays(
         KerasGPTError: the folder cannot be written; files that were there are as before.
     """
     root = Path(folder)
-    artifacts.write_json(root / artifacts.CONFIG, config.to_huggingface())
-    artifacts.write_json(
-        root / artifacts.GENERATION_CONFIG, (settings or GenerationConfig()).to_huggingface(config)
-    )
-    with atomic_file(root / artifacts.WEIGHTS) as temporary:
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    with ExitStack() as stack:  # all are written before the first is renamed: the last one, the weights
+        words, settings_words, weights = (
+            stack.enter_context(atomic_file(root / name))
+            for name in (artifacts.CONFIG, artifacts.GENERATION_CONFIG, artifacts.WEIGHTS)
+        )
+        words.write_text(artifacts.json_text(config.to_huggingface()), encoding="utf-8")
+        generation = (settings or GenerationConfig()).to_huggingface(config)
+        settings_words.write_text(artifacts.json_text(generation), encoding="utf-8")
         try:
-            contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-            save_file(contiguous, temporary, metadata={"format": "pt"})
+            save_file(contiguous, weights, metadata={"format": "pt"})
         except SafetensorError as error:  # it wraps the operating system's error
             raise CannotWriteError(root / artifacts.WEIGHTS, str(error)) from error

@@ -82,6 +82,19 @@ def test_an_untied_head_keeps_hugging_faces_orientation(tmp_path):
     assert np.array_equal(again(np.arange(5)[None]), model(np.arange(5)[None]))
 
 
+@pytest.mark.parametrize("room_bytes", [100, 20_000])
+def test_a_disk_that_fills_up_leaves_the_model_that_was_there(tmp_path, full_disk, room_bytes):
+    small = GPT2Config(vocabulary_size=7, max_sequence_length=4, num_layers=1, num_heads=1, hidden_dim=4)
+    GPT2CausalLM(small).save_to_preset(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    larger = GPT2CausalLM(small.replace(hidden_dim=64))
+    with full_disk(room_bytes), pytest.raises(KerasGPTError, match=rf"{tmp_path}/\w.*: cannot write \("):
+        larger.save_to_preset(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    larger.save_to_preset(tmp_path)
+    assert GPT2CausalLM.from_preset(tmp_path).config.hidden_dim == 64
+
+
 @pytest.mark.parametrize("kind", ["float16", "bfloat16", "float64"])
 def test_every_float_type_is_read_as_its_own_numbers(folder, kind):
     def cast(arrays):
