@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import keras
 import numpy as np
 from keras import ops
 
+from kerasgpt import artifacts
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import UsageError
-from kerasgpt.generation.soft_prompt import save_soft_prompt
+from kerasgpt.generation.soft_prompt import read_soft_prompt, save_soft_prompt
 from kerasgpt.layers.cache import KVCache, Tensor
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.protocols import Vectors
@@ -66,6 +68,46 @@ class SoftPromptCausalLM(GPT2CausalLM):
         """The vectors, float32 (k, D)."""
         return np.array(self.soft_prompt.numpy(), np.float32)
 
+    @classmethod
+    def from_preset(
+        cls,
+        source: str | os.PathLike[str] | keras.Model,
+        load_weights: bool = True,
+        *,
+        num_tokens: int | None = None,
+        dtype: str | None = None,
+        **overrides: Any,
+    ) -> Self:
+        """Load a GPT-2 and the soft prompt that lies in its folder, or put a new one before it.
+
+        Args:
+            source: as in `CausalLM.from_preset`.
+            load_weights: whether to read the weights and the prompt, or start from fresh ones.
+            num_tokens: k, of a new prompt; None means the one in the folder.
+            dtype: as there.
+            **overrides: as there.
+
+        Raises:
+            UsageError: there is none in the folder, or one for another model; and as there.
+            KerasGPTError: the files cannot be read.
+        """
+        base = GPT2CausalLM.from_preset(source, load_weights, dtype=dtype, **overrides)
+        prompt: Vectors | None = None
+        if num_tokens is None:
+            prompt = _kept_prompt(source, base.config)
+            num_tokens = len(prompt)
+        model = cls(base.config, num_tokens, dtype=dtype)
+        model.build()
+        model.backbone.set_weights(base.backbone.get_weights())
+        if prompt is not None and load_weights:
+            model.soft_prompt.assign(prompt)
+        return model
+
+    def save_to_preset(self, folder: str | os.PathLike[str]) -> None:
+        """Write the GPT-2 as a model folder, and the prompt into ``soft_prompt/`` in it."""
+        super().save_to_preset(folder)
+        self.save_soft_prompt(Path(folder) / artifacts.SOFT_PROMPT, base=os.fspath(folder))
+
     def save_soft_prompt(self, folder: str | os.PathLike[str], base: str) -> None:
         """Write the vectors alone, in PEFT's form, for the model in the folder `base`."""
         sizes = {"num_attention_heads": self.config.num_heads, "num_layers": self.config.num_layers}
@@ -109,3 +151,22 @@ class SoftPromptCausalLM(GPT2CausalLM):
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
         return {**super().get_config(), "num_tokens": self.num_tokens}
+
+
+def _kept_prompt(source: Any, config: GPT2Config) -> Vectors:
+    """The soft prompt that lies with a model, float32 (k, D)."""
+    roots = (
+        [Path(source), Path(source) / artifacts.RUN_MODEL] if isinstance(source, str | os.PathLike) else []
+    )
+    folder = next((path for root in roots if (path := root / artifacts.SOFT_PROMPT).is_dir()), None)
+    if folder is None:
+        raise UsageError(
+            f"{source}: holds no {artifacts.SOFT_PROMPT}; give a folder that does, or num_tokens of a new one"
+        )
+    prompt = read_soft_prompt(folder)
+    if prompt.shape[1] != config.hidden_dim:
+        raise UsageError(
+            f"{folder}: its vectors are {prompt.shape[1]} wide and the model's {config.hidden_dim}; give one"
+            " that was trained with this model"
+        )
+    return prompt

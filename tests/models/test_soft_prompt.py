@@ -6,7 +6,8 @@ import pytest
 
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import UsageError
-from kerasgpt.generation.soft_prompt import read_soft_prompt
+from kerasgpt.generation.soft_prompt import read_soft_prompt, save_soft_prompt
+from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.models.soft_prompt import SoftPromptCausalLM
 
 RATES = dict.fromkeys(("dropout", "embedding_dropout", "attention_dropout"), 0.0)
@@ -79,3 +80,35 @@ def test_a_length_that_leaves_nothing_is_a_sentence(count):
 def test_positions_and_segments_have_no_place(tmp_path):
     with pytest.raises(UsageError, match="without positions, cache or segments"):
         _model()(IDS, segment_ids=np.zeros_like(IDS))
+
+
+def test_a_folder_holds_the_model_and_its_prompt(tmp_path):
+    model = _model()
+    model.save_to_preset(tmp_path / "run" / "model")
+    np.testing.assert_array_equal(read_soft_prompt(tmp_path / "run/model/soft_prompt"), model.prompt)
+    for source in (tmp_path / "run" / "model", str(tmp_path / "run")):
+        loaded = SoftPromptCausalLM.from_preset(source, dropout=0.1)
+        np.testing.assert_array_equal(loaded(IDS), model(IDS))
+        assert (loaded.num_tokens, loaded.config.dropout) == (3, 0.1)
+        assert len(loaded.trainable_variables) == 1
+
+
+def test_a_new_prompt_goes_before_a_model_that_is_there(tmp_path):
+    base = GPT2CausalLM(CONFIG)
+    base.save_to_preset(tmp_path)
+    model = SoftPromptCausalLM.from_preset(tmp_path, num_tokens=5)
+    assert model.prompt.shape == (5, 8)
+    np.testing.assert_array_equal(model.backbone(IDS), base.backbone(IDS))
+    assert SoftPromptCausalLM.from_preset("gpt-nano", num_tokens=2, vocabulary_size=20).num_tokens == 2
+    for source in (tmp_path, "gpt-nano"):
+        with pytest.raises(
+            UsageError, match="holds no soft_prompt; give a folder that does, or num_tokens of a"
+        ):
+            SoftPromptCausalLM.from_preset(source, max_sequence_length=16)
+
+
+def test_a_prompt_of_another_model_is_refused(tmp_path):
+    GPT2CausalLM(CONFIG).save_to_preset(tmp_path)
+    save_soft_prompt(np.zeros((3, 4), np.float32), tmp_path / "soft_prompt", "another", {})
+    with pytest.raises(UsageError, match="soft_prompt: its vectors are 4 wide and the model's 8"):
+        SoftPromptCausalLM.from_preset(tmp_path)
