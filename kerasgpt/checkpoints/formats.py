@@ -135,6 +135,16 @@ def read_tokenizer(source: str | os.PathLike[str]) -> Tokenizer | None:
     return Tokenizer.from_preset(folder) if has_files or (folder / artifacts.TOKENIZER).is_file() else None
 
 
+def files_folder(source: str | os.PathLike[str]) -> Path:
+    """Where the files of a checkpoint lie: in the folder itself, or in a run's best model.
+
+    Raises:
+        KerasGPTError: there is no checkpoint.
+    """
+    is_huggingface = find_format(source).tokenizer_files == HUGGING_FACE_FILES
+    return artifacts.model_folder(source) if is_huggingface else Path(source)
+
+
 def open_tokenizer(source: str) -> Tokenizer:
     """Read the tokenizer of a preset's name, a tokenizer's folder, or a checkpoint of any format.
 
@@ -156,9 +166,7 @@ def read_generation_config(source: str | os.PathLike[str]) -> GenerationConfig:
     Raises:
         KerasGPTError: the file is damaged, or asks for what is impossible here.
     """
-    root = Path(source)
-    folder = root if (root / artifacts.GENERATION_CONFIG).is_file() else root / artifacts.RUN_MODEL
-    return artifacts.read_generation_config(folder)
+    return artifacts.read_generation_config(files_folder(source))
 
 
 def _read_vocabulary(vocabulary: Path, merges: Path) -> Tokenizer:

@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kerasgpt.architectures import type_of
+from kerasgpt.artifacts import SOFT_PROMPT
 from kerasgpt.atomic import atomic_folder
 from kerasgpt.engines import resolve
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.extras import require
+from kerasgpt.generation.soft_prompt import read_soft_prompt, save_soft_prompt
 from kerasgpt.tasks.templates import read_template
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 if TYPE_CHECKING:
+    from kerasgpt.architectures import AnyConfig
     from kerasgpt.config import GPT2Config
+    from kerasgpt.protocols import Vectors
 
 # Resolved when called: this room is heavy, and --help is instant.
 FORMATS = "kerasgpt.checkpoints.formats"
@@ -47,6 +52,8 @@ def command(source: str, out: str, written_as: str) -> None:
     config, stored = resolve(f"{FORMATS}:read_checkpoint")(source)
     if written_as == "keras_hub":
         resolve(f"{KERAS_HUB}:refuse_unknown_settings")(config)
+    files = resolve(f"{FORMATS}:files_folder")(source)
+    prompt = _soft_prompt(files, config, written_as)
     tokenizer, whose = _fitting(resolve(f"{FORMATS}:read_tokenizer")(source), config, source)
     arrays = dict(resolve("kerasgpt.checkpoints.mapping:checked_arrays")(stored, config, source))
     shape = f"{config.num_layers} layers, {config.num_parameters:,} parameters"
@@ -59,9 +66,31 @@ def command(source: str, out: str, written_as: str) -> None:
             resolve("kerasgpt.checkpoints.native:write_arrays")(config, arrays, folder, settings)
             if tokenizer is not None:
                 tokenizer.save_to_preset(folder, max_sequence_length=config.max_sequence_length)
-            if task := read_template(source):
+            if task := read_template(files):
                 task.write(folder)
+            if prompt is not None:
+                sizes = {"num_attention_heads": config.num_heads, "num_layers": config.num_layers}
+                save_soft_prompt(prompt, folder / SOFT_PROMPT, out, sizes)
     click.echo(out)
+
+
+def _soft_prompt(folder: Path, config: AnyConfig, written_as: str) -> Vectors | None:
+    """The soft prompt that lies with a model, to be written anew; None where there is none.
+
+    Raises:
+        UsageError: what is written has no place for it.
+        KerasGPTError: its files are damaged.
+    """
+    path = folder / SOFT_PROMPT
+    if not path.is_dir():
+        return None
+    model_type = type_of(config)
+    if written_as == "keras_hub" or model_type != "gpt2":
+        what = "a preset for KerasHub" if model_type == "gpt2" else f"a model of type {model_type}"
+        raise UsageError(
+            f"{path}: {what} has no place for a soft prompt; import a copy of {folder} without it"
+        )
+    return read_soft_prompt(path)
 
 
 def _fitting(tokenizer: Tokenizer | None, config: GPT2Config, source: str) -> tuple[Tokenizer | None, str]:

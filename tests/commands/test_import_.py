@@ -1,6 +1,7 @@
 """`kerasgpt import`: any checkpoint becomes a model folder, bit for bit, or nothing and a sentence."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from kerasgpt.config import GPT2Config
+from kerasgpt.generation.soft_prompt import read_soft_prompt, save_soft_prompt
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.tasks.templates import DEFAULTS, read_template
 from kerasgpt.tokenizer.bpe import Tokenizer
@@ -59,6 +61,50 @@ def test_the_task_it_was_trained_on_comes_along(run, model_folder, tmp_path, out
     DEFAULTS["translation"].write(folder)
     assert run("import", folder, "--out", out).code == 0
     assert read_template(out) == DEFAULTS["translation"]
+
+
+def test_of_a_run_the_best_models_task_and_settings_come_along(run, model_folder, tmp_path, out):
+    shutil.copytree(model_folder, tmp_path / "run" / "model")
+    DEFAULTS["translation"].write(tmp_path / "run" / "model")
+    assert run("import", tmp_path / "run", "--out", out).code == 0
+    assert read_template(out) == DEFAULTS["translation"]
+    written = json.loads((out / "generation_config.json").read_text())
+    assert written == json.loads((model_folder / "generation_config.json").read_text())
+
+
+@pytest.fixture
+def prompted(model_folder, tmp_path):
+    """A folder whose model reads three vectors before every text."""
+    folder = shutil.copytree(model_folder, tmp_path / "prompted")
+    vectors = np.random.default_rng(0).normal(size=(3, 16)).astype("float32")
+    save_soft_prompt(vectors, folder / "soft_prompt", "a model", {})
+    return folder
+
+
+def test_a_soft_prompt_comes_along(run, prompted, out):
+    assert run("import", prompted, "--out", out).code == 0
+    np.testing.assert_array_equal(*(read_soft_prompt(f / "soft_prompt") for f in (prompted, out)))
+    config = json.loads((out / "soft_prompt" / "adapter_config.json").read_text())
+    assert (config["base_model_name_or_path"], config["num_layers"]) == (str(out), 2)
+    line = '{"prompt": "To be", "continuation": " or"}'
+    (found,), (expected,) = (
+        run("score", folder, "--engine", "keras", stdin=line).rows for folder in (out, prompted)
+    )
+    assert found["logprob"] == expected["logprob"]
+
+
+def test_a_soft_prompt_that_cannot_come_along_is_told(refuses, prompted, out):
+    sentence = refuses("import", prompted, "--out", out, "--format", "keras_hub", code=2)
+    assert "soft_prompt: a preset for KerasHub has no place for a soft prompt" in sentence
+    (prompted / "soft_prompt" / "adapter_model.safetensors").write_bytes(b"")
+    assert "cannot read prompt_embeddings" in run_refused(refuses, prompted, out)
+
+
+def test_a_recurrent_model_has_no_place_for_one_either(refuses, recurrent_folder, prompted, tmp_path, out):
+    folder = shutil.copytree(recurrent_folder, tmp_path / "recurrent")
+    shutil.copytree(prompted / "soft_prompt", folder / "soft_prompt")
+    sentence = refuses("import", folder, "--out", out, code=2)
+    assert re.search("a model of type (lstm|gru) has no place for a soft prompt; import a copy", sentence)
 
 
 def test_how_to_generate_comes_along(run, model_folder, tmp_path, out):
