@@ -29,9 +29,11 @@ class Mixture:
     """
 
     def __init__(self, weights: Sequence[float]) -> None:
-        if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not sum(weights):
+        are_fine = all(math.isfinite(weight) and weight >= 0 for weight in weights)
+        if not are_fine or not 0 < sum(weights) < math.inf:
             raise UsageError(
-                f"weights {list(weights)}: each must be a number of 0 or more, and one more than 0"
+                f"weights {list(weights)}: each must be a number of 0 or more, one more than 0, and their sum"
+                " finite"
             )
         self.num_sources = len(weights)
         self._shares = [_share(weights[place:]) for place in range(len(weights))]

@@ -119,7 +119,8 @@ def _mixture_of(sequences: Sequence[AnyIds], weights: Sequence[float]) -> Mixtur
     if len(sequences) > 1 and not weights:
         raise UsageError(f"{len(sequences)} sequences of ids and no weights: give one for each")
     require_weights(weights, len(sequences))
-    if any(len(one) < 2 for one in sequences):
+    counts = [len(one) for one, weight in zip(sequences, weights or [1], strict=True) if weight]
+    if min(counts) < 2:  # of a source without weight nothing is read
         raise KerasGPTError("this part of the data holds no text: give more data or a larger fraction")
     return Mixture(weights or [1])
 

@@ -55,7 +55,7 @@ class Windows:
     @staticmethod
     def fewest_slots(num_ids: int, length: int, seed: int | None) -> int:
         """Windows it takes to have every id but the first as a label, wherever the first one begins."""
-        return -(-(num_ids - 1) // length) + (seed is not None)
+        return max(-(-(num_ids - 1) // length) + (seed is not None), 1)
 
     def read(self, numbers: Sequence[int]) -> Iterator[NDArray[np.int32]]:
         """Windows by their numbers, counted over all epochs, each with the id after it.

@@ -20,7 +20,7 @@ from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.training.model_settings import DEFAULT_PRESET, ModelConfig, model_fields
 from kerasgpt.training.settings import LoraConfig, TrainConfig
 from kerasgpt.training.task import TaskConfig
-from kerasgpt.training.values import parse_override, typed
+from kerasgpt.training.values import in_toml, parse_override, refuse_unspellable, typed
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,7 @@ class Recipe:
             ("data.weights", self.data.weights),
             ("data.deduplicate", self.data.deduplicate),
             ("data.document_mask", self.data.document_mask),
+            ("data.errors", self.data.errors != "strict"),
             ("train.refit_steps", self.train.refit_steps),
             ("train.initial_sequence_length", self.train.initial_sequence_length),
         ):
@@ -193,7 +194,7 @@ class Recipe:
         """The recipe as a file's content."""
         sections = []
         for name, table in self.to_dict().items():
-            lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items()]
+            lines = [f"{key} = {in_toml(value)}" for key, value in table.items()]
             sections.append("\n".join([f"[{name}]", *lines]))
         return "\n\n".join(sections) + "\n"
 
@@ -208,6 +209,8 @@ class Recipe:
             tokenizer = os.path.abspath(model.init) if model.init else own
         elif tokenizer not in ("learn", *PRESETS):
             tokenizer = os.path.abspath(tokenizer)
+        for path in (*data.paths, *self.task.validation_paths, tokenizer, model.init, model.word_vectors):
+            refuse_unspellable(path)
         paths = tuple(os.path.abspath(path) for path in data.paths)
         init = os.path.abspath(model.init) if model.init else ""
         validation_paths = tuple(os.path.abspath(path) for path in self.task.validation_paths)

@@ -157,7 +157,8 @@ def _tell_of_no_validation(corpus: Material, data: DataConfig, say: Callable[[st
     if data.validation_fraction and not corpus.num_labels("validation"):
         say(
             f"no validation part: data.validation_fraction {data.validation_fraction} takes nothing of this"
-            " data; no best model is chosen, and the last one is kept"
+            " data; no best model is chosen, and the last one is kept (of a text in one piece"
+            " data.split=tail takes the end)"
         )
 
 

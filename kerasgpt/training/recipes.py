@@ -27,7 +27,7 @@ def recipe_file(name: str) -> Path:
         UsageError: it looks like a name and there is no such recipe.
     """
     known = packaged_recipes()
-    if name in known and not Path(name).exists():
+    if name in known and not Path(name).is_file():
         return known[name]
     if not Path(name).exists() and not Path(name).suffix and Path(name).name == name:
         raise unknown_name("recipe", name, known)

@@ -27,6 +27,7 @@ from kerasgpt.training.settings import TrainConfig
 ARRAYS = "variables.safetensors"
 STATE = "state.json"
 HASHES = "hashes.json"
+_TRAINED = "trained_variables"  # in state.json, beside the state
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -123,18 +124,18 @@ def save_checkpoint(root: Path, learner: Learner, state: RunState, settings: Tra
     _refuse_damage(arrays, state.step)
     with together():
         if is_first():
-            _write(folder, arrays, state)
+            _write(folder, learner, arrays, state)
             _drop_others(root, state, settings)
     return folder
 
 
-def _write(folder: Path, arrays: Arrays, state: RunState) -> None:
+def _write(folder: Path, learner: Learner, arrays: Arrays, state: RunState) -> None:
     with atomic_folder(folder) as temporary:
         try:
             save_file(arrays, temporary / ARRAYS)
         except SafetensorError as error:  # it wraps the operating system's error
             raise CannotWriteError(folder, str(error)) from error
-        write_json(temporary / STATE, dataclasses.asdict(state))
+        write_json(temporary / STATE, {**dataclasses.asdict(state), _TRAINED: _trained(learner)})
         write_json(temporary / HASHES, {name: sha256_of(temporary / name) for name in (ARRAYS, STATE)})
 
 
@@ -172,18 +173,20 @@ def restore_checkpoint(
         The state of the run; a fresh one where there is no checkpoint.
 
     Raises:
-        KerasGPTError: there are checkpoints and none is whole, or they are of another model.
+        KerasGPTError: there are checkpoints and none is whole, or they are of another model or optimizer.
     """
     failures: list[KerasGPTError] = []
     for folder in checkpoints(root):
         try:
-            arrays, state = _read_checkpoint(folder)
+            arrays, state, trained = _read_checkpoint(folder)
         except KerasGPTError as error:
             failures.append(error)
             continue
         for failure in failures:
             say(f"{failure}: going on from {folder.name}")
-        _assign(folder, learner, arrays)
+        _require_same_variables(folder, learner, arrays, trained)
+        for name, variable in _variables(learner).items():
+            variable.assign(ops.convert_to_tensor(arrays[name], dtype=variable.dtype))
         return state
     if failures:
         raise failures[0]
@@ -200,14 +203,17 @@ def _step_of(folder: Path) -> int:
     return int(folder.name.removeprefix("step-"))
 
 
-def _read_checkpoint(folder: Path) -> tuple[Arrays, RunState]:
+def _read_checkpoint(folder: Path) -> tuple[Arrays, RunState, list[str] | None]:
+    """Arrays, state, and which variables are trained; None where a checkpoint does not say so yet."""
     try:
         hashes = read_json(folder / HASHES)
         for name in (ARRAYS, STATE):
             if sha256_of(folder / name) != hashes.get(name):
                 raise KerasGPTError(f"{name} is not as it was written")
         arrays: Arrays = load_file(folder / ARRAYS)
-        return arrays, RunState(**read_json(folder / STATE))
+        state = read_json(folder / STATE)
+        trained = state.pop(_TRAINED, None)
+        return arrays, RunState(**state), trained
     except (OSError, SafetensorError, TypeError, KerasGPTError) as error:
         raise KerasGPTError(f"{folder}: cannot read this checkpoint ({error}); delete it") from error
 
@@ -231,11 +237,26 @@ def _read_variables(learner: Learner) -> Arrays:
     return {name: read(variable) for name, variable in _variables(learner).items()}
 
 
-def _assign(folder: Path, learner: Learner, arrays: Arrays) -> None:
-    table = _variables(learner)
-    if {name: tuple(variable.shape) for name, variable in table.items()} != {
-        name: array.shape for name, array in arrays.items()
-    }:
+def _trained(learner: Learner) -> list[str]:
+    """What the optimizer's state belongs to; without the model's name, which Keras numbers in a process."""
+    return [variable.path.partition("/")[2] for variable in learner.model.trainable_variables]
+
+
+def _require_same_variables(
+    folder: Path, learner: Learner, arrays: Arrays, trained: list[str] | None
+) -> None:
+    """Refuse a checkpoint whose arrays belong to other variables, before any is assigned."""
+    wanted = {name: tuple(variable.shape) for name, variable in _variables(learner).items()}
+    found = {name: array.shape for name, array in arrays.items()}
+    if _of_group("model", wanted) != _of_group("model", found):
         raise KerasGPTError(f"{folder}: is a checkpoint of another model; choose another run folder")
-    for name, variable in table.items():
-        variable.assign(ops.convert_to_tensor(arrays[name], dtype=variable.dtype))
+    if wanted != found or trained not in (None, _trained(learner)):
+        raise KerasGPTError(
+            f"{folder}: its optimizer has another state than this recipe's (train.freeze, train.ema_decay,"
+            " train.spike_policy and train.precision say which): leave these as they were, or choose another"
+            " run folder"
+        )
+
+
+def _of_group(group: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    return {name: shape for name, shape in shapes.items() if name.startswith(f"{group}.")}

@@ -38,7 +38,8 @@ class TrainConfig:
         beta_2: decay of AdamW's mean of squared gradients.
         clip_norm: longest global norm of a gradient, over all devices and accumulated batches; 0 means no
             clipping.
-        accumulation_steps: batches whose gradients make one update.
+        accumulation_steps: batches whose gradients make one update, their mean; each counts as much as any
+            other, however many labels it has.
         label_smoothing: probability spread evenly over the vocabulary in the loss; the losses that are shown
             stay those without.
         z_loss: weight of the squared logarithm of the softmax's denominator in the loss, which keeps logits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import shutil
@@ -26,7 +27,7 @@ from kerasgpt.training.environment import DATA, DEVICES, changes, environment
 from kerasgpt.training.fitting import Sitting
 from kerasgpt.training.interruption import InterruptedRunError
 from kerasgpt.training.journal import draw_losses, read_journal
-from kerasgpt.training.learner import make_learner, model_config
+from kerasgpt.training.learner import Learner, make_learner, model_config
 from kerasgpt.training.lengths import stages
 from kerasgpt.training.lock import locked
 from kerasgpt.training.material import Material, keep_test_part, open_material
@@ -34,7 +35,7 @@ from kerasgpt.training.optimizer import averaged
 from kerasgpt.training.processes import is_first, require_same, together, while_all_live
 from kerasgpt.training.progress import Progress
 from kerasgpt.training.report import write_report
-from kerasgpt.training.resume import RunState, checkpoints, restore_checkpoint
+from kerasgpt.training.resume import RunState, checkpoints, restore_checkpoint, save_checkpoint
 from kerasgpt.training.summary import sum_up
 
 _REFUSED = {DATA: "the data is another", DEVICES: "the devices are others"}
@@ -148,7 +149,7 @@ def _run(
         state = restore_checkpoint(run / artifacts.RUN_CHECKPOINTS, learner, say)
         _note_environment(state, now, run, say, force)
         if is_changed:
-            state.begin_anew(read_journal(run / artifacts.RUN_METRICS))
+            _begin_anew(run, recipe, learner, state)
         state.is_over = state.is_enough(sizes)  # a forced recipe may have more steps
         with together():
             if is_first():
@@ -192,7 +193,7 @@ def _check_folder(run: Path, recipe: Recipe, resume: bool, force: bool) -> list[
         return []
     if not resume:
         raise UsageError(f"{run}: holds a run already: go on with it by --resume, or choose another --out")
-    changed = Recipe.from_toml(config).differences(recipe)
+    changed = _begun(run, recipe).differences(recipe)
     if changed and not force:
         raise UsageError(
             f"{run}: this run was begun with another recipe ({'; '.join(changed)}): resume it without new"
@@ -203,7 +204,24 @@ def _check_folder(run: Path, recipe: Recipe, resume: bool, force: bool) -> list[
             f"{run}: was refitted, validation part included, and its model is of that: with another recipe"
             f" ({'; '.join(changed)}) begin anew in another --out, from this model by --init {run}"
         )
+    for line in changed:
+        if line.startswith("train.accumulation_steps:") and checkpoints(run / artifacts.RUN_CHECKPOINTS):
+            raise UsageError(
+                f"{run}: its optimizer counts batches, so that {line} is not possible in the midst of a run:"
+                " leave it as it was and change train.batch_size, or choose another --out"
+            )
     return changed
+
+
+def _begun(run: Path, recipe: Recipe) -> Recipe:
+    """The recipe that a run was begun with; a refit's names its parent's model where that is now."""
+    begun = Recipe.from_toml(run / artifacts.RUN_CONFIG)
+    model = os.path.abspath(run.parent / artifacts.RUN_MODEL)
+    if run.name != artifacts.RUN_REFIT or recipe.model.init != model:
+        return begun
+    return dataclasses.replace(
+        begun, data=dataclasses.replace(begun.data, tokenizer=model), model=recipe.model
+    )
 
 
 def _require_same(run: Path, recipe: Recipe, now: dict[str, str]) -> None:
@@ -228,6 +246,17 @@ def _note_environment(
                 )
         say(f"since the checkpoint this has changed, and with it the last bits of all numbers: {line}")
     state.environment = now
+
+
+def _begin_anew(run: Path, recipe: Recipe, learner: Learner, state: RunState) -> None:
+    """Go on under another recipe, from a checkpoint that knows of the best model before."""
+    state.begin_anew(read_journal(run / artifacts.RUN_METRICS))
+    state.is_over = state.is_enough(recipe.train)
+    with together():
+        pass  # until all have read checkpoint and journal: now they are written anew
+    if state.step or state.best_loss is not None:
+        # At once, before recipe and journal, so that a run killed now goes on in the same way.
+        save_checkpoint(run / artifacts.RUN_CHECKPOINTS, learner, state, recipe.train)
 
 
 def _begin(run: Path, recipe: Recipe, tokenizer: Tokenizer, corpus: Material, state: RunState) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 import types
 import typing
 from collections.abc import Iterable
 from typing import Any
 
+from kerasgpt import checks
 from kerasgpt.errors import UsageError, unknown_name
 
 
@@ -33,6 +35,28 @@ def parse_override(override: str, sections: Iterable[str]) -> tuple[str, str, An
     return section, key, value
 
 
+def in_toml(value: Any) -> str:
+    r"""A value as TOML spells it, which is as JSON does, but for one character that TOML wants escaped.
+
+    >>> print(in_toml("a\x7fb"), in_toml((1, 2)))
+    "a\u007fb" [1, 2]
+    """
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def refuse_unspellable(path: str) -> None:
+    """Refuse a file's name that has bytes which are no UTF-8: no recipe can spell it.
+
+    Raises:
+        UsageError: it is such a name.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        shown = path.encode("utf-8", "backslashreplace").decode()
+        raise UsageError(f"{shown}: its name is not UTF-8, and a recipe is: rename the file") from error
+
+
 def typed(name: str, value: Any, wanted: Any) -> Any:
     """Check a value from TOML against a field's type; an integer will do for a float, a string for a list.
 
@@ -45,7 +69,7 @@ def typed(name: str, value: Any, wanted: Any) -> Any:
     options = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
     for option in options:
         if option is float and type(value) is int:
-            return float(value)
+            return checks.number(name, value, "a number, and none beyond 1.8e308")
         if typing.get_origin(option) is tuple:
             kind = typing.get_args(option)[0]
             items = value if isinstance(value, list | tuple) else [value]

@@ -115,6 +115,13 @@ def test_sequences_are_mixed_by_weight_and_each_is_gone_through_evenly():
     assert np.isin(labels, [*range(2, 900), *range(1002, 1300)]).all()
 
 
+def test_a_sequence_without_weight_may_be_empty():
+    data = TokenDataset([np.arange(1, 900), np.arange(0)], 8, 6, 2, weights=(1, 0))
+    np.testing.assert_array_equal(data.batch(5)[0] > 0, True)
+    with pytest.raises(KerasGPTError, match="holds no text"):
+        TokenDataset([np.arange(1, 900), np.arange(0)], 8, 6, 2, weights=(1, 1))
+
+
 def test_a_mixed_batch_is_a_function_of_the_step_alone():
     forward = [mixed().batch(step)[0] for step in range(30)]
     data = mixed()

@@ -44,7 +44,9 @@ def test_a_file_and_settings_become_a_recipe(toml):
 
 
 def test_a_recipe_written_out_reads_back_the_same(toml, tmp_path):
-    recipe = Recipe.from_toml(toml, ['data.paths=["quo\\"te.txt", "né.txt"]', 'train.sample_prompt="\\n"'])
+    recipe = Recipe.from_toml(
+        toml, ['data.paths=["quo\\"te.txt", "né.txt"]', 'train.sample_prompt="\\n\\u007f"']
+    )
     (tmp_path / "again.toml").write_text(recipe.to_toml())
     again = Recipe.from_toml(tmp_path / "again.toml")
     assert again == recipe
@@ -60,6 +62,12 @@ def test_resolving_settles_defaults_and_is_idempotent(monkeypatch, tmp_path):
     assert Recipe.from_dict({"model": {"preset": "gpt2"}}).resolved().data.tokenizer == "gpt2"
     begun = Recipe.from_dict({"model": {"init": "folder"}}).resolved()
     assert begun.data.tokenizer == begun.model.init == os.path.join(os.getcwd(), "folder")
+
+
+def test_a_name_that_no_recipe_can_spell_is_refused():
+    name = os.fsdecode(b"caf\xe9.txt")
+    with pytest.raises(UsageError, match=r"caf\\udce9\.txt: its name is not UTF-8"):
+        Recipe.from_dict({"data": {"paths": [name]}}).resolved()
 
 
 def test_all_differences_are_named_with_both_values(toml):

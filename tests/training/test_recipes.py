@@ -68,10 +68,13 @@ def test_a_model_has_about_the_size_it_is_said_to_have(name, millions):
     assert stated is None or float(stated.group(1)) == pytest.approx(millions, abs=0.5)
 
 
-def test_a_name_or_a_file_is_found_and_a_misspelt_name_is_told(tmp_path):
+def test_a_name_or_a_file_is_found_and_a_misspelt_name_is_told(tmp_path, monkeypatch):
     assert recipe_file("shakespeare-bpe") == packaged_recipes()["shakespeare-bpe"]
     (tmp_path / "mine.toml").touch()
     assert recipe_file(str(tmp_path / "mine.toml")) == tmp_path / "mine.toml"
     assert recipe_file("none.toml").name == "none.toml"  # reading it says that it is not there
+    (tmp_path / "copying").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert recipe_file("copying") == packaged_recipes()["copying"]
     with pytest.raises(UsageError, match="unknown recipe 'shakespeare-chr': did you mean 'shakespeare-char'"):
         recipe_file("shakespeare-chr")

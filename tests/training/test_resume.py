@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from kerasgpt.artifacts import sha256_of, write_json
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.learner import make_learner
@@ -104,6 +105,26 @@ def test_a_checkpoint_of_another_model_is_refused_and_changes_nothing(make, tmp_
         restore_checkpoint(tmp_path, other)
     for left, right in zip(before, other.model.get_weights(), strict=True):
         np.testing.assert_array_equal(left, right)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("train.freeze=['h.0.*', 'w*', 'ln_f*']", "train.freeze=['h.1.*', 'w*', 'ln_f*']"),
+        ("train.ema_decay=0", "train.ema_decay=0.9"),
+    ],
+)
+def test_a_checkpoint_of_another_optimizer_is_refused(make, tmp_path, first, second):
+    save_checkpoint(tmp_path, make("model.num_layers=2", first), RunState(step=1), TrainConfig())
+    with pytest.raises(KerasGPTError, match=r"its optimizer has another state .*train\.freeze"):
+        restore_checkpoint(tmp_path, make("model.num_layers=2", second))
+
+
+def test_a_checkpoint_that_does_not_name_its_variables_yet_is_read(make, tmp_path):
+    folder = save_checkpoint(tmp_path, make(), RunState(step=1), TrainConfig())
+    write_json(folder / "state.json", {"step": 1})
+    write_json(folder / "hashes.json", {name: sha256_of(folder / name) for name in (ARRAYS, "state.json")})
+    assert restore_checkpoint(tmp_path, make()) == RunState(step=1)
 
 
 def test_another_recipe_begins_with_all_patience_and_the_best_model_that_is_there():

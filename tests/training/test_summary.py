@@ -89,3 +89,11 @@ def test_without_validation_and_test_neither_is_there(summed_up):
     summary, _ = summed_up("data.validation_fraction=0", "data.test_fraction=0", state=state)
     assert summary["best_step"] == 4
     assert not [name for name in summary if name.startswith(("validation_l", "test_l"))]
+
+
+def test_a_test_part_of_white_space_has_no_scores(summed_up, tmp_path):
+    (tmp_path / "blank.txt").write_text("To be, or not to be, that is the question.\n" * 200 + "\n" * 3000)
+    summary, packed = summed_up(f"data.paths={str(tmp_path / 'blank.txt')!r}", "data.test_fraction=0.05")
+    assert packed.sizes["test"].num_tokens
+    assert not [name for name in summary if name.startswith("test_l")]
+    assert summary["test_tokens"] == packed.sizes["test"].num_tokens

@@ -26,6 +26,7 @@ def test_what_is_unset_is_the_tasks_own():
             ["task.name=completion", "data.document_mask=true"],
             "data.document_mask is set and so is task.name",
         ),
+        (["task.name=completion", "data.errors=replace"], "data.errors is set and so is task.name"),
         (["task.name=completion", "train.refit_steps=5"], "train.refit_steps is set and so is task.name"),
         (["task.name=completion", "task.packs=true"], "did you mean 'task.pack'"),
     ],

@@ -33,13 +33,16 @@ def _without_speed(run):
 
 @pytest.fixture
 def interrupt_at(monkeypatch):
-    """Press Ctrl-C, as it were, while a step is being logged."""
+    """Press Ctrl-C, as it were, while a step is being logged, or kill the run there; once."""
 
-    def arrange(wanted):
-        original = LogLosses.on_train_batch_end
+    def arrange(wanted, kill=False):
+        original, waiting = LogLosses.on_train_batch_end, [wanted]
 
         def on_train_batch_end(self, batch, logs=None):
-            if self.first_step + batch + 1 == wanted:
+            if [self.first_step + batch + 1] == waiting:
+                waiting.clear()
+                if kill:
+                    raise SystemExit
                 signal.raise_signal(signal.SIGINT)
             original(self, batch, logs)
 
@@ -114,6 +117,39 @@ def test_a_run_that_stopped_early_goes_on_if_forced(recipe, tmp_path):
     again = recipe("train.steps=6", "train.learning_rate=0.001", *settings[1:])
     run = train(again, tmp_path / "run", resume=True, force=True, quiet=True)
     assert run.summary["steps"] > 2
+
+
+def test_a_forced_run_that_is_killed_at_once_has_all_patience(recipe, tmp_path, interrupt_at):
+    settings = "train.steps=6", "train.evaluate_every=1", "train.early_stopping_patience=1"
+    train(recipe("train.learning_rate=0", *settings), tmp_path / "run", quiet=True)
+    interrupt_at(3, kill=True)
+    with pytest.raises(SystemExit):
+        train(recipe(*settings), tmp_path / "run", resume=True, force=True, quiet=True)
+    assert train(recipe(*settings), tmp_path / "run", resume=True, quiet=True).summary["steps"] > 2
+
+
+@pytest.mark.parametrize("every", [4, 100])
+def test_a_forced_run_that_is_killed_at_once_keeps_the_best_model(recipe, tmp_path, interrupt_at, every):
+    settings = f"train.checkpoint_every={every}", "train.evaluate_every=2"
+    interrupt_at(7, kill=True)
+    with pytest.raises(SystemExit):
+        train(recipe(*settings), tmp_path / "run", quiet=True)
+    best = _weights(tmp_path / "run")
+    interrupt_at(5, kill=True)
+    again = recipe("train.learning_rate=0", *settings)
+    with pytest.raises(SystemExit):
+        train(again, tmp_path / "run", resume=True, force=True, quiet=True)
+    run = train(again, tmp_path / "run", resume=True, quiet=True)
+    assert run.summary["best_step"] == 6
+    for name, array in _weights(run.folder).items():
+        np.testing.assert_array_equal(array, best[name], err_msg=name)
+
+
+def test_the_batches_of_an_update_never_change_in_the_midst_of_a_run(recipe, tmp_path):
+    train(recipe("train.steps=2", "train.accumulation_steps=2"), tmp_path / "run", quiet=True)
+    again = recipe("train.steps=4", "train.accumulation_steps=3")
+    with pytest.raises(UsageError, match=r"counts batches, so that train\.accumulation_steps: 2 -> 3 is not"):
+        train(again, tmp_path / "run", resume=True, force=True, quiet=True)
 
 
 def test_data_that_changed_is_refused_and_a_device_that_did_is_named(recipe, tmp_path, corpus, capsys):
@@ -196,12 +232,13 @@ def test_a_refit_learns_nothing_of_the_test_part(recipe, tmp_path, corpus):
         np.testing.assert_array_equal(array, _weights(second.folder)[name], err_msg=name)
 
 
-def test_an_interrupted_refit_goes_on_as_if_never_stopped(recipe, tmp_path, interrupt_at):
+def test_an_interrupted_refit_goes_on_as_if_never_stopped_or_moved(recipe, tmp_path, interrupt_at):
     whole = train(recipe(*REFIT), tmp_path / "whole", quiet=True)
     interrupt_at(5)
     with pytest.raises(InterruptedRunError, match="stopped in the refit.*--resume --out .*parts'"):
         train(recipe(*REFIT), tmp_path / "parts", quiet=True)
-    parts = train(recipe(*REFIT), tmp_path / "parts", resume=True, quiet=True)
+    (tmp_path / "parts").rename(tmp_path / "moved")
+    parts = train(recipe(*REFIT), tmp_path / "moved", resume=True, quiet=True)
     assert parts.summary["test_loss"] == whole.summary["test_loss"]
     for name, array in _weights(whole.folder).items():
         np.testing.assert_array_equal(array, _weights(parts.folder)[name], err_msg=name)

@@ -69,6 +69,8 @@ def test_a_value_of_the_right_type_is_taken(value, wanted, result):
         ([1], tuple[str, ...], "a list of texts"),
         (["a"], tuple[float, ...], "a list of numbers"),
         ("a", tuple[float, ...], "a list of numbers"),
+        (10**400, float, "a number, and none beyond 1.8e308"),
+        ([10**400], tuple[float, ...], "a number, and none beyond 1.8e308"),
     ],
 )
 def test_a_value_of_another_type_is_refused_in_words(value, wanted, words):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -117,6 +117,7 @@ def text_field(value: Mapping[str, Any], name: str, place: str, *, may_be_empty:
     if not isinstance(found, str):
         names = ", ".join(value) or "nothing"
         raise KerasGPTError(f'{place}: has no text "{name}", only {names}; add it, or leave the record out')
+    _refuse_half_pairs([found], name, place)
     if not found.strip() and not may_be_empty:
         raise KerasGPTError(f'{place}: its "{name}" is empty; give a text, or leave the record out')
     return found
@@ -133,4 +134,16 @@ def text_fields(value: Mapping[str, Any], name: str, place: str) -> tuple[str, .
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         names = ", ".join(value) or "nothing"
         raise KerasGPTError(f'{place}: has no text "{name}", only {names}; add it, or leave the record out')
+    _refuse_half_pairs(texts, name, place)
     return tuple(texts)
+
+
+def _refuse_half_pairs(texts: Sequence[str], name: str, place: str) -> None:
+    """Refuse what JSON can spell and UTF-8 cannot."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as error:
+        raise KerasGPTError(
+            f'{place}: its "{name}" holds half a surrogate pair, which is no character; mend it, or leave the'
+            " record out"
+        ) from error

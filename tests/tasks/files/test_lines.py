@@ -81,3 +81,10 @@ def test_fields_are_texts_and_lists_of_sentences_are_joined():
             read(value, name, "here")
     with pytest.raises(KerasGPTError, match='here: its "blank" is empty'):
         text_field(value, "blank", "here")
+
+
+@pytest.mark.parametrize("read", [text_field, text_fields])
+def test_half_a_surrogate_pair_is_told(read):
+    for value in ("a\ud800", ["b", "\udc00"]):
+        with pytest.raises(KerasGPTError, match='line 3: its "one" holds half a surrogate pair'):
+            read({"one": value}, "one", "line 3")
