@@ -67,7 +67,10 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]  # the harness ships no ty
     def _loglikelihood_tokens(
         self, requests: Sequence[tuple[Any, list[int], list[int]]], **_: Any
     ) -> list[tuple[float, bool]]:
-        pairs = [fit(before, after, self.max_length, "a request") for _, before, after in requests]
+        pairs = [  # like `encode_pair` where all of a continuation became part of the context's last token
+            fit(before, after or self.tok_encode(texts[1]), self.max_length, "a request")
+            for texts, before, after in requests
+        ]
         scores = self._lm.score([pair.prompt for pair in pairs], [pair.rest for pair in pairs])
         return [(score.logprob, score.is_greedy) for score in scores]
 

@@ -29,8 +29,8 @@ def encode_pair(lm: LanguageModel, prompt: str, rest: str, place: str) -> Pair:
 
     Blanks at the prompt's end are read as part of the rest, since that is where a vocabulary has them. An
     empty prompt is ``<|endoftext|>``. EleutherAI's lm-evaluation-harness does the same, with the same scores.
-    Where all of the rest would become part of the prompt's last token, nothing were left to score, and it
-    fails; here the two are then encoded apart, as `LanguageModel.score` has them.
+    Where all of the rest would become part of the prompt's last token, and nothing were left to score, its
+    own models fail; here the two are then encoded apart, as `LanguageModel.score` has them.
 
     Args:
         lm: whose tokenizer and context to use.

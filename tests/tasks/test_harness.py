@@ -34,9 +34,13 @@ def test_it_is_registered() -> None:
 
 def test_continuations(adapter, lm) -> None:
     pairs = [("To be or", " not"), ("Speak. ", "I am"), ("", "ROMEO"), ("word " * 200, "end")]
+    one_token = next(pair for pair in lm.tokenizer.merges if "".join(pair).isalpha() and pair[0].isascii())
+    pairs.append(one_token)
+    assert len(lm.tokenizer.encode("".join(one_token))) == 1
     found = adapter.loglikelihood(requests("loglikelihood", *pairs), disable_tqdm=True)
     scores = score_pairs(lm, [encode_pair(lm, *pair, "here") for pair in pairs])
     assert [logprob for logprob, _ in found] == pytest.approx([score.logprob for score in scores])
+    assert all(logprob < 0 for logprob, _ in found)
     assert [greedy for _, greedy in found] == [score.is_greedy for score in scores]
 
 
