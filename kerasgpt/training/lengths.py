@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from kerasgpt.errors import UsageError
 from kerasgpt.training.settings import TrainConfig
@@ -55,6 +56,8 @@ def stage_of(settings: TrainConfig, step: int) -> Stage:
 class ShorterWindows(keras.utils.PyDataset):
     """The batches of a dataset with each window of T tokens cut into T / L: (B, T) -> (B T / L, L).
 
+    Positions, where there are any, count from where the document or else the shorter window begins.
+
     Args:
         dataset: of batches whose arrays are all (B, T).
         length: L, which divides T.
@@ -74,4 +77,9 @@ class ShorterWindows(keras.utils.PyDataset):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Any:
-        return keras.tree.map_structure(lambda array: array.reshape(-1, self.length), self.dataset[index])
+        batch = keras.tree.map_structure(lambda array: array.reshape(-1, self.length), self.dataset[index])
+        if isinstance(batch[0], dict) and "position_ids" in batch[0]:
+            batch[0]["position_ids"] = np.minimum(
+                batch[0]["position_ids"], np.arange(self.length, dtype="i4")
+            )
+        return batch

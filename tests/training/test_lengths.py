@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kerasgpt.data.pipeline import TokenDataset
+from kerasgpt.data.segments import segments_and_positions
 from kerasgpt.errors import UsageError
 from kerasgpt.training.lengths import ShorterWindows, Stage, stage_of, stages
 from kerasgpt.training.settings import TrainConfig
@@ -55,3 +56,16 @@ def test_windows_are_cut_and_none_of_their_labels_is_lost():
         assert ids.shape == labels.shape == weights.shape == (12, 4)
         for short, long in zip((ids, labels, weights), whole[index], strict=True):
             np.testing.assert_array_equal(short.ravel(), long.ravel())
+
+
+def test_positions_count_from_the_document_or_the_shorter_window():
+    ids = np.random.default_rng(0).integers(0, 9, 2000, dtype=np.int32)
+    whole = TokenDataset(ids, 16, 3, end_of_text_id=0)
+    cut = ShorterWindows(whole, 4)
+    for number in range(4):
+        inputs = cut[number][0]
+        expected = segments_and_positions(inputs["token_ids"], 0)
+        np.testing.assert_array_equal(inputs["position_ids"], expected["position_ids"])
+        same = inputs["segment_ids"][:, :, None] == inputs["segment_ids"][:, None]
+        wanted = expected["segment_ids"][:, :, None] == expected["segment_ids"][:, None]
+        np.testing.assert_array_equal(same, wanted)
