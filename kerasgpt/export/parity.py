@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from kerasgpt.errors import KerasGPTError
 from kerasgpt.export.reference import HasLogits, Reference, context_sums, signed_sums
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.protocols import Ids, LanguageModel, Logits, StepModel
@@ -111,13 +112,16 @@ def compare_texts(
     Returns:
         Tokens compared, near ties met, and problems.
     """
-    batched = lm.generate(reference.prompts, reference.settings)
     short = dataclasses.replace(
         reference.settings, max_new_tokens=min(NUM_FIRST_TOKENS, reference.settings.max_new_tokens)
     )
     # As ids, since a long text would be cut later where less is to be written.
     pairs = zip(reference.ids, reference.prompt_lengths, strict=True)
-    alone = [lm.generate([row[:length].tolist()], short)[0] for row, length in pairs]
+    try:
+        batched = lm.generate(reference.prompts, reference.settings)
+        alone = [lm.generate([row[:length].tolist()], short)[0] for row, length in pairs]
+    except KerasGPTError as error:  # as of logits that are no numbers
+        return 0, 0, [str(error)]
     compared = ties = 0
     problems = []
     for how, generations in (("in a batch", batched), ("alone", alone)):

@@ -171,17 +171,29 @@ def test_a_loss_that_is_no_number_stops_with_the_last_checkpoint_intact(recipe, 
 
 
 def test_a_full_disk_stops_with_the_last_checkpoint_intact(recipe, tmp_path, full_disk, stopped_at):
-    train(recipe("train.steps=3"), tmp_path / "run", quiet=True)
+    own = recipe("train.steps=8", "train.evaluate_every=100")
+    stopped_at(5, KerasGPTError("the lights went out"))
+    with pytest.raises(KerasGPTError, match="the lights went out"):
+        train(own, tmp_path / "run", quiet=True)
     before = {file: file.read_bytes() for file in (tmp_path / "run" / "checkpoints").rglob("*.*")}
     assert before
-    longer = recipe("train.steps=8", "train.evaluate_every=100")
     with (
         full_disk(10_000),
         pytest.raises(KerasGPTError, match=r"cannot write.*step-00000003 is intact: go on"),
     ):
+        train(own, tmp_path / "run", resume=True, quiet=True)
+    assert {file: file.read_bytes() for file in before} == before
+    assert train(own, tmp_path / "run", resume=True, quiet=True).summary["steps"] == 8
+
+
+def test_on_a_full_disk_another_recipe_does_not_begin(recipe, tmp_path, full_disk):
+    train(recipe("train.steps=3"), tmp_path / "run", quiet=True)
+    before = {file: file.read_bytes() for file in (tmp_path / "run").rglob("*.*") if file.is_file()}
+    longer = recipe("train.steps=8", "train.evaluate_every=100")
+    with full_disk(10_000), pytest.raises(KerasGPTError, match=r"step-00000003: cannot write"):
         train(longer, tmp_path / "run", resume=True, force=True, quiet=True)
     assert {file: file.read_bytes() for file in before} == before
-    assert train(longer, tmp_path / "run", resume=True, quiet=True).summary["steps"] == 8
+    assert train(longer, tmp_path / "run", resume=True, force=True, quiet=True).summary["steps"] == 8
 
 
 def test_a_batch_too_large_for_memory_names_the_settings_to_lower(recipe, tmp_path, stopped_at):
