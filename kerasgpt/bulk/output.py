@@ -71,8 +71,8 @@ class Output:
 def rows(folder: str) -> Iterator[dict[str, Any]]:
     """Read the answers of a job, in the order of its records."""
     found = [OUTPUT_NAME.fullmatch(name) for name in storage.names(folder)]
-    parts = {int(each[2]): each[0] for each in found if each and each[1] == PART}
-    for _, name in sorted(parts.items()):  # as numbers: from a hundred thousand on they have a digit more
+    parts = [(int(each[2]), each[0]) for each in found if each and each[1] == PART]
+    for _, name in sorted(parts):  # as numbers: from a hundred thousand on they have a digit more
         with storage.opened(storage.join(folder, name)) as file:
             yield from map(json.loads, file)
 

@@ -15,8 +15,8 @@ _BLOCK_BYTES = 1 << 18
 _LONGEST_WORD = 1 << 20  # characters without white space, after which a piece is cut all the same
 
 # The last one, as the first part takes what it can; what follows the last character is not known.
-_LAST_BLANK = re.compile(r".*( |(?<!\r)\n)\S", re.DOTALL)
-_LAST_LINE_END = re.compile(r".*(\n)\S", re.DOTALL)  # of lines without blanks that end in \r\n
+_LAST_BLANK = re.compile(r".*([ \n])\S", re.DOTALL)
+_HALF_SEPARATOR = re.compile(r"\r\n(?:<[a-z|>]*\r?)?\Z")
 _SEPARATOR = re.compile(r"(?:\r?\n)?^<\|endoftext\|>\r?\n", re.MULTILINE)
 
 
@@ -58,11 +58,12 @@ def _safe_cut(text: str) -> int:
     """
     if len(text) < 2 * SMALLEST_PIECE:
         return 0
-    # Not within \r\n if it can be helped: what follows may be a separator, to which both belong.
-    for pattern in (_LAST_BLANK, _LAST_LINE_END):
-        if found := pattern.match(text, SMALLEST_PIECE):
-            return found.start(1)
-    return len(text) if len(text) > _LONGEST_WORD else 0
+    # Not within a \r\n that the beginning of a separator may follow: both characters would belong to it.
+    undecided = _HALF_SEPARATOR.search(text)
+    end = undecided.start() if undecided else len(text)
+    if found := _LAST_BLANK.match(text, SMALLEST_PIECE, end):
+        return found.start(1)
+    return end if len(text) > _LONGEST_WORD else 0
 
 
 def _decoded_blocks(path: Path, errors: ErrorHandling) -> Iterator[str]:

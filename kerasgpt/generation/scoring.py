@@ -92,7 +92,8 @@ def _score(logits: Logits, ids: Sequence[int]) -> Score:
 
 def _logprobs(logits: Logits, ids: Sequence[int]) -> Logits:
     """Log-probabilities (T,) of tokens under the logits (T, V) that precede each."""
-    refuse_no_numbers(logits)
     targets: NDArray[np.int64] = np.array(ids, np.int64)
     logprobs: Logits = np.take_along_axis(log_softmax(logits), targets[:, None], axis=1)[:, 0]
+    if np.isnan(logprobs).any():
+        refuse_no_numbers(logits)
     return logprobs

@@ -99,7 +99,7 @@ class Sitting:
             journal = Journal(self.run / artifacts.RUN_METRICS if is_first() else None, state.step)
             callbacks = self._callbacks(journal, progress, interruption)
             if settings.tensorboard:
-                callbacks.insert(-1, self._histograms(journal))  # once the weights are known to be finite
+                callbacks.insert(-1, self._histograms(journal))
             # All look before the first one writes.
             if settings.spike_policy == "rollback" and any_of(not checkpoints(self.checkpoints)):
                 save_checkpoint(self.checkpoints, self.learner, state, settings)
@@ -217,7 +217,7 @@ class Sitting:
         """What writes for TensorBoard, which is told the journal's records too; the first process alone."""
         if not is_first():
             return WriteHistograms(self.settings, self.state, lambda step, arrays: None)
-        events = EventFile(self.run / artifacts.RUN_TENSORBOARD)
+        events = EventFile(self.run / artifacts.RUN_TENSORBOARD, self.state.step)
         journal.listeners.append(events.record)
         return WriteHistograms(self.settings, self.state, events.histograms)
 

@@ -165,6 +165,7 @@ def _refuse_what_only_transformers_have(recipe: Recipe, config: AnyConfig) -> No
         "train.soft_prompt_tokens": recipe.train.soft_prompt_tokens,
         "train.gradient_checkpointing": recipe.train.gradient_checkpointing,
         "data.document_mask": recipe.data.document_mask,
+        "task.pack=true (set it to false)": recipe.task.name and recipe.task.pack,
     }
     for name, value in wanted.items():
         if value:

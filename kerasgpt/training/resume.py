@@ -121,7 +121,7 @@ def save_checkpoint(root: Path, learner: Learner, state: RunState, settings: Tra
     """
     folder = root / f"step-{state.step:08d}"
     arrays = _read_variables(learner)
-    _refuse_damage(arrays, state.step)
+    refuse_damage(arrays, state.step)
     with together():
         if is_first():
             _write(folder, learner, arrays, state)
@@ -139,8 +139,12 @@ def _write(folder: Path, learner: Learner, arrays: Arrays, state: RunState) -> N
         write_json(temporary / HASHES, {name: sha256_of(temporary / name) for name in (ARRAYS, STATE)})
 
 
-def _refuse_damage(arrays: Arrays, step: int) -> None:
-    """Refuse weights and moments that are not all finite; the last gradient's norm alone may be."""
+def refuse_damage(arrays: Arrays, step: int) -> None:
+    """Refuse weights and moments that are not all finite; the last gradient's norm alone may be.
+
+    Raises:
+        KerasGPTError: there are such.
+    """
     for name, array in arrays.items():
         if array.ndim and array.dtype.kind == "f" and not np.isfinite([array.min(), array.max()]).all():
             raise KerasGPTError(f"after step {step} weights are not finite ({name})")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kerasgpt.atomic import CannotWriteError
 from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.extras import require
 from kerasgpt.training.callbacks import StepCallback
 from kerasgpt.training.processes import first_alone
-from kerasgpt.training.resume import RunState
+from kerasgpt.training.resume import RunState, refuse_damage
 from kerasgpt.training.settings import TrainConfig
 
 _BINS = 30
@@ -29,20 +31,26 @@ class EventFile:
 
     Args:
         folder: of the log; made if need be.
+        step: that a run goes on from. What other files there, or this one, say of later steps is of a course
+            that was left, and TensorBoard is told to drop it.
 
     Raises:
         MissingExtraError: tensorboard is not installed.
+        CannotWriteError: the disk is full or the folder cannot be written, here and in every method.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, step: int = 0) -> None:
         purpose = "train.tensorboard"
         self._events: Any = require("tensorboard.compat.proto.event_pb2", "train", purpose)
         self._summaries: Any = require("tensorboard.compat.proto.summary_pb2", "train", purpose)
         writer: Any = require("tensorboard.summary.writer.record_writer", "train", purpose)
-        folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}"
-        self._records = writer.RecordWriter(self.path.open("wb"))
+        with self._told():
+            folder.mkdir(parents=True, exist_ok=True)
+            self._records = writer.RecordWriter(self.path.open("wb"))
         self._write(self._events.Event(wall_time=time.time(), file_version="brain.Event:2"))
+        self._drop_from(step + 1)
+        self._newest = step
 
     def record(self, record: Mapping[str, Any]) -> None:
         """Write a record of the journal: its numbers, and its text."""
@@ -85,13 +93,29 @@ class EventFile:
         )
         return self._summaries.Summary.Value(tag=name, histo=histogram)
 
+    def _drop_from(self, step: int) -> None:
+        """Tell TensorBoard that what there is of this step and later ones does not count."""
+        start = self._events.SessionLog(status=self._events.SessionLog.START)
+        self._write(self._events.Event(wall_time=time.time(), step=step, session_log=start))
+
     def _summarise(self, step: int, values: list[Any]) -> None:
+        if step < self._newest:  # the run has gone back to a checkpoint
+            self._drop_from(step)
+        self._newest = step
         summary = self._summaries.Summary(value=values)
         self._write(self._events.Event(wall_time=time.time(), step=step, summary=summary))
 
     def _write(self, event: Any) -> None:
-        self._records.write(event.SerializeToString())
-        self._records.flush()
+        with self._told():
+            self._records.write(event.SerializeToString())
+            self._records.flush()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise CannotWriteError(self.path, error.strerror or str(error)) from error
 
     def close(self) -> None:
         """Close the file."""
@@ -120,4 +144,6 @@ class WriteHistograms(StepCallback):
         """Write."""
         with first_alone(self.model) as is_first:
             if is_first:
-                self.write(step, dict(named_arrays(self.model)))
+                arrays = dict(named_arrays(self.model))
+                refuse_damage(arrays, step)  # of what is not finite there is no histogram
+                self.write(step, arrays)

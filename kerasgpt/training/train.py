@@ -16,7 +16,7 @@ import keras
 
 from kerasgpt import artifacts
 from kerasgpt.artifacts import write_json
-from kerasgpt.atomic import atomic_folder, write_text
+from kerasgpt.atomic import CannotWriteError, atomic_folder, write_text
 from kerasgpt.config import read_json
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.tokenizer.bpe import Tokenizer
@@ -256,7 +256,11 @@ def _begin_anew(run: Path, recipe: Recipe, learner: Learner, state: RunState) ->
         pass  # until all have read checkpoint and journal: now they are written anew
     if state.step or state.best_loss is not None:
         # At once, before recipe and journal, so that a run killed now goes on in the same way.
-        save_checkpoint(run / artifacts.RUN_CHECKPOINTS, learner, state, recipe.train)
+        try:
+            save_checkpoint(run / artifacts.RUN_CHECKPOINTS, learner, state, recipe.train)
+        except CannotWriteError as error:
+            kept = f"step-{state.step:08} is intact" if state.step else "the run is as it was"
+            raise KerasGPTError(f"{error}; {kept}: go on with the same command") from error
 
 
 def _begin(run: Path, recipe: Recipe, tokenizer: Tokenizer, corpus: Material, state: RunState) -> None:

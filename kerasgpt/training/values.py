@@ -30,7 +30,7 @@ def parse_override(override: str, sections: Iterable[str]) -> tuple[str, str, An
         raise unknown_name("section", section, sections)
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:  # no TOML, or a number of more digits than Python reads
         value = text.strip()  # a bare word is a string, as a shell's user writes it
     return section, key, value
 

@@ -134,3 +134,11 @@ def test_a_model_of_other_sizes_is_no_beginning(recipe, model_folder):
     table = {**recipe().to_dict(), "model": {"init": str(model_folder), "num_layers": 7}}
     with pytest.raises(UsageError, match=r"its num_layers is 2, and the recipe's model\.num_layers 7: leave"):
         make_learner(Recipe.from_dict(table), Tokenizer.from_preset(model_folder))
+
+
+def test_a_recurrent_model_is_told_to_leave_packing_out(recipe):
+    table = {**recipe().to_dict(), "model": {"preset": "lstm-nano"}, "task": {"name": "completion"}}
+    with pytest.raises(UsageError, match=r"task\.pack=true \(set it to false\): a model of type lstm"):
+        make_learner(Recipe.from_dict(table), Tokenizer.from_merges([]))
+    table["task"]["pack"] = False
+    make_learner(Recipe.from_dict(table), Tokenizer.from_merges([]))

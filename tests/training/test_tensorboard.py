@@ -8,7 +8,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from kerasgpt import artifacts
-from kerasgpt.errors import MissingExtraError
+from kerasgpt.atomic import CannotWriteError
+from kerasgpt.errors import KerasGPTError, MissingExtraError
 from kerasgpt.training.tensorboard import EventFile
 from kerasgpt.training.train import train
 
@@ -58,3 +59,29 @@ def test_writing_them_imports_no_tensorflow(tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path)]
     child = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert child.stdout.strip() == "False", child.stderr
+
+
+def test_what_a_run_went_back_behind_is_dropped(tmp_path):
+    first = EventFile(tmp_path)
+    for step in (1, 2, 3, 4, 2, 3):  # after 4 it went back to a checkpoint
+        first.record({"step": step, "loss": float(step)})
+    second = EventFile(tmp_path, step=2)
+    second.record({"step": 3, "loss": 30.0})
+    assert [(event.step, event.value) for event in _read(tmp_path).Scalars("loss")] == [
+        (1, 1),
+        (2, 2),
+        (3, 30),
+    ]
+
+
+def test_a_full_disk_is_a_sentence(tmp_path, full_disk):
+    events = EventFile(tmp_path)
+    with full_disk(1000), pytest.raises(CannotWriteError, match=r"events\.out.*: cannot write"):
+        events.text(1, "sample", "x" * 5000)
+
+
+def test_weights_that_are_not_finite_are_a_sentence(recipe, tmp_path):
+    settings = "train.tensorboard=true", "train.learning_rate=1e30", "train.clip_norm=0"
+    quiet = "train.log_every=50", "train.evaluate_every=2", "train.sample_tokens=0"
+    with pytest.raises(KerasGPTError, match="not finite|is nan"):
+        train(recipe(*settings, *quiet), tmp_path / "run", quiet=True)

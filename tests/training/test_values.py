@@ -21,6 +21,7 @@ SECTIONS = ("data", "train")
         ("train.x=a bare word", "a bare word"),
         ("train.x=a=b", "a=b"),
         ("train.x=", ""),
+        ("train.x=" + "1" * 5000, "1" * 5000),
     ],
 )
 def test_a_value_is_tomls_or_a_bare_word(override, value):
