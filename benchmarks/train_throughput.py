@@ -20,7 +20,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from machine import machine, versions
 
@@ -118,15 +118,20 @@ def engines(shape: dict[str, Any], arguments: argparse.Namespace) -> dict[str, l
 
 
 class Trainer:
-    """A process that takes steps, see engines/steps.py."""
+    """A process that takes steps, see engines/steps.py.
 
-    def __init__(self, command: list[str]) -> None:
+    Args:
+        command: that starts it.
+        log: where to write what it says beside its answers.
+    """
+
+    def __init__(self, command: list[str], log: IO[str] | int = subprocess.DEVNULL) -> None:
         path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=log,
             text=True,
             env=os.environ | {"PYTHONPATH": path},
         )

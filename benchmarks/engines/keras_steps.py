@@ -22,7 +22,16 @@ class Stamp(keras.callbacks.Callback):
             self.stamp()
 
 
-def fit(model: keras.Model, data: Any, num_steps: int, stamp: Callable[[], None]) -> float:
-    """Train on the data once; the last loss."""
-    history = model.fit(data, shuffle=False, verbose=0, callbacks=[Stamp(num_steps, stamp)])
+def fit(
+    model: keras.Model,
+    data: Any,
+    num_steps: int,
+    stamp: Callable[[], None],
+    callback_list: Callable[[list[keras.callbacks.Callback], keras.Model], Any] = lambda callbacks, _: (
+        callbacks
+    ),
+) -> float:
+    """Train on the data once; the last loss. A trainer may have a list of callbacks of its own kind."""
+    callbacks = callback_list([Stamp(num_steps, stamp)], model)
+    history = model.fit(data, shuffle=False, verbose=0, callbacks=callbacks)
     return float(history.history["loss"][-1])

@@ -20,6 +20,7 @@ clone, text_file, folder = sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])
 stop_at = int(sys.argv[5])
 STATE, LOSSES = folder / "state.pt", folder / "losses.jsonl"
 WINDOW, BATCH = setting["sequence_length"], setting["batch_size"]
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def main() -> None:
@@ -27,11 +28,11 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text = text_file.read_text("utf-8")
     letters = {letter: number for number, letter in enumerate(sorted(set(text)))}
-    ids = torch.tensor([letters[letter] for letter in text])
+    ids = torch.tensor([letters[letter] for letter in text]).to(DEVICE)
     first_of_validation = int(len(ids) * 0.9)
     learned, validation = ids[:first_of_validation], ids[first_of_validation:]
 
-    torch.manual_seed(1337)
+    torch.manual_seed(setting.get("seed", 1337))
     nanogpt = model_module(clone)
     config = nanogpt.GPTConfig(
         block_size=WINDOW,
@@ -42,9 +43,9 @@ def main() -> None:
         dropout=setting["dropout"],
         bias=False,  # the default of its train.py
     )
-    model = nanogpt.GPT(config)
-    optimizer = model.configure_optimizers(0.1, setting["learning_rate"], (0.9, 0.99), "cpu")
-    half = torch.amp.autocast(device_type="cpu", dtype=torch.bfloat16)
+    model = nanogpt.GPT(config).to(DEVICE)
+    optimizer = model.configure_optimizers(0.1, setting["learning_rate"], (0.9, 0.99), DEVICE)
+    half = torch.amp.autocast(device_type=DEVICE, dtype=torch.bfloat16)
     precision = half if setting["precision"] == "bfloat16" else contextlib.nullcontext()
     step = 0
     if STATE.is_file():

@@ -1,9 +1,9 @@
 """One trainer in a process of its own: takes so many steps at each request from standard input until it ends.
 
-A request is a JSON line {"num_steps": N}; the answer is a line {"seconds", "loss"}, the seconds of the steps
-after one more that begins the turn: what `fit` does before its first step and after its last is not a matter
-of each step. The first line of all says what runs: {"version"}. Shapes come as a JSON object, see
-train_throughput.py.
+A request is a JSON line {"num_steps": N}; the answer is a line {"seconds", "loss", "device_bytes"}, the
+seconds of the steps after one more that begins the turn: what `fit` does before its first step and after its
+last is not a matter of each step. The first line of all says what runs: {"version"}. Shapes come as a JSON
+object, see train_throughput.py.
 """
 
 from __future__ import annotations
@@ -20,8 +20,14 @@ Train = Callable[[int, Callable[[], None]], float]
 """Takes so many steps, calls a function when the first is done and when the last is, and gives its loss."""
 
 
-def serve(version: str, train: Train) -> None:
-    """Answer requests; engines print what they like, elsewhere."""
+def serve(version: str, train: Train, device_bytes: Callable[[], int] = lambda: 0) -> None:
+    """Answer requests; engines print what they like, elsewhere.
+
+    Args:
+        version: of what trains.
+        train: does it.
+        device_bytes: the most memory of a GPU that the process has held.
+    """
     answers = sys.stdout
     sys.stdout = sys.stderr
     print(json.dumps({"version": version}), file=answers, flush=True)
@@ -30,7 +36,8 @@ def serve(version: str, train: Train) -> None:
         num_steps = json.loads(line)["num_steps"]
         ends.clear()
         loss = train(num_steps + 1, lambda: ends.append(time.perf_counter()))
-        print(json.dumps({"seconds": ends[-1] - ends[0], "loss": loss}), file=answers, flush=True)
+        answer = {"seconds": ends[-1] - ends[0], "loss": loss, "device_bytes": device_bytes()}
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 def batch(shape: dict[str, Any], number: int) -> tuple[np.ndarray, np.ndarray]:

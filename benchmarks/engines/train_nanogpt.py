@@ -1,7 +1,8 @@
 """nanoGPT's own model and step: ``python train_nanogpt.py SHAPE CLONE PRECISION COMPILE``.
 
 The step is that of its train.py: the rate set, the forward pass under autocast, backward, the gradient's norm
-clipped at 1, AdamW with its groups, gradients dropped.
+clipped at 1, AdamW with its groups, gradients dropped. On a GPU where there is one, with all that train.py
+turns on there: TF32, flash attention, the fused AdamW, batches from pinned memory.
 """
 
 import contextlib
@@ -9,12 +10,14 @@ import json
 import sys
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from nanogpt_model import model_module
 from steps import batch, serve
 
 shape = json.loads(sys.argv[1])
 clone, precision, compiled = sys.argv[2:]
+device = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def main() -> None:
@@ -29,17 +32,18 @@ def main() -> None:
         dropout=shape["dropout"],
         bias=True,
     )
-    plain = nanogpt.GPT(config)
-    optimizer = plain.configure_optimizers(0.1, 1e-3, (0.9, 0.99), "cpu")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    plain = nanogpt.GPT(config).to(device)
+    optimizer = plain.configure_optimizers(0.1, 1e-3, (0.9, 0.99), device)
     model = torch.compile(plain) if compiled == "true" else plain
-    half = torch.amp.autocast(device_type="cpu", dtype=torch.bfloat16)
+    half = torch.amp.autocast(device_type=device, dtype=torch.bfloat16)
     context = half if precision == "bfloat16" else contextlib.nullcontext()
     done = 0
 
     def train(num_steps: int, stamp: Callable[[], None]) -> float:
         nonlocal done
         for number in range(num_steps):
-            ids, labels = (torch.from_numpy(array).long() for array in batch(shape, done))
+            ids, labels = (on_device(array) for array in batch(shape, done))
             done += 1
             for group in optimizer.param_groups:
                 group["lr"] = 1e-3
@@ -54,7 +58,13 @@ def main() -> None:
                 stamp()
         return last
 
-    serve(torch.__version__, train)
+    serve(torch.__version__, train, torch.cuda.max_memory_allocated if device == "cuda" else lambda: 0)
+
+
+def on_device(array: np.ndarray) -> torch.Tensor:
+    """Ids as train.py brings them there."""
+    tensor = torch.from_numpy(array).long()
+    return tensor if device == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 
 if __name__ == "__main__":

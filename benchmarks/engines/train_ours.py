@@ -16,7 +16,9 @@ from steps import serve
 import kerasgpt
 from kerasgpt.data.feeding import fed
 from kerasgpt.data.pipeline import TokenDataset
+from kerasgpt.training.callbacks import LazyCallbacks
 from kerasgpt.training.config import Recipe
+from kerasgpt.training.devices import choose_device, memory_bytes
 from kerasgpt.training.learner import make_learner
 from kerasgpt.training.model_settings import ModelConfig
 from kerasgpt.training.settings import TrainConfig
@@ -34,12 +36,14 @@ class Vocabulary:
 
 def main() -> None:
     """Train on random ids, through the package's own batches."""
+    device = choose_device()
     sizes = {name: shape[name] for name in ("num_layers", "num_heads", "hidden_dim", "dropout")}
     settings = TrainConfig(
         batch_size=shape["batch_size"],
         sequence_length=shape["sequence_length"],
         precision=precision,
         jit_compile={"true": True, "false": False, "auto": "auto"}[jit],
+        gradient_checkpointing=shape.get("gradient_checkpointing", False),
     )
     learner = make_learner(Recipe(model=ModelConfig(fields=sizes), train=settings), Vocabulary())
     ids = np.random.default_rng(0).integers(0, shape["vocabulary_size"], 1_000_000, dtype=np.int32)
@@ -55,9 +59,13 @@ def main() -> None:
             num_steps=num_steps,
         )
         done += num_steps
-        return fit(learner.model, fed(data), num_steps, stamp)
+        return fit(learner.model, fed(data), num_steps, stamp, LazyCallbacks)
 
-    serve(f"{kerasgpt.__version__}, keras {keras.__version__}", train)
+    serve(
+        f"{kerasgpt.__version__}, keras {keras.__version__}",
+        train,
+        lambda: memory_bytes(device) if device.kind == "gpu" else 0,
+    )
 
 
 if __name__ == "__main__":

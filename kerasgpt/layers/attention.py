@@ -9,6 +9,7 @@ from keras import ops
 
 from kerasgpt.layers.cache import Tensor, write_columns
 from kerasgpt.layers.dropout import Dropout
+from kerasgpt.layers.fused_attention import fused_causal_attention
 
 QUERY_BLOCK = 128
 """Queries attended together: fewer leave out more of what is hidden, in products too small to be fast."""
@@ -147,7 +148,7 @@ class MultiHeadAttention(keras.layers.Layer):
     def call(
         self,
         hidden: Tensor,
-        mask: Tensor,
+        attention_mask: Tensor | None,
         cache: tuple[Tensor, Tensor] | None = None,
         start: Tensor | None = None,
         training: bool | None = None,
@@ -156,7 +157,8 @@ class MultiHeadAttention(keras.layers.Layer):
 
         Args:
             hidden: (B, T, D).
-            mask: bool (B or 1, 1, T, S), see `attention_mask_of`.
+            attention_mask: bool (B or 1, 1, T, S), see `attention_mask_of`; None, without a cache, lets each
+                position see itself and all earlier ones, in one fused kernel unless weights are dropped out.
             cache: the layer's keys and values (B, N, S, H), to be filled from column `start` on.
             start: int32 scalar, columns already filled; needed with a cache.
             training: whether dropout is active.
@@ -164,14 +166,38 @@ class MultiHeadAttention(keras.layers.Layer):
         Returns:
             (B, T, D), and the keys and values (B, N, S, H) that were attended to.
         """
-        query, key, value = self._project(hidden)
+        if attention_mask is None and not (training and self.attention_dropout):
+            mixed, keys_and_values = self._attend_fused(hidden)
+        else:
+            mixed, keys_and_values = self._attend_masked(hidden, attention_mask, cache, start, training)
+        mixed = ops.reshape(mixed, ops.shape(hidden))  # (B, T, D)
+        return self.output_dropout(self.output_projection(mixed), training=training), keys_and_values
+
+    def _attend_fused(self, hidden: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Attention over all earlier positions, (B, T, N, H), and keys and values (B, N, T, H)."""
+        query, key, value = ops.unstack(self._heads(hidden), 3, axis=2)  # (B, T, N, H)
+        mixed = fused_causal_attention(query, key, value, self._scale)
+        return mixed, (ops.transpose(key, (0, 2, 1, 3)), ops.transpose(value, (0, 2, 1, 3)))
+
+    def _attend_masked(
+        self,
+        hidden: Tensor,
+        mask: Tensor | None,
+        cache: tuple[Tensor, Tensor] | None,
+        start: Tensor | None,
+        training: bool | None,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Attention over what a mask shows, (B, T, N, H), and keys and values (B, N, S, H)."""
+        heads = ops.transpose(self._heads(hidden), (2, 0, 3, 1, 4))  # (3, B, N, T, H)
+        query, key, value = ops.unstack(heads, 3)  # the gradient of three slices is three of this size
+        if mask is None:
+            mask = attention_mask_of(None, ops.shape(hidden)[1], ops.shape(hidden)[1], 0)
         if cache is not None:
             key = write_columns(cache[0], key, start)
             value = write_columns(cache[1], value, start)  # (B, N, S, H)
         blocks = 1 if cache is not None else num_query_blocks(query.shape[2])
         mixed = self._attend_in_blocks(query, key, value, mask, blocks, training)  # (B, N, T, H)
-        mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), ops.shape(hidden))  # (B, T, D)
-        return self.output_dropout(self.output_projection(mixed), training=training), (key, value)
+        return ops.transpose(mixed, (0, 2, 1, 3)), (key, value)
 
     def _attend_in_blocks(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, num_blocks: int, training: bool | None
@@ -189,19 +215,18 @@ class MultiHeadAttention(keras.layers.Layer):
     def _attend(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, training: bool | None
     ) -> Tensor:
-        scale = self.head_dim**-0.5 if self.attention_scale is None else self.attention_scale
-        weights = scaled_dot_product_weights(query, key, mask, scale)
+        weights = scaled_dot_product_weights(query, key, mask, self._scale)
         weights = self.weights_dropout(ops.cast(weights, self.compute_dtype), training=training)
         return ops.matmul(weights, value)
 
-    def _project(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _heads(self, hidden: Tensor) -> Tensor:
+        """Queries, keys and values of all heads, (B, T, 3, N, H)."""
         batch, length, _ = ops.shape(hidden)
-        fused = ops.reshape(self.qkv(hidden), (batch, length, 3, self.num_heads, self.head_dim))
-        fused = ops.transpose(fused, (2, 0, 3, 1, 4))  # (3, B, N, T, H)
-        query, key, value = ops.unstack(
-            fused, 3
-        )  # the gradient of three slices is three tensors of this size
-        return query, key, value
+        return ops.reshape(self.qkv(hidden), (batch, length, 3, self.num_heads, self.head_dim))
+
+    @property
+    def _scale(self) -> float:
+        return self.head_dim**-0.5 if self.attention_scale is None else self.attention_scale
 
     def compute_output_spec(self, hidden: Any, *_: Any, **__: Any) -> tuple[Any, tuple[Any, Any]]:
         """Symbolic result of a call without a cache."""

@@ -79,14 +79,14 @@ class TransformerBlock(keras.layers.Layer):
     def call(
         self,
         hidden: Tensor,
-        mask: Tensor,
+        attention_mask: Tensor | None,
         cache: tuple[Tensor, Tensor] | None = None,
         start: Tensor | None = None,
         training: bool | None = None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Refine (B, T, D); arguments and second result as in `MultiHeadAttention`."""
         mixed, keys_and_values = self.attention(
-            self.attention_norm(hidden), mask, cache=cache, start=start, training=training
+            self.attention_norm(hidden), attention_mask, cache=cache, start=start, training=training
         )
         hidden = hidden + mixed
         hidden = hidden + self.feed_forward(self.feed_forward_norm(hidden), training=training)

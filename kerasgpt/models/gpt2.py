@@ -14,6 +14,7 @@ from kerasgpt.layers.attention import attention_mask_of
 from kerasgpt.layers.block import TransformerBlock
 from kerasgpt.layers.cache import KVCache, Tensor, empty_cache
 from kerasgpt.layers.embedding import TokenAndPositionEmbedding
+from kerasgpt.layers.fused_attention import has_fused_attention
 from kerasgpt.models.causal_lm import CausalLM
 
 
@@ -115,9 +116,12 @@ class GPT2(keras.Model):
         num_keys = num_queries if cache is None else cache.capacity
         if position_ids is None:
             position_ids = ops.expand_dims(start + ops.arange(num_queries, dtype="int32"), 0)
-        mask = attention_mask_of(
-            attention_mask, num_queries, num_keys, start, segment_ids
-        )  # (B or 1, 1, T, S)
+        mask = None  # of what is merely earlier, which a fused kernel knows by itself
+        is_plain = attention_mask is None and segment_ids is None and cache is None
+        if not (is_plain and has_fused_attention(self.compute_dtype, self.config.head_dim)):
+            mask = attention_mask_of(
+                attention_mask, num_queries, num_keys, start, segment_ids
+            )  # (B or 1, 1, T, S)
         hidden = self.embedding(
             token_ids, position_ids, inputs_embeds=inputs_embeds, training=training
         )  # (B, T, D)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import keras
@@ -22,6 +22,7 @@ from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.callbacks import (
     CountSteps,
     EvaluateAndKeepBest,
+    LazyCallbacks,
     LogLosses,
     SaveAndStop,
 )
@@ -132,7 +133,8 @@ class Sitting:
         self.datasets.append(dataset)
         is_whole = stage.length == settings.sequence_length
         data = dataset if is_whole else ShorterWindows(dataset, stage.length)
-        self.learner.model.fit(fed(data), epochs=1, shuffle=False, verbose=0, callbacks=callbacks)
+        model = self.learner.model
+        model.fit(fed(data), epochs=1, shuffle=False, verbose=0, callbacks=LazyCallbacks(callbacks, model))
 
     def _callbacks(
         self, journal: Journal, progress: Progress, interruption: Interruption
@@ -199,6 +201,11 @@ class Sitting:
             if isinstance(model, SoftPromptCausalLM):
                 model.save_soft_prompt(temporary / artifacts.SOFT_PROMPT, base=self.recipe.model.init)
 
+    @cached_property
+    def _lm(self) -> StepLanguageModel:
+        """The model as it is at each call; made once, since its functions are compiled at their first call."""
+        return StepLanguageModel(step_model(self.learner.model), self.tokenizer)
+
     def _write_sample(self, prompt: str, model: keras.Model) -> str:
         """A piece of text by the model as it is; of several processes the first writes it."""
         settings = self.settings
@@ -207,7 +214,7 @@ class Sitting:
         with first_alone(model) as is_writing:
             if not is_writing:
                 return ""
-            lm = StepLanguageModel(step_model(model), self.tokenizer)
+            lm = self._lm
             if isinstance(model, SoftPromptCausalLM):
                 lm = with_soft_prompt(lm, model.prompt)
             wanted = GenerationConfig(max_new_tokens=settings.sample_tokens, temperature=0.8, top_k=40)
