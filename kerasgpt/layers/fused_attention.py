@@ -18,9 +18,9 @@ HIGHEST_HEAD_DIM = 128
 def has_fused_attention(dtype: str, head_dim: int) -> bool:
     """Whether `fused_causal_attention` is one kernel here: in half precision on a GPU, by JAX and cuDNN.
 
-    Elsewhere attention in blocks of queries leaves out more of what is hidden and takes less memory. Not where
-    `XLA_FLAGS` asks for the same bits in every run: the kernel's gradient adds in any order, and XLA fails to
-    compile it under these flags (seen with JAX 0.11.2).
+    Elsewhere attention in blocks of queries leaves out more of what is hidden and takes less memory. So it
+    does where `XLA_FLAGS` asks for the same bits in every run: the kernel's gradient adds in any order, and
+    XLA fails to compile it under these flags (seen with JAX 0.11.2).
 
     Args:
         dtype: in which is computed.

@@ -203,7 +203,7 @@ class Sitting:
 
     @cached_property
     def _lm(self) -> StepLanguageModel:
-        """The model as it is at each call; made once, since its functions are compiled at their first call."""
+        """The model as it is at each call; made once, since it is compiled at its first."""
         return StepLanguageModel(step_model(self.learner.model), self.tokenizer)
 
     def _write_sample(self, prompt: str, model: keras.Model) -> str:
