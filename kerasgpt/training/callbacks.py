@@ -164,7 +164,7 @@ class LogLosses(StepCallback):
             )
         facts = {
             "loss": loss,
-            "learning_rate": float(self.schedule(step * self.settings.accumulation_steps - 1)),  # just done
+            "learning_rate": float(self.schedule(self._num_batches() - 1)),  # of the update just done
             "grad_norm": float(self.learner.optimizer.gradient_norm.numpy()),
             **self._speed(step),
             "memory_bytes": self.memory_bytes(),
@@ -174,6 +174,10 @@ class LogLosses(StepCallback):
         self.journal.write({"step": step, **facts})
         self.progress.step(step, **facts)
         model.reset_metrics()
+
+    def _num_batches(self) -> int:
+        """Those that the weights were changed by: scaled losses that overflow are left out."""
+        return max(1, int(self.learner.optimizer._iterations.numpy()))
 
     def _speed(self, step: int) -> dict[str, float]:
         last_step, self._last_step = min(self._last_step, step - 1), step  # a run that went back begins anew

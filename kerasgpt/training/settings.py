@@ -52,7 +52,8 @@ class TrainConfig:
             They are kept in ``model/soft_prompt`` in PEFT's form. 0 means none.
         gradient_checkpointing: compute a block's activations again in the backward pass in place of keeping
             them: less memory, a third more time; on JAX.
-        precision: ``"float32"``, ``"mixed_bfloat16"`` or ``"mixed_float16"``, the last with loss scaling.
+        precision: ``"float32"``, ``"mixed_bfloat16"`` or ``"mixed_float16"``, the last with loss scaling
+            and without accumulation.
         jit_compile: whether to compile with XLA; ``"auto"`` does on JAX, and on TensorFlow on one device, but
             not for mixed_bfloat16 on a CPU, which is faster without.
         distribution: over which devices: ``"none"`` takes one; on JAX ``"data"`` divides each batch among all
@@ -134,6 +135,12 @@ class TrainConfig:
                 raise unknown_name(name, getattr(self, name), known)
         if isinstance(self.jit_compile, str) and self.jit_compile != "auto":
             raise UsageError(f"train.jit_compile is '{self.jit_compile}': it must be true, false or \"auto\"")
+        if self.precision == "mixed_float16" and self.accumulation_steps > 1:
+            raise UsageError(
+                f"train.precision 'mixed_float16' with train.accumulation_steps {self.accumulation_steps}: a"
+                " batch whose scaled loss overflows is left out, and the others would be counted wrongly: set"
+                " train.precision to 'mixed_bfloat16', or train.accumulation_steps to 1"
+            )
 
     @property
     def tokens_per_step(self) -> int:

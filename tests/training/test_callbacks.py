@@ -143,3 +143,21 @@ def test_losses_are_no_numbers_until_a_callback_reads_one(recipe):
     assert [batch for batch, _ in seen] == [0, 1, 2]
     assert all(float not in types.values() and set(types) == {"loss", "nats"} for _, types in seen)
     assert [type(value) for value in history.history["nats"]] == [float]
+
+
+def test_the_rate_logged_is_the_one_of_the_last_update_that_was_one(recipe, tmp_path):
+    learner = make_learner(
+        recipe("train.precision=mixed_float16", "train.steps=4", "train.warmup_steps=3", "train.log_every=1"),
+        Tokenizer.learn(["abc"], 257),
+    )
+    learner.model.optimizer.dynamic_scale.assign(1e30)  # overflows at every step
+    train = recipe("train.steps=4", "train.warmup_steps=3", "train.log_every=1").train
+    state, journal = RunState(), Journal(tmp_path / "metrics.jsonl")
+    progress, measures = Progress(4, quiet=True), (Speedometer(1e3, 0.0), lambda: 5, lambda: 0.25)
+    logs = LogLosses(train, state, learner, journal, progress, *measures)
+    data = TokenDataset(IDS, 16, 2, num_steps=4)
+    callbacks = LazyCallbacks([CountSteps(train, state, learner), logs], learner.model)
+    learner.model.fit(data, verbose=0, shuffle=False, callbacks=callbacks)
+    rates = [row["learning_rate"] for row in read_journal(journal.path)]
+    assert len(rates) == 4
+    assert rates == [rates[0]] * 4

@@ -24,6 +24,10 @@ from kerasgpt.training.settings import TrainConfig
         ({"spike_policy": "rolback"}, "did you mean 'rollback'"),
         ({"precision": "float16"}, "unknown precision 'float16'"),
         ({"jit_compile": "on"}, 'true, false or "auto"'),
+        (
+            {"precision": "mixed_float16", "accumulation_steps": 2},
+            "set train.precision to 'mixed_bfloat16', or",
+        ),
     ],
 )
 def test_what_is_out_of_its_limits_is_a_sentence(setting, sentence):
