@@ -52,7 +52,8 @@ class StepwiseDataset(keras.utils.PyDataset, abc.ABC):
         self.num_steps = num_steps
         self.waited_seconds = 0.0
         self._epochs_done = 0
-        self._has_begun = self._is_under_way = False
+        self._has_begun = False
+        self._num_asked = 0  # since the epoch began
 
     @property
     def num_batches(self) -> int:
@@ -64,7 +65,7 @@ class StepwiseDataset(keras.utils.PyDataset, abc.ABC):
 
     def __getitem__(self, index: int) -> Batch:
         began = time.perf_counter()
-        self._is_under_way |= index > 0 or self.num_batches == 1
+        self._num_asked += 1
         batch = self.batch(self.first_step + index + self._epochs_done * self.steps_per_epoch)
         self.waited_seconds += time.perf_counter() - began
         return batch
@@ -72,11 +73,12 @@ class StepwiseDataset(keras.utils.PyDataset, abc.ABC):
     def on_epoch_begin(self) -> None:
         """Called by `fit`: the next epoch has an order of its own.
 
-        Before its first epoch it looks at a batch or two, on JAX in an epoch that it then drops.
+        Before its first epoch it looks at a batch or two, whichever; on JAX at one, in an epoch that it drops.
         """
-        if self._has_begun and self._is_under_way and self.num_steps is None:
+        was_read = self._num_asked > 1 or self.num_batches == 1
+        if self._has_begun and was_read and self.num_steps is None:
             self._epochs_done += 1
-        self._has_begun, self._is_under_way = True, False
+        self._has_begun, self._num_asked = True, 0
 
     @abc.abstractmethod
     def batch(self, step: int) -> Batch:
