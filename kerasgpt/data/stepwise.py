@@ -73,7 +73,7 @@ class StepwiseDataset(keras.utils.PyDataset, abc.ABC):
     def on_epoch_begin(self) -> None:
         """Called by `fit`: the next epoch has an order of its own.
 
-        Before its first epoch it looks at a batch or two, whichever; on JAX at one, in an epoch that it drops.
+        Before its first epoch it looks at two batches, or on JAX at any one, in an epoch that it then drops.
         """
         was_read = self._num_asked > 1 or self.num_batches == 1
         if self._has_begun and was_read and self.num_steps is None:

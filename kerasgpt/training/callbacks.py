@@ -240,6 +240,7 @@ class EvaluateAndKeepBest(StepCallback):
         patience = self.settings.early_stopping_patience
         if patience and self.state.evaluations_since_best >= patience:
             self.state.is_over = True
+            self.state.train_loss = float(logs[NATS])  # no line will be written any more
             self.progress.note(f"no better evaluation since step {self.state.best_step}: stopping")
         self.progress.evaluation(step, sample, validation_loss=loss, bits_per_byte=bits)
         self.state.evaluation_seconds += time.perf_counter() - began

@@ -100,9 +100,10 @@ def test_steps_count_updates_when_batches_are_accumulated(fit):
 
 def test_training_stops_early_and_keeps_the_best(fit):
     losses = {1: 3.0, 2: 2.0, 3: 2.5, 4: 2.4, 5: 1.0}
-    settings = ["train.evaluate_every=1", "train.early_stopping_patience=2"]
+    settings = ["train.evaluate_every=1", "train.early_stopping_patience=2", "train.log_every=100"]
     state, records, saved = fit(*settings, losses=losses)
     assert (state.step, state.best_step, state.is_over) == (4, 2, True)
+    assert state.train_loss > 0
     assert saved == [1, 2]
     assert records[-1]["step"] == 4
 
