@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import keras
 
+from kerasgpt import artifacts
 from kerasgpt.architectures import ALL_PRESETS, ARCHITECTURES, AnyConfig, config_of_preset, type_of
 from kerasgpt.engines import CHECKPOINT_ASSIGNER, CHECKPOINT_READER, CHECKPOINT_WRITER, resolve
-from kerasgpt.errors import UsageError, unknown_name
+from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 
 
 class CausalLM(keras.Model):
@@ -85,7 +87,20 @@ class CausalLM(keras.Model):
         return config
 
     def save_to_preset(self, folder: str | os.PathLike[str]) -> None:
-        """Write config.json, generation_config.json and model.safetensors in Hugging Face form."""
+        """Write config.json, generation_config.json and model.safetensors in Hugging Face form.
+
+        Raises:
+            KerasGPTError: a soft prompt of another model lies in the folder, or it cannot be written.
+        """
+        prompt = Path(folder) / artifacts.SOFT_PROMPT
+        if prompt.is_dir():
+            raise KerasGPTError(
+                f"{prompt}: is the soft prompt of the model that lies there, and would be read with this one:"
+                " delete it, or save into another folder"
+            )
+        self._write(folder)
+
+    def _write(self, folder: str | os.PathLike[str]) -> None:
         resolve(CHECKPOINT_WRITER)(self, folder)
 
     def get_config(self) -> dict[str, Any]:

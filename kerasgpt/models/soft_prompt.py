@@ -105,7 +105,7 @@ class SoftPromptCausalLM(GPT2CausalLM):
 
     def save_to_preset(self, folder: str | os.PathLike[str]) -> None:
         """Write the GPT-2 as a model folder, and the prompt into ``soft_prompt/`` in it."""
-        super().save_to_preset(folder)
+        self._write(folder)
         self.save_soft_prompt(Path(folder) / artifacts.SOFT_PROMPT, base=os.fspath(folder))
 
     def save_soft_prompt(self, folder: str | os.PathLike[str], base: str) -> None:

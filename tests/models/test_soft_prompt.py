@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kerasgpt.config import GPT2Config
-from kerasgpt.errors import UsageError
+from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation.soft_prompt import read_soft_prompt, save_soft_prompt
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.models.soft_prompt import SoftPromptCausalLM
@@ -112,3 +112,14 @@ def test_a_prompt_of_another_model_is_refused(tmp_path):
     save_soft_prompt(np.zeros((3, 4), np.float32), tmp_path / "soft_prompt", "another", {})
     with pytest.raises(UsageError, match="soft_prompt: its vectors are 4 wide and the model's 8"):
         SoftPromptCausalLM.from_preset(tmp_path)
+
+
+def test_another_model_is_not_saved_behind_a_prompt_that_lies_there(tmp_path):
+    model, other = _model(), GPT2CausalLM(CONFIG)
+    other.build()
+    model.save_to_preset(tmp_path)
+    model.save_to_preset(tmp_path)  # its own prompt is written anew
+    before = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(KerasGPTError, match=r"soft_prompt: is the soft prompt of the model that lies there"):
+        other.save_to_preset(tmp_path)
+    assert before == {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
