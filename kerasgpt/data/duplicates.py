@@ -48,7 +48,8 @@ def mark_duplicates(digests: Path, marks: Path) -> int:
         How many are duplicates.
     """
     num_documents = digests.stat().st_size // DIGEST_BYTES
-    duplicates = np.lib.format.open_memmap(marks, "w+", np.bool_, (num_documents,))
+    _write_unmarked(marks, num_documents)
+    duplicates = np.lib.format.open_memmap(marks, "r+")
     hashes = np.memmap(digests, np.uint64, mode="r").reshape(num_documents, 2)
     num_shares = math.ceil(num_documents / _DIGESTS_AT_ONCE)
     total = 0
@@ -59,6 +60,15 @@ def mark_duplicates(digests: Path, marks: Path) -> int:
         total += len(repeated)
     duplicates.flush()
     return total
+
+
+def _write_unmarked(marks: Path, num_documents: int) -> None:
+    """Write every False out: a full disk is an error here, and to a first write through a map the end."""
+    with marks.open("wb") as file:
+        head = {"descr": "|b1", "fortran_order": False, "shape": (num_documents,)}
+        np.lib.format.write_array_header_1_0(file, head)
+        for start in range(0, num_documents, _DIGESTS_AT_ONCE):
+            file.write(bytes(min(_DIGESTS_AT_ONCE, num_documents - start)))
 
 
 def _numbers_of(hashes: NDArray[np.uint64], share: int, num_shares: int) -> NDArray[np.int64]:

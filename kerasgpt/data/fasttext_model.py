@@ -94,6 +94,11 @@ def _head(path: Path, file: BinaryIO) -> _Head:
     if first == MAGIC and int(_unpack(path, file, struct.Struct("<q"))[0]) >= 0:
         raise KerasGPTError(f"{path}: is a pruned fastText model: give its vectors as text (.vec)")
     width, model, buckets, shortest, longest = (arguments[index] for index in (0, 7, 8, 9, 10))
+    if width < 1 or buckets < 0 or not 0 <= num_words <= size:
+        raise KerasGPTError(
+            f"{path}: its head says {num_words} words among {size}, of width {width}, and {buckets} buckets;"
+            " bring another copy"
+        )
     if model == SUPERVISED and version == 11:
         longest = 0
     return _Head(width, buckets, shortest, longest, size, num_words, first == MAGIC)
@@ -158,7 +163,12 @@ def _vectors(
             raise KerasGPTError(
                 f"{path}: has no row {max(found)}, of an n-gram of '{word}'; bring another copy"
             )
-        yield word, np.asarray(rows[found], np.float32).mean(axis=0)
+        vector = np.asarray(rows[found], np.float32).mean(axis=0)
+        if not np.isfinite(vector).all():
+            raise KerasGPTError(
+                f"{path}: the vector of '{word}' has a number that is not finite; bring another"
+            )
+        yield word, vector
 
 
 def _ngrams(word: str, head: _Head) -> Iterator[bytes]:

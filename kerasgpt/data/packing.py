@@ -30,7 +30,7 @@ from kerasgpt.errors import KerasGPTError
 from kerasgpt.folder_lock import held
 from kerasgpt.tokenizer.bpe import Tokenizer
 
-_FORMAT = 2  # raise it when the layout of the folder changes: old ones are then packed again
+_FORMAT = 3  # raise it when the layout of the folder changes: old ones are then packed again
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,7 @@ def pack(
     """
     corpus = Corpus.of(paths, split, errors, deduplicate, separate)
     root = cache_folder() if cache is None else Path(cache)
+    states = _states(corpus)  # before they are read for the first time
     folder = root / f"tokens-{_key(corpus, tokenizer)}"
     with held(folder, lambda: _tell_of_waiting(folder)):
         if (folder / INDEX).is_file():
@@ -155,7 +156,7 @@ def pack(
             except KerasGPTError:
                 _empty(folder)  # damaged since: pack again, in its place
         try:
-            _write(corpus, tokenizer, folder, num_workers or os.cpu_count() or 1)
+            _write(corpus, tokenizer, folder, num_workers or os.cpu_count() or 1, states)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise CannotWriteError(folder, error.strerror or str(error)) from error
@@ -180,19 +181,38 @@ def _key(corpus: Corpus, tokenizer: Tokenizer) -> str:
         corpus.deduplicate,
         vocabulary,
         tokenizer.merges,
+        tokenizer.end_of_text,
+        sorted(tokenizer.special_tokens),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 
-def _write(corpus: Corpus, tokenizer: Tokenizer, folder: Path, num_workers: int) -> None:
-    """Go on from the shards that are there, and write the index last: it says that all are."""
+def _states(corpus: Corpus) -> dict[Path, tuple[int, int, int]]:
+    """What of each file changes when somebody writes it."""
+    found = {path: path.stat() for path in corpus.files}
+    return {path: (state.st_size, state.st_mtime_ns, state.st_ino) for path, state in found.items()}
+
+
+def _write(
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    folder: Path,
+    num_workers: int,
+    states: dict[Path, tuple[int, int, int]],
+) -> None:
+    """Go on from the shards that are there, and write the index last: it says that all are.
+
+    Raises:
+        KerasGPTError: a file is no longer as it was when the folder got its name.
+    """
     dtype = "uint16" if tokenizer.vocabulary_size <= 1 << 16 else "uint32"
     done = list(_finished_shards(folder, dtype))
     for stale in folder.glob(".*.tmp-*"):  # of a process that was killed: we hold the lock
         shutil.rmtree(stale, ignore_errors=True)
     survey = corpus.survey(folder, tokenizer)
     num_shards = len(done)
-    with ByteProgress("encoding", sum(path.stat().st_size for path in corpus.files)) as progress:
+    num_bytes = sum(survey.total_bytes) or sum(path.stat().st_size for path in corpus.files)
+    with ByteProgress("encoding", num_bytes) as progress:
         _tell_duplicates(survey, progress)
         for shard in done:
             progress.advance(sum(size.num_bytes for size in shard.sizes.values()))
@@ -202,6 +222,9 @@ def _write(corpus: Corpus, tokenizer: Tokenizer, folder: Path, num_workers: int)
             rows = _counted(encode_pieces(tagged, tokenizer, dtype, num_workers), progress)
             while write_shard(_shard_folder(folder, num_shards), rows, source):
                 num_shards += 1
+    for path, state in _states(corpus).items():
+        if state != states[path]:
+            raise KerasGPTError(f"{path}: was changed while it was read; start again once it stays as it is")
     values = {"dtype": dtype, "num_sources": len(corpus.sources), "num_duplicates": survey.num_duplicates}
     write_json(folder / INDEX, {**values, "num_shards": num_shards})
 

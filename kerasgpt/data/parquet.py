@@ -15,6 +15,8 @@ MAGIC = b"PAR1"  # the first and the last four bytes
 
 _COLUMN = "text"
 _ROWS_AT_ONCE = 1024
+# Arrow's default keeps every part of the column that it has read until the file's end.
+_BOUNDED = {"pre_buffer": False, "buffer_size": 1 << 20, "page_checksum_verification": True}
 
 
 def parquet_documents(path: Path, errors: ErrorHandling) -> Iterator[Piece]:
@@ -32,14 +34,14 @@ def parquet_documents(path: Path, errors: ErrorHandling) -> Iterator[Piece]:
     parquet = require("pyarrow.parquet", "train", "reading parquet")
     number = 0
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path, **_BOUNDED) as file:
             _refuse_other_columns(path, file.schema_arrow, arrow)
             for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[_COLUMN]):
                 for value in batch.column(0).cast(arrow.large_string()).cast(arrow.large_binary()):
                     number += 1
                     if text := _text_of(value.as_py(), f"{path}, row {number}", errors):
                         yield Piece(text, begins_document=True)
-    except (arrow.ArrowException, OSError) as error:
+    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of a column's name
         reason = first_line(error).rstrip(".")
         raise KerasGPTError(f"{path}: cannot read this parquet file ({reason}); fetch it again") from error
 
@@ -50,6 +52,8 @@ def _refuse_other_columns(path: Path, schema: Any, arrow: Any) -> None:
             f"{path}: has no column '{_COLUMN}' but {', '.join(schema.names)}; rename the one that holds"
             " the text"
         )
+    if (count := schema.names.count(_COLUMN)) > 1:
+        raise KerasGPTError(f"{path}: has {count} columns '{_COLUMN}'; rename those that are not the text")
     kind = schema.field(_COLUMN).type
     value_kind = kind.value_type if arrow.types.is_dictionary(kind) else kind
     if value_kind not in (arrow.string(), arrow.large_string(), arrow.string_view()):

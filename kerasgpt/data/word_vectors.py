@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from codecs import BOM_UTF8
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,9 @@ def read_word_vectors(path: str | os.PathLike[str], wanted: Collection[str] | No
             if is_fasttext_model(beginning):
                 width, words = read_fasttext_model(source, keep)
             else:
-                file.seek(0)
+                begins = len(BOM_UTF8) if beginning.startswith(BOM_UTF8) else 0
+                beginning = beginning[begins:]
+                file.seek(begins)
                 width, words = _read_lines_or_binary(source, file, beginning)
             vectors: dict[str, Vector] = {}
             count = 0
@@ -129,6 +132,11 @@ def _line(place: str, line: bytes, width: int) -> tuple[str, Vector]:
 
 def _binary(source: Path, file: BinaryIO, width: int, count: int) -> Iterator[tuple[str, Vector]]:
     """Words with a space after each, and then as many float32 numbers in the order of bytes of a PC."""
+    if 4 * width > (there := source.stat().st_size):
+        raise KerasGPTError(
+            f"{source}: line 1 says that vectors have a width of {width}, more than its {there} bytes hold:"
+            " bring the whole file"
+        )
     for number in range(1, count + 1):
         place = f"{source}: word {number} of {count}, at byte {file.tell()},"
         word = bytearray()

@@ -14,10 +14,11 @@ WORDS = [b"</s>", b"to", b"n\xc3\xa9e"]
 ROWS = np.arange((len(WORDS) + BUCKETS) * WIDTH, dtype="<f4").reshape(-1, WIDTH) ** 2
 
 
-def model_file(*, magic=True, version=12, words=WORDS, quantised=False, pruned=-1, kind=2, rows=ROWS):
-    arguments = struct.pack("<12id", WIDTH, 5, 5, 1, 5, 1, 2, kind, BUCKETS, 2, 3, 100, 1e-4)
+def model_file(*, magic=True, version=12, words=WORDS, quantised=False, pruned=-1, kind=2, rows=ROWS, **head):
+    buckets, entries = head.get("buckets", BUCKETS), head.get("entries", len(words) + 1)
+    arguments = struct.pack("<12id", WIDTH, 5, 5, 1, 5, 1, 2, kind, buckets, 2, 3, 100, 1e-4)
     content = struct.pack("<2i", 793712314, version) if magic else b""
-    content += arguments + struct.pack("<3iq", len(words) + 1, len(words), 1, 99)
+    content += arguments + struct.pack("<3iq", entries, len(words), 1, 99)
     content += struct.pack("<q", pruned) if magic else b""
     content += b"".join(word + b"\0" + struct.pack("<qb", 3, 0) for word in words)
     content += b"__label__x\0" + struct.pack("<qb", 3, 1)
@@ -86,6 +87,12 @@ def test_a_supervised_model_of_version_11_has_no_ngrams(tmp_path):
         (model_file(version=99), "version 99"),
         (model_file(rows=ROWS[:2]), "says 3 words of width 2, and its matrix is 2 x 2"),
         (model_file(rows=ROWS[:4]), "has no row"),
+        (
+            model_file(rows=np.where(ROWS == 4, np.nan, ROWS)),
+            "vector of 'to' has a number that is not finite",
+        ),
+        (model_file(entries=2), "its head says 3 words among 2"),
+        (model_file(buckets=-7), "and -7 buckets"),
     ],
 )
 def test_damage_is_a_sentence(content, sentence, tmp_path):

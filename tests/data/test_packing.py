@@ -56,6 +56,39 @@ def test_a_second_call_reads_what_the_first_wrote(tmp_path, corpus_file, tokeniz
     assert pack([corpus_file], tokenizer, Split(), cache=tmp_path / "cache") == first
 
 
+def test_another_end_of_text_or_special_token_is_packed_anew(tmp_path, corpus_file):
+    learned = Tokenizer.learn(LINES, 300, special_tokens=["<|im_end|>"])
+    parts = learned.vocabulary, learned.merges
+    folders = set()
+    for ends, special in [
+        ("<|endoftext|>", ["<|im_end|>"]),
+        ("<|im_end|>", ["<|endoftext|>"]),
+        ("<|endoftext|>", []),
+    ]:
+        tokenizer = Tokenizer(*parts, special_tokens=[ends, *special], end_of_text=ends)
+        corpus = pack([corpus_file], tokenizer, Split(0.0), cache=tmp_path / "cache")
+        assert corpus.ids("train").tolist().count(tokenizer.end_of_text_id) == 2
+        folders.add(corpus.folder)
+    assert len(folders) == 3
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_kept(tmp_path, corpus_file, tokenizer, monkeypatch):
+    text = corpus_file.read_bytes()
+
+    def encodes(*arguments):
+        corpus_file.write_bytes(b"Another text.\n" * 100)
+        return plain(*arguments)
+
+    plain = packing.encode_pieces
+    monkeypatch.setattr(packing, "encode_pieces", encodes)
+    with pytest.raises(KerasGPTError, match=r"corpus\.txt: was changed while it was read"):
+        pack([corpus_file], tokenizer, Split(0.0), cache=tmp_path / "cache")
+    monkeypatch.undo()
+    corpus_file.write_bytes(text)
+    corpus = pack([corpus_file], tokenizer, Split(0.0), cache=tmp_path / "cache")
+    assert tokenizer.decode(corpus.ids("train").tolist()[1:]).startswith("Line 0")
+
+
 def test_another_text_split_or_vocabulary_is_packed_anew(tmp_path, corpus_file, tokenizer):
     def folder(tokenizer=tokenizer, split=Split()):  # noqa: B008 - frozen
         return pack([corpus_file], tokenizer, split, cache=tmp_path / "cache").folder

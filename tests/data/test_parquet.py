@@ -81,6 +81,44 @@ def test_damage_in_the_midst_is_named(tmp_path):
         list(parquet_documents(path, "strict"))
 
 
+def test_a_changed_letter_is_found_by_the_checksum_of_its_page(tmp_path):
+    path = tmp_path / "bad.parquet"
+    table = pyarrow.table({"text": ["alpha beta"]})
+    pyarrow.parquet.write_table(
+        table, path, compression="none", use_dictionary=False, write_page_checksum=True
+    )
+    assert list(parquet_documents(path, "strict")) == [Piece("alpha beta", True)]
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"alpha", b"olpha"))
+    with pytest.raises(KerasGPTError, match=r"bad\.parquet: cannot read this parquet file \(.*CRC"):
+        list(parquet_documents(path, "strict"))
+
+
+def test_two_columns_of_the_name_are_refused(tmp_path):
+    table = pyarrow.Table.from_arrays([pyarrow.array(["a"]), pyarrow.array(["b"])], ["text", "text"])
+    pyarrow.parquet.write_table(table, tmp_path / "two.parquet")
+    with pytest.raises(KerasGPTError, match=r"two\.parquet: has 2 columns 'text'"):
+        list(parquet_documents(tmp_path / "two.parquet", "strict"))
+
+
+def test_a_name_of_a_column_that_is_not_utf8_is_a_sentence(tmp_path):
+    path = write(tmp_path / "name.parquet", text=["a"], other_name=["b"])
+    path.write_bytes(path.read_bytes().replace(b"other_name", b"other_nam\xee"))
+    with pytest.raises(KerasGPTError, match=r"name\.parquet: cannot read this parquet file"):
+        list(parquet_documents(path, "strict"))
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    rng, peaks = np.random.default_rng(0), []
+    for count in (2_000, 8_000):
+        text = [rng.integers(97, 123, 2_000, np.uint8).tobytes().decode() for _ in range(count)]
+        path = write(tmp_path / f"{count}.parquet", text=text)
+        before = pyarrow.total_allocated_bytes()
+        held = [pyarrow.total_allocated_bytes() - before for _ in parquet_documents(path, "strict")]
+        peaks.append(max(held))
+    assert peaks[1] < 1.5 * peaks[0]
+
+
 def test_without_pyarrow_one_sentence_says_what_to_install(tmp_path, without):
     path = write(tmp_path / "a.parquet", text=["a"])
     without("pyarrow")
@@ -91,7 +129,7 @@ def test_without_pyarrow_one_sentence_says_what_to_install(tmp_path, without):
 
 
 def test_an_error_without_a_message_is_told_by_its_name(tmp_path, monkeypatch):
-    def fails(path):
+    def fails(path, **settings):
         raise pyarrow.ArrowException
 
     monkeypatch.setattr(pyarrow.parquet, "ParquetFile", fails)

@@ -86,6 +86,7 @@ def test_a_word_may_hold_spaces(tmp_path):
         ),
         (as_binary() + b"more", "line 1 says 4 words, and at byte 73 more follow"),
         (as_binary().replace(VECTORS[1].tobytes()[:4], b"\0\0\x80\x7f"), "word 2 of 4, .* not finite"),
+        (as_binary().replace(b"4 3", b"4 " + b"9" * 20, 1), "a width of 9{20}, more than its"),
         (b"", "begins neither with words"),
         (b"\0\1\2\3", "begins neither with words"),
         (b"no numbers here\n", "line 1 has 'numbers' where a number should be"),
@@ -95,6 +96,13 @@ def test_a_bad_file_is_a_sentence_with_its_place(content, sentence, tmp_path):
     with pytest.raises(KerasGPTError, match=sentence) as caught:
         read_word_vectors(written(tmp_path, content))
     assert str(caught.value).startswith(str(tmp_path / "v.vec"))
+
+
+@pytest.mark.parametrize("header", ["", "4 3\n"])
+def test_a_mark_of_the_order_of_bytes_is_no_part_of_the_first_word(header, tmp_path):
+    plain = read_word_vectors(written(tmp_path, as_text(header=header)))
+    marked = read_word_vectors(written(tmp_path, b"\xef\xbb\xbf" + as_text(header=header)))
+    assert list(marked.vectors) == list(plain.vectors)
 
 
 def test_a_missing_file_is_a_sentence(tmp_path):
