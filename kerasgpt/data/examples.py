@@ -113,7 +113,11 @@ def encode_records(
                 except DoesNotFitError:
                     num_left_out += 1
                     continue
-                prompt, num_shortened = tokenizer.encode(text), num_shortened + was_shortened
+                prompt = tokenizer.encode(text)
+                if not prompt:  # the answer alone fills the window
+                    num_left_out += 1
+                    continue
+                num_shortened += was_shortened
             if not prompt:
                 raise KerasGPTError(f"{record.place}: its prompt is empty; give a text or another template")
             parts.append([*prompt, *answer, tokenizer.end_of_text_id])

@@ -114,8 +114,10 @@ class CountSteps(StepCallback):
     def on_step(self, step: int, logs: dict[str, Any]) -> None:
         """Count."""
         self.state.step = step
-        self.state.seconds = self._seconds_before + time.perf_counter() - self._began
         self.state.is_over = step == self.settings.steps
+        if self.state.is_over or step % self.settings.log_every == 0:
+            float(logs[NATS])  # the steps so far may be on their way yet: their time is part of this
+        self.state.seconds = self._seconds_before + time.perf_counter() - self._began
 
 
 class LogLosses(StepCallback):
@@ -157,7 +159,8 @@ class LogLosses(StepCallback):
     def on_step(self, step: int, logs: dict[str, Any]) -> None:
         """Log the mean loss since the last line."""
         model = self.model  # on JAX this brings the variables up to date
-        loss = self.state.train_loss = float(logs[NATS])
+        # And not that of the logs, which under MirroredStrategy is the mean of the replicas' means.
+        loss = self.state.train_loss = float(self.learner.metric.result())
         if not math.isfinite(loss):
             raise KerasGPTError(
                 f"the loss is {loss} at step {step}: try a learning rate below {self.settings.learning_rate}"
@@ -227,6 +230,7 @@ class EvaluateAndKeepBest(StepCallback):
 
     def on_step(self, step: int, logs: dict[str, Any]) -> None:
         """Evaluate."""
+        train_loss = float(logs[NATS])  # waits for the steps on their way, which are no part of this
         began = time.perf_counter()
         model = self.model
         with kept_metrics(model), averaged(self.optimizer, model):
@@ -240,10 +244,12 @@ class EvaluateAndKeepBest(StepCallback):
         patience = self.settings.early_stopping_patience
         if patience and self.state.evaluations_since_best >= patience:
             self.state.is_over = True
-            self.state.train_loss = float(logs[NATS])  # no line will be written any more
+            self.state.train_loss = train_loss  # no line will be written any more
             self.progress.note(f"no better evaluation since step {self.state.best_step}: stopping")
         self.progress.evaluation(step, sample, validation_loss=loss, bits_per_byte=bits)
-        self.state.evaluation_seconds += time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        self.state.evaluation_seconds += seconds
+        self.state.seconds += seconds  # after the last step nobody else does
 
 
 class SaveAndStop(StepCallback):

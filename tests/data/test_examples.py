@@ -55,6 +55,12 @@ def test_a_long_answer_takes_room_from_the_prompt_and_no_example_is_longer_than_
     assert BYTES.decode(ids[:num_prompt_tokens].tolist()) == "one two"
 
 
+def test_an_answer_that_fills_the_window_alone_is_left_out_and_counted():
+    records = [_record("one two", "x" * size) for size in (18, 19, 20, 21)]
+    examples = encode_records(records, SHORT, BYTES, 20)
+    assert (len(examples), examples.num_left_out, examples.num_shortened) == (2, 2, 2)
+
+
 def test_bad_settings_and_empty_prompts_are_told():
     with pytest.raises(UsageError, match="a window of 4 tokens leaves no prompt beside an answer of 4"):
         encode_records([], SHORT, BYTES, 4)

@@ -1,6 +1,7 @@
 """What happens between steps, on a `fit` of a few steps."""
 
 import json
+import time
 
 import keras
 import numpy as np
@@ -162,3 +163,43 @@ def test_the_rate_logged_is_the_one_of_the_last_update_that_was_one(recipe, tmp_
     rates = [row["learning_rate"] for row in read_journal(journal.path)]
     assert len(rates) == 4
     assert rates == [rates[0]] * 4
+
+
+class Late:
+    """A loss that is on its way yet."""
+
+    def __float__(self):
+        time.sleep(1)
+        return 1.0
+
+
+def test_the_time_of_steps_on_their_way_is_counted_where_a_loss_is_read(recipe):
+    train, state = recipe("train.steps=11", "train.log_every=5").train, RunState()
+    count = CountSteps(train, state, make_learner(recipe(), Tokenizer.learn(["abc"], 257)))
+    count.on_train_begin()
+    count.on_step(4, {"nats": "not read"})
+    count.on_step(5, {"nats": Late()})
+    assert state.seconds >= 1
+    count.on_step(6, {"nats": "not read"})
+    count.on_step(11, {"nats": Late()})
+    assert state.seconds >= 2
+
+
+def test_time_spent_evaluating_after_the_last_step_is_no_time_of_training(fit):
+    class Slow:
+        def __getitem__(self, step):
+            time.sleep(0.5)
+            return 1.0
+
+    state, _, _ = fit("train.evaluate_every=100", losses=Slow())
+    assert state.evaluation_seconds > 0.5
+    assert state.training_seconds > 0
+
+
+def test_waiting_for_steps_on_their_way_is_no_time_of_an_evaluation(fit, monkeypatch):
+    plain = EvaluateAndKeepBest.on_step
+    monkeypatch.setattr(
+        EvaluateAndKeepBest, "on_step", lambda self, step, logs: plain(self, step, {"nats": Late()})
+    )
+    state, _, _ = fit("train.evaluate_every=100", losses=dict.fromkeys(range(100), 1.0))
+    assert state.evaluation_seconds < 1
