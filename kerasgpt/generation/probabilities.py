@@ -167,7 +167,13 @@ def logprobs_of(logits: Logits, ids: Ids) -> Logits:
     """The log-probability of one token in each row of (B, V), float32 (B,), as `log_softmax` has it."""
     logprobs = np.empty(len(logits), np.float32)
     work = scratch("logprobs_of", logits.shape[1])  # one row's at a time stays in the processor's cache
-    for number, (row, index) in enumerate(zip(logits, ids.tolist(), strict=True)):
-        best = row.max()
-        logprobs[number] = row[index] - best - log(total(powers(row, out=work, best=best)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for number, (row, index) in enumerate(zip(logits, ids.tolist(), strict=True)):
+            # Against the token's own logit: it is seldom far from the best, which need not be searched for.
+            relative = total(powers(row, out=work, best=row[index]))
+            if relative < np.inf:
+                logprobs[number] = -log(relative)
+            else:  # far from it, or no number
+                best = row.max()
+                logprobs[number] = row[index] - best - log(total(powers(row, out=work, best=best)))
     return logprobs

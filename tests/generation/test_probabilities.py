@@ -142,3 +142,18 @@ def test_numpy_has_a_fast_exp2_only_if_it_says_so(
 ) -> None:
     monkeypatch.setattr(probabilities, "opt_func_info", lambda **patterns: kernels)
     assert probabilities._has_fast_exp2() is is_fast
+
+
+def test_the_log_probability_of_a_token_far_below_or_beyond_all_numbers_is_right():
+    logits = np.zeros((5, 64), np.float32)
+    logits[0, 5] = 200.0  # 2^x of the difference overflows
+    logits[1, 3] = -np.inf
+    logits[2] -= 1000.0
+    logits[3, 7] = 50.0
+    logits[4, 2] = np.nan
+    found = logprobs_of(logits, np.array([4, 3, 9, 7, 1]))
+    assert found[0] == -200
+    assert found[1] == -np.inf
+    assert found[2] == pytest.approx(-np.log(64), abs=1e-6)
+    assert found[3] == pytest.approx(0, abs=1e-6)
+    assert np.isnan(found[4])
