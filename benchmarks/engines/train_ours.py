@@ -16,7 +16,7 @@ from steps import serve
 import kerasgpt
 from kerasgpt.data.feeding import fed
 from kerasgpt.data.pipeline import TokenDataset
-from kerasgpt.training.callbacks import LazyCallbacks
+from kerasgpt.training.callback_list import LazyCallbacks
 from kerasgpt.training.config import Recipe
 from kerasgpt.training.devices import choose_device, memory_bytes
 from kerasgpt.training.learner import make_learner

@@ -19,10 +19,10 @@ from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.models.language_model import step_model
 from kerasgpt.models.soft_prompt import SoftPromptCausalLM
 from kerasgpt.tokenizer.bpe import Tokenizer
+from kerasgpt.training.callback_list import LazyCallbacks
 from kerasgpt.training.callbacks import (
     CountSteps,
     EvaluateAndKeepBest,
-    LazyCallbacks,
     LogLosses,
     SaveAndStop,
 )

@@ -3,17 +3,16 @@
 import json
 import time
 
-import keras
 import numpy as np
 import pytest
 
 from kerasgpt.data.pipeline import TokenDataset
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer.bpe import Tokenizer
+from kerasgpt.training.callback_list import LazyCallbacks
 from kerasgpt.training.callbacks import (
     CountSteps,
     EvaluateAndKeepBest,
-    LazyCallbacks,
     LogLosses,
     SaveAndStop,
     kept_metrics,
@@ -129,22 +128,6 @@ def test_metrics_are_kept_through_an_evaluation(recipe):
     with kept_metrics(model):
         model.evaluate(ids + 1, ids, verbose=0)
     assert model.get_metrics_result() == before
-
-
-def test_losses_are_no_numbers_until_a_callback_reads_one(recipe):
-    learner, seen = make_learner(recipe("train.steps=3"), Tokenizer.learn(["abc"], 257)), []
-
-    class See(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            seen.append((batch, {name: type(value) for name, value in logs.items()}))
-
-    data = TokenDataset(IDS, 16, 2, num_steps=3)
-    history = learner.model.fit(
-        data, verbose=0, shuffle=False, callbacks=LazyCallbacks([See()], learner.model)
-    )
-    assert [batch for batch, _ in seen] == [0, 1, 2]
-    assert all(float not in types.values() and set(types) == {"loss", "nats"} for _, types in seen)
-    assert [type(value) for value in history.history["nats"]] == [float]
 
 
 def test_the_rate_logged_is_the_one_of_the_last_update_that_was_one(recipe, tmp_path):
