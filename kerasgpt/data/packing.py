@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from kerasgpt.errors import KerasGPTError
 from kerasgpt.folder_lock import held
 from kerasgpt.tokenizer.bpe import Tokenizer
 
+_State: TypeAlias = tuple[int, int, int] | None
 _FORMAT = 3  # raise it when the layout of the folder changes: old ones are then packed again
 
 
@@ -187,10 +188,17 @@ def _key(corpus: Corpus, tokenizer: Tokenizer) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 
-def _states(corpus: Corpus) -> dict[Path, tuple[int, int, int]]:
-    """What of each file changes when somebody writes it."""
-    found = {path: path.stat() for path in corpus.files}
-    return {path: (state.st_size, state.st_mtime_ns, state.st_ino) for path, state in found.items()}
+def _states(corpus: Corpus) -> dict[Path, _State]:
+    """What of each file changes when somebody writes it; None of a file that is not there."""
+    return {path: _state(path) for path in corpus.files}
+
+
+def _state(path: Path) -> _State:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 def _write(
@@ -198,7 +206,7 @@ def _write(
     tokenizer: Tokenizer,
     folder: Path,
     num_workers: int,
-    states: dict[Path, tuple[int, int, int]],
+    states: dict[Path, _State],
 ) -> None:
     """Go on from the shards that are there, and write the index last: it says that all are.
 

@@ -72,6 +72,11 @@ def test_another_end_of_text_or_special_token_is_packed_anew(tmp_path, corpus_fi
     assert len(folders) == 3
 
 
+def test_a_file_that_is_not_there_is_a_sentence(tmp_path, tokenizer):
+    with pytest.raises(KerasGPTError, match=r"missing\.txt"):
+        pack([tmp_path / "missing.txt"], tokenizer, Split(0.0), cache=tmp_path / "cache")
+
+
 def test_a_file_that_changes_while_it_is_read_is_not_kept(tmp_path, corpus_file, tokenizer, monkeypatch):
     text = corpus_file.read_bytes()
 
