@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kerasgpt.architectures import type_of
-from kerasgpt.artifacts import SOFT_PROMPT
+from kerasgpt.artifacts import SOFT_PROMPT, TASK
 from kerasgpt.atomic import atomic_folder
 from kerasgpt.engines import resolve
 from kerasgpt.errors import KerasGPTError, UsageError
@@ -53,7 +53,7 @@ def command(source: str, out: str, written_as: str) -> None:
     if written_as == "keras_hub":
         resolve(f"{KERAS_HUB}:refuse_unknown_settings")(config)
     files = resolve(f"{FORMATS}:files_folder")(source)
-    prompt = _soft_prompt(files, config, written_as)
+    prompt, template = _soft_prompt(files, config, written_as), read_template(files)
     tokenizer, whose = _fitting(resolve(f"{FORMATS}:read_tokenizer")(source), config, source)
     arrays = dict(resolve("kerasgpt.checkpoints.mapping:checked_arrays")(stored, config, source))
     shape = f"{config.num_layers} layers, {config.num_parameters:,} parameters"
@@ -61,17 +61,24 @@ def command(source: str, out: str, written_as: str) -> None:
     with atomic_folder(out) as folder:
         if written_as == "keras_hub":
             resolve(f"{KERAS_HUB}:write_preset")(config, arrays, folder, tokenizer)
+            if template is not None:
+                _say_left_out(files / TASK, template.prompt)
         else:
             settings = resolve(f"{FORMATS}:read_generation_config")(source)
             resolve("kerasgpt.checkpoints.native:write_arrays")(config, arrays, folder, settings)
             if tokenizer is not None:
                 tokenizer.save_to_preset(folder, max_sequence_length=config.max_sequence_length)
-            if task := read_template(files):
-                task.write(folder)
+            if template is not None:
+                template.write(folder)
             if prompt is not None:
                 sizes = {"num_attention_heads": config.num_heads, "num_layers": config.num_layers}
                 save_soft_prompt(prompt, folder / SOFT_PROMPT, out, sizes)
     click.echo(out)
+
+
+def _say_left_out(path: Path, prompt: str) -> None:
+    """KerasHub's presets have a file of this name, for something else."""
+    click.echo(f"{path}: left out, KerasHub knows no templates; write your prompts as {prompt!r}", err=True)
 
 
 def _soft_prompt(folder: Path, config: AnyConfig, written_as: str) -> Vectors | None:

@@ -184,7 +184,7 @@ def step_model(model: CausalLM) -> StepModel:
 def open_model(folder: str | os.PathLike[str]) -> StepLanguageModel:
     """Open a model folder with Keras, behind the soft prompt that lies in it if there is one."""
     lm = StepLanguageModel(
-        step_model(load_model(folder)),
+        step_model(load_model(folder, "float32")),  # whatever the policy of the process is
         Tokenizer.from_preset(folder),
         artifacts.read_generation_config(folder),
     )

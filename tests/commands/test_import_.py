@@ -63,6 +63,16 @@ def test_the_task_it_was_trained_on_comes_along(run, model_folder, tmp_path, out
     assert read_template(out) == DEFAULTS["translation"]
 
 
+def test_a_preset_for_kerashub_has_no_place_for_the_task_which_is_said(run, model_folder, tmp_path, out):
+    folder = shutil.copytree(model_folder, tmp_path / "translator")
+    DEFAULTS["translation"].write(folder)
+    outcome = run("import", folder, "--out", out, "--format", "keras_hub")
+    assert outcome.code == 0
+    said = "KerasHub knows no templates; write your prompts as '{source}\\nTranslation:'"
+    assert f"{folder / 'task.json'}: left out, {said}\n" in outcome.err
+    assert "class_name" in json.loads((out / "task.json").read_text())
+
+
 def test_of_a_run_the_best_models_task_and_settings_come_along(run, model_folder, tmp_path, out):
     shutil.copytree(model_folder, tmp_path / "run" / "model")
     DEFAULTS["translation"].write(tmp_path / "run" / "model")

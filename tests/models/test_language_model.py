@@ -1,5 +1,6 @@
 """The Keras engine against a loop without a cache, and Hugging Face's greedy decoding."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -77,6 +78,16 @@ def test_a_model_folder_opens_with_its_generation_config(golden_folder, tmp_path
     assert lm.settings == GenerationConfig()
     assert lm.max_sequence_length == model.config.max_sequence_length
     assert lm.generate(["some"])[0].num_prompt_tokens > 0
+
+
+def test_it_computes_in_float32_whatever_the_policy_of_the_process(model_folder):
+    expected = open_model(model_folder).score(["ab"], ["cd ef"])
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        assert open_model(model_folder).score(["ab"], ["cd ef"]) == expected
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def test_rows_of_different_states_are_joined(step_model) -> None:
