@@ -253,9 +253,25 @@ def write_json(path: str | os.PathLike[str], values: Any) -> None:
     write_text(path, json_text(values))
 
 
-def json_text(values: Any) -> str:
-    """JSON, indented, with a final newline."""
-    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+def json_text(values: Any, indent: int | None = 2) -> str:
+    r"""JSON with a final newline, its texts as they are; half a surrogate pair as JSON's escape of it.
+
+    That one is no character and has no UTF-8, so that it cannot be written otherwise. The name of a file that
+    is no UTF-8 has some.
+
+    Args:
+        values: to be written.
+        indent: of its lines; None means one line.
+
+    >>> json_text({"name": "caf\udce9"}, None)
+    '{"name": "caf\\udce9"}\n'
+    """
+    text = json.dumps(values, indent=indent, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = json.dumps(values, indent=indent)
+    return text + "\n"
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

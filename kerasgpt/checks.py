@@ -49,6 +49,22 @@ def integer(name: str, value: Any, wanted: str = "an integer") -> int:
     raise refusal(name, value, wanted)
 
 
+def at_least(name: str, value: Any, least: int, words: str = "") -> int:
+    """Read a whole number that has a smallest value, which `words` explain.
+
+    Raises:
+        UsageError: it is no integer, or less.
+
+    >>> at_least("prefill_tokens", 256, 1)
+    256
+    """
+    wanted = f"{least}{words} or more, an integer"
+    found = integer(name, value, wanted)
+    if found < least:
+        raise refusal(name, found, wanted)
+    return found
+
+
 def number(name: str, value: Any, wanted: str = "a number") -> float:
     """Read a number, which may be infinite.
 

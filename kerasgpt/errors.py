@@ -43,7 +43,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], prefix: str = "") -
     unknown preset 'gtp2': did you mean 'gpt2'? Known: gpt2, gpt2-xl
     """
     names = list(known)
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     sentence = f"unknown {kind} '{prefix}{name}':"
     if nearest:
         sentence += f" did you mean '{prefix}{nearest[0]}'?"

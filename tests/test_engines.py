@@ -30,6 +30,8 @@ def test_auto_takes_the_engine_whose_file_is_there(model_folder):
     [
         ({"engine": "onxx"}, UsageError, "did you mean 'onnx'"),
         ({"precision": "fp23"}, UsageError, "did you mean 'fp32'"),
+        ({"precision": 8}, UsageError, "unknown precision '8'"),
+        ({"engine": None}, UsageError, "unknown engine 'None'"),
         ({"engine": "keras", "precision": "int8"}, UsageError, "the keras engine has fp32 only"),
         ({"engine": "onnx"}, KerasGPTError, r"has no onnx/model\.onnx: export it first"),
         ({"engine": "saved_model"}, KerasGPTError, "has no saved_model/1: export it first"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgpt import checks
-from kerasgpt.artifacts import MANIFEST, folder_kind, sha256_of
+from kerasgpt.artifacts import MANIFEST, folder_kind, json_text, sha256_of
 from kerasgpt.bulk import storage
 from kerasgpt.bulk.output import OUTPUT_NAME
 from kerasgpt.bulk.records import TASKS, Task, is_json
@@ -157,7 +157,7 @@ def begin(folder: str, described: dict[str, Any], *, is_begun: bool, resume: boo
         return kept
     if is_begun:
         raise UsageError(f"{folder}: has shards and no {JOB}, which says of what; give another --output")
-    storage.write(path, (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode())
+    storage.write(path, json_text(described).encode())
     confirm(folder, described)
     return described
 

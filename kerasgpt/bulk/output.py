@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from kerasgpt.artifacts import json_text
 from kerasgpt.bulk import storage
 from kerasgpt.bulk.answers import Answer
 from kerasgpt.bulk.records import Rejected
@@ -78,8 +79,7 @@ def rows(folder: str) -> Iterator[dict[str, Any]]:
 
 
 def _lines(entries: Iterable[Answer | Rejected]) -> bytes:
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for entry in entries for row in entry.rows())
-    return "".join(lines).encode()
+    return "".join(json_text(row, indent=None) for entry in entries for row in entry.rows()).encode()
 
 
 def _whole_lines(path: str) -> int | None:

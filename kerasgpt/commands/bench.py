@@ -18,7 +18,7 @@ import numpy as np
 from kerasgpt import artifacts
 from kerasgpt.engines import resolve
 from kerasgpt.errors import KerasGPTError, UsageError
-from kerasgpt.export.proof import child_environment
+from kerasgpt.export.proof import child_command, child_environment
 from kerasgpt.extras import require
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import LanguageModel
@@ -123,7 +123,7 @@ def fresh_process(root: Path, precision: str, num_threads: int | None = None) ->
     arguments = ["generate", str(root), "--engine", "onnx", "--precision", precision, "--prompt", "The"]
     arguments += ["--max-new-tokens", "1", "--stream"]
     arguments += ["--num-threads", str(num_threads)] if num_threads else []
-    command = [sys.executable, "-c", CHILD, *arguments]
+    command = child_command("-c", CHILD, *arguments)
     started = time.perf_counter()
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=child_environment()

@@ -12,6 +12,7 @@ import click
 
 from kerasgpt.atomic import write_text
 from kerasgpt.commands.generation_settings import answer_options, settings_of, without_words
+from kerasgpt.commands.json_output import echo_json
 from kerasgpt.engines import choose, load, precision_of
 from kerasgpt.errors import UsageError, unknown_name
 from kerasgpt.generation_config import GenerationConfig
@@ -55,7 +56,7 @@ def command(
         if folders or prompts or out:
             raise UsageError("--votes counts what was judged: it goes without A, B, --prompts and --out")
         result = count(read_votes(votes))
-        click.echo(json.dumps(result, ensure_ascii=False) if as_json else _table(result))
+        echo_json(result) if as_json else click.echo(_table(result))
         return
     if len(folders) != 2 or not prompts or not out:
         raise UsageError("compare wants A, B, --prompts FILE and --out PAGE; or --votes FILE")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from importlib import resources
 from pathlib import Path
@@ -104,9 +103,9 @@ def _generation(bundle: Path, engine: str) -> dict[str, Any]:
     """Generate in a process that sees one engine's own files only."""
     proof = "kerasgpt.export.proof"
     with resolve(f"{proof}:own_files")(bundle, engine) as apart:
-        command = [sys.executable, "-m", "kerasgpt", "generate", str(apart), "--engine", engine]
+        arguments = ["generate", str(apart), "--engine", engine, "--prompt", PROMPT, "--json"]
         child = subprocess.run(
-            [*command, "--prompt", PROMPT, "--json"],
+            resolve(f"{proof}:child_command")("-m", "kerasgpt", *arguments),
             env=resolve(f"{proof}:child_environment")(),
             capture_output=True,
             text=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections import Counter
 from itertools import groupby
@@ -13,6 +12,7 @@ from typing import Any
 import click
 
 from kerasgpt import artifacts
+from kerasgpt.commands.json_output import echo_json
 from kerasgpt.config import read_json
 from kerasgpt.runtime.graph import Tensor, data_files, read_graph
 from kerasgpt.runtime.parts import parts
@@ -29,7 +29,7 @@ def command(folder: str, as_json: bool) -> None:
     """
     content = describe(Path(folder))
     if as_json:
-        click.echo(json.dumps(content, ensure_ascii=False))
+        echo_json(content)
         return
     click.echo(f"{folder}: a {content['kind']}")
     for section in ("model", "task", "run", "artifacts", "files"):

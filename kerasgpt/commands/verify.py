@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 import click
 
+from kerasgpt.commands.json_output import echo_json
 from kerasgpt.export.verification import verify
 
 
@@ -22,7 +22,7 @@ def command(folder: str, strict: bool, as_json: bool) -> None:
     """
     result = verify(folder, strict=strict)
     if as_json:
-        click.echo(json.dumps(result.to_dict(), ensure_ascii=False))
+        echo_json(result.to_dict())
     else:
         for check in result.checks:
             click.echo(f"{check.status:12} {check.name}: {check.detail}")

@@ -115,7 +115,7 @@ def prove(folder: Path, engine: str, full_logits: Path | None = None, precision:
     """
     started = time.monotonic()
     with own_files(folder, engine) as apart:
-        command = [sys.executable, "-m", "kerasgpt.export.proof", engine, str(apart)]
+        command = child_command("-m", "kerasgpt.export.proof", engine, str(apart))
         command += [str(full_logits)] if full_logits else []
         child = subprocess.run(command, env=child_environment(), capture_output=True, text=True, check=False)
     if child.returncode != 0:
@@ -156,6 +156,14 @@ def child_backend() -> str:
     if importlib.util.find_spec("tensorflow") is not None:
         return "tensorflow"
     return os.environ.get("KERAS_BACKEND", "tensorflow")
+
+
+def child_command(*arguments: str) -> list[str]:
+    """The command of a child of this Python that imports nothing from the folder it is started in.
+
+    That may be a bundle of somebody else's, with a file that has the name of a module.
+    """
+    return [sys.executable, "-P", *arguments]
 
 
 def child_environment() -> dict[str, str]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import keras
 
 from kerasgpt import artifacts
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.export.proof import child_environment
+from kerasgpt.export.proof import child_command, child_environment
 
 
 def write_serving(bundle: Path, name: str) -> None:
@@ -30,7 +29,7 @@ def write_serving(bundle: Path, name: str) -> None:
         write_files(bundle, model_name(name))
         return
     # In a process of its own: in this one another library may hold the accelerator's memory.
-    command = [sys.executable, "-m", "kerasgpt.export.serving_files", str(bundle), model_name(name)]
+    command = child_command("-m", "kerasgpt.export.serving_files", str(bundle), model_name(name))
     child = subprocess.run(command, env=child_environment(), capture_output=True, text=True, check=False)
     if child.returncode != 0:
         reason = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]

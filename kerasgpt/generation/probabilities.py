@@ -147,7 +147,7 @@ def refuse_no_numbers(logits: Logits) -> None:
     Raises:
         KerasGPTError: there is such a row.
     """
-    if not np.isfinite(logits.max(axis=-1)).all():
+    if logits.size and not np.isfinite(logits.max(axis=-1)).all():
         raise KerasGPTError(
             "the model's logits are not finite: its weights are damaged or their training has diverged, or"
             " the numbers are too large for its precision; check the model, or choose another precision"

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasgpt import artifacts, checks
-from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.errors import KerasGPTError, UsageError, first_line, graph_reason
 from kerasgpt.generation.chooser import settings_of_rows
 from kerasgpt.generation.probabilities import refuse_no_numbers
 from kerasgpt.generation.prompts import PromptReader, PromptTruncatedWarning
@@ -60,8 +60,7 @@ class SavedModel:
 
     def all_logits(self, ids: Ids, lengths: Ids) -> Logits:
         """Logits at every position, float32 (B, T, V); those at and after `lengths` are meaningless."""
-        outputs = self._signatures["logits"](input_ids=tf.constant(ids), lengths=tf.constant(lengths))
-        logits: Logits = outputs["logits"].numpy()
+        logits: Logits = self._ask("logits", input_ids=ids, lengths=lengths)["logits"].numpy()
         return logits
 
     def generate(self, prompts: Sequence[str], **settings: Any) -> list[dict[str, Any]]:
@@ -72,13 +71,12 @@ class SavedModel:
             **settings: every input of the signature besides, an array (B,) each.
         """
         texts = tf.constant([well_formed(prompt).encode() for prompt in prompts], tf.string)
-        return _rows(self._signatures["generate"](prompts=texts, **_tensors(settings)))
+        return _rows(self._ask("generate", prompts=texts, **settings))
 
     def generate_tokens(self, prompts: Sequence[Sequence[int]], **settings: Any) -> list[dict[str, Any]]:
         """Continue ids: for each prompt its row of every output; the settings are those of `generate`."""
         ids, lengths = pad_right(prompts)
-        generate = self._signatures["generate_tokens"]
-        return _rows(generate(input_ids=tf.constant(ids), lengths=tf.constant(lengths), **_tensors(settings)))
+        return _rows(self._ask("generate_tokens", input_ids=ids, lengths=lengths, **settings))
 
     @property
     def can_pause(self) -> bool:
@@ -90,18 +88,28 @@ class SavedModel:
 
         Raises:
             UsageError: the graph finds that the settings make no sense.
+            KerasGPTError: the logits are not finite.
         """
-        inputs = _tensors(settings)
-        prefill, decode = self._signatures["prefill"], self._signatures["decode"]
         text, steps = tf.constant([well_formed(prompt).encode()]), tf.constant([_STREAM_STEPS], tf.int64)
-        answer = prefill(prompts=text, max_new_tokens=inputs["max_new_tokens"])
+        answer = self._ask("prefill", prompts=text, max_new_tokens=settings["max_new_tokens"])
         reason = b""
         while not reason:
-            answer = decode(**{name: answer[name] for name in _PAUSED}, **inputs, num_steps=steps)
+            state = {name: answer[name] for name in _PAUSED}
+            answer = self._ask("decode", **state, **settings, num_steps=steps)
             _refuse(answer["error"].numpy()[0])
+            refuse_no_numbers(answer["logprobs"].numpy()[0][: int(answer["num_new_tokens"][0])])
             piece, reason = answer["text"].numpy()[0].decode(), answer["finish_reason"].numpy()[0]
             if piece:
                 yield piece
+
+    def _ask(self, signature: str, **inputs: Any) -> dict[str, Any]:
+        try:
+            outputs: dict[str, Any] = self._signatures[signature](
+                **{name: tf.convert_to_tensor(array) for name, array in inputs.items()}
+            )
+        except tf.errors.OpError as error:
+            raise KerasGPTError(f"the SavedModel's {signature} fails: {graph_reason(error)}") from error
+        return outputs
 
 
 class SavedModelLanguageModel:
@@ -147,7 +155,7 @@ class SavedModelLanguageModel:
         each = settings_of_rows(self.settings if settings is None else settings, len(prompts))
         for own in each:
             self._check(own)
-        if not prompts:
+        if len(prompts) == 0:  # not by their truth, which an array has not
             return []
         inputs = _inputs(each)
         if all(isinstance(prompt, str) for prompt in prompts):
@@ -205,8 +213,7 @@ class SavedModelLanguageModel:
     def _generation(self, row: Mapping[str, Any], settings: GenerationConfig) -> Generation:
         count = int(row["num_tokens"])
         token_ids, logprobs = row["token_ids"][:count].tolist(), row["logprobs"][:count]
-        if count:
-            refuse_no_numbers(logprobs)
+        refuse_no_numbers(logprobs)
         text = row["text"].decode("utf-8")
         if not settings.skip_special_tokens:  # the graph's text has none
             text = self.tokenizer.decode(token_ids, skip_special_tokens=False, errors="ignore")
@@ -244,10 +251,6 @@ def _refuse(error: bytes) -> None:
         raise UsageError(error.decode())
 
 
-def _tensors(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tf.constant(array) for name, array in arrays.items()}
-
-
 def _rows(outputs: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Turn tensors (B, ...) into one dict of numpy values a row."""
     arrays = {name: np.asarray(tensor.numpy()) for name, tensor in outputs.items()}
@@ -283,8 +286,8 @@ def open_file(folder: str | os.PathLike[str], name: str | os.PathLike[str]) -> S
     path = Path(folder) / name
     try:
         loaded = tf.saved_model.load(str(path))
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    except Exception as error:  # of a damaged one also an IndexError, a KeyError and others
+        reason = first_line(error)
         raise KerasGPTError(f"{path}: cannot load the SavedModel ({reason}); export it again") from error
     missing = {"generate", "generate_tokens", "logits"} - set(loaded.signatures)
     if missing:

@@ -189,7 +189,7 @@ def _reading(network: GraphNetwork, words: Words) -> Functions:
             stream, *_ = network.read_prompts(ids)
             flat = tf.reshape(stream, [-1, config.hidden_dim])
             found = network.head(network.final_norm(flat))
-            return (tf.reshape(found, tf.stack([-1, tf.shape(ids)[1], num_ids])),)
+            return (tf.reshape(found, tf.concat([tf.shape(ids), [num_ids]], 0)),)
 
         empty = (tf.zeros(tf.stack([0, tf.cast(width, tf.int32), num_ids])),)
         return {"logits": in_groups(of_group, (ids,), rows_per_group(config, width), empty)[0]}

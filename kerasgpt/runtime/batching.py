@@ -65,20 +65,17 @@ class ContinuousBatching:
         max_batch_size: int = MAX_BATCH_SIZE,
         prefill_tokens: int = PREFILL_TOKENS,
     ) -> None:
-        for name, value in {"max_batch_size": max_batch_size, "prefill_tokens": prefill_tokens}.items():
-            if value < 1:
-                raise UsageError(f"{name} is {value}: it must be 1 or more")
         if not isinstance(model, StepLanguageModel):
             raise UsageError("this engine runs its loop inside the graph: use the onnx or the keras engine")
         self._model = model
-        self._max_batch_size = max_batch_size
-        self._prefill_tokens = prefill_tokens
+        self._max_batch_size = checks.at_least("max_batch_size", max_batch_size, 1)
+        self._prefill_tokens = checks.at_least("prefill_tokens", prefill_tokens, 1)
         self._waiting: deque[Submission] = deque()
         self._submitted: WeakSet[Submission] = WeakSet()
         self._changed = Condition()
         self._is_closed = False
         self._failure: BaseException | None = None
-        self._scheduler = Scheduler(model, prefill_tokens)
+        self._scheduler = Scheduler(model, self._prefill_tokens)
         self._worker = Thread(target=self._work, name="kerasgpt-batch", daemon=True)
         self._worker.start()
         _opened.add(self)

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from kerasgpt import artifacts
+from kerasgpt import artifacts, checks
 from kerasgpt.engines import precision_of
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.generation.language_model import StepLanguageModel
@@ -74,12 +74,10 @@ def open_bundle(
     wanted = precision or precision_of(root, "onnx")
     if wanted not in artifacts.ONNX_FILES:
         raise unknown_name("precision", wanted, artifacts.ONNX_FILES)
-    if prefix_cache_tokens < 0:
-        raise UsageError(f"prefix_cache_tokens is {prefix_cache_tokens}: it must be 0 (off) or more")
     options: dict[str, Any] = {
         "num_threads": num_threads,
         "providers": providers,
-        "prefix_cache_tokens": prefix_cache_tokens,
+        "prefix_cache_tokens": checks.at_least("prefix_cache_tokens", prefix_cache_tokens, 0, " (off)"),
     }
     lm = _open_fastest(root, wanted, options)
     if huge_pages:

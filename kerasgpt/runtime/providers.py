@@ -28,7 +28,7 @@ def resolve_providers(names: Sequence[str] | str | None = None) -> list[str]:
     own = onnxruntime.get_available_providers()
     known = {short_name(name): name for name in own}
     found: list[str] = []
-    for name in [names] if isinstance(names, str) else names or []:
+    for name in map(str, [names] if isinstance(names, str) else names or []):
         if short_name(name) not in known:
             raise UsageError(
                 f"provider '{name}': onnxruntime {onnxruntime.__version__} here has"

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from kerasgpt import checks
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation.samplers import seeds_of_rows
 from kerasgpt.generation_config import GenerationConfig
@@ -36,6 +37,7 @@ KNOBS: Final = {
     "repetition_penalty": np.float32,
 }
 """Settings that are inputs of `decode` under their own names."""
+_MOST_STEPS: Final = 2**31 - 1
 _HEEDED: Final = {*KNOBS, "seed", "stop", "prompt_lookup_num_tokens"}  # the last changes no text
 
 
@@ -67,7 +69,7 @@ def stream(
     ```
     """
     settings = settings or GenerationConfig()
-    _check(settings, tokens_per_call)
+    _check(prompt, settings, tokens_per_call)
     return _pieces(predict, prompt, settings, tokens_per_call)
 
 
@@ -83,6 +85,11 @@ def _pieces(predict: Predict, prompt: str, settings: GenerationConfig, tokens_pe
         outputs = predict(DECODE, {**state, **inputs, "num_steps": num_steps})
         state = _state(DECODE, outputs)
         piece, num_new = _text(outputs, "text"), int(_only(DECODE, outputs, "num_new_tokens"))
+        logprobs = _row(DECODE, outputs, "logprobs")[0][:num_new]
+        if not np.isfinite(logprobs).all():
+            raise ServerAnswerError(
+                f"{DECODE}: the server's logits are not finite: its model is damaged or its training has diverged"
+            )
         if piece:
             yield piece
         if _text(outputs, "finish_reason"):
@@ -95,9 +102,12 @@ def _pieces(predict: Predict, prompt: str, settings: GenerationConfig, tokens_pe
             )
 
 
-def _check(settings: GenerationConfig, tokens_per_call: int) -> None:
-    if tokens_per_call < 1:
-        raise UsageError(f"tokens_per_call is {tokens_per_call}: it must be 1 or more")
+def _check(prompt: str, settings: GenerationConfig, tokens_per_call: int) -> None:
+    if not isinstance(prompt, str):
+        raise checks.refusal("prompt", prompt, "a text")
+    number = f"1 or more, an integer of at most {_MOST_STEPS}"
+    if not 1 <= checks.integer("tokens_per_call", tokens_per_call, number) <= _MOST_STEPS:
+        raise checks.refusal("tokens_per_call", tokens_per_call, number)
     wanted = {name: value for name, value in settings.changes().items() if name not in _HEEDED}
     if len(settings.stop) > 1:
         wanted["stop"] = f"{len(settings.stop)} texts"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,15 @@ def test_the_description_tells_what_decides_the_output(job):
     assert content["settings"]["max_new_tokens"] == 64
     assert content["inputs"]["asked.jsonl"]["num_records"] == 7
     assert described(job, task="score")["settings"] == {}
+
+
+def test_an_input_may_have_a_name_that_is_no_utf8(job, tmp_path):
+    path = os.path.join(tmp_path, os.fsdecode(b"caf\xe9.txt"))
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("hello\n")
+    asked = dataclasses.replace(job, inputs=[path])
+    begin(asked.output, described(asked), is_begun=False, resume=False)
+    begin(asked.output, described(asked), is_begun=True, resume=True)
 
 
 def test_the_same_job_goes_on(job, tmp_path):

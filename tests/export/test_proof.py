@@ -76,6 +76,14 @@ def test_the_child_is_a_fresh_process_and_its_failure_a_sentence(bundle, poisone
         prove(bundle, "keras")
 
 
+def test_files_where_it_is_started_have_no_say(bundle, tmp_path, monkeypatch):
+    """As a bundle of somebody else's in which `kerasgpt verify .` is called; json is imported by the child."""
+    (tmp_path / "json.py").write_text("print('{}'); raise SystemExit")
+    (tmp_path / "token.py").write_text("raise RuntimeError('my own tokens')")
+    monkeypatch.chdir(tmp_path)
+    assert prove(bundle, "onnx").parity.num_tokens_compared > 0
+
+
 def test_a_file_that_does_not_load_is_named(bundle_copy):
     (bundle_copy / "onnx/model.onnx").write_bytes(b"no graph")
     with pytest.raises(KerasGPTError, match=r"^onnx/model.onnx: does not load and run \("):

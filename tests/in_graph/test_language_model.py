@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -271,6 +273,77 @@ def test_a_load_that_fails_without_a_word_is_an_error(
     monkeypatch.setattr(tf.saved_model, "load", fail)
     with pytest.raises(KerasGPTError, match=r"cannot load the SavedModel \(OSError\)"):
         open_bundle(tmp_path)
+
+
+@pytest.fixture
+def damaged(folder: Path, tmp_path: Path) -> Path:
+    """A copy, to be damaged."""
+    return Path(shutil.copytree(folder, tmp_path / "bundle"))
+
+
+def variables(folder: Path) -> Path:
+    return folder / artifacts.SAVED_MODEL / "variables" / "variables.data-00000-of-00001"
+
+
+@pytest.mark.parametrize("share", [0, 0.9])
+def test_weights_that_are_cut_off_are_an_error(damaged: Path, share: float) -> None:
+    data = variables(damaged).read_bytes()
+    variables(damaged).write_bytes(data[: int(share * len(data))])
+    with pytest.raises(
+        KerasGPTError, match=r"saved_model/1: cannot load the SavedModel \(.*; export it again"
+    ):
+        open_bundle(damaged)
+
+
+def test_a_graph_that_is_damaged_is_an_error(damaged: Path) -> None:
+    graph = damaged / artifacts.SAVED_MODEL / "saved_model.pb"
+    whole = graph.read_bytes()
+    name = b"StringSplitV2:values"  # of an output that other nodes read
+    assert name in whole
+    graph.write_bytes(whole.replace(name, b"StringSplitV3:values", 1))
+    with pytest.raises(
+        KerasGPTError, match=r"saved_model/1: cannot load the SavedModel \(.*; export it again"
+    ):
+        open_bundle(damaged)
+
+
+@pytest.fixture
+def altered(lm: SavedModelLanguageModel, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put something else in place of a signature."""
+
+    def alter(name: str, signature: Callable[..., Any]) -> None:
+        monkeypatch.setattr(lm.model, "_signatures", {**lm.model._signatures, name: signature})
+
+    return alter
+
+
+@pytest.mark.parametrize("name", ["generate", "decode"])
+def test_numbers_that_are_none_are_an_error_in_a_stream_too(
+    lm: SavedModelLanguageModel, altered: Callable[..., None], name: str
+) -> None:
+    right = lm.model._signatures[name]
+
+    def wrong(**inputs: Any) -> dict[str, Any]:
+        outputs = right(**inputs)
+        return {**outputs, "logprobs": outputs["logprobs"] * np.nan}
+
+    altered(name, wrong)
+    with pytest.raises(KerasGPTError, match="logits are not finite"):
+        list(lm.stream("hello")) if name == "decode" else lm.generate(["hello"])
+
+
+def test_a_signature_that_fails_is_an_error(
+    lm: SavedModelLanguageModel, altered: Callable[..., None]
+) -> None:
+    altered("logits", lambda **_: tf.debugging.Assert(False, ["a damaged graph"]))
+    with pytest.raises(KerasGPTError, match="the SavedModel's logits fails: .*a damaged graph"):
+        lm.score(["a"], ["b"])
+
+
+def test_prompts_may_be_an_array(lm: SavedModelLanguageModel) -> None:
+    for prompts in (["hello", "a"], [[1, 2], [3, 4]]):
+        assert_same(lm.generate(np.array(prompts)), lm.generate(prompts))
+    assert lm.generate(np.array([])) == []
 
 
 def test_another_saved_model_is_an_error(tmp_path: Path) -> None:

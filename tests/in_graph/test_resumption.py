@@ -77,6 +77,12 @@ def test_a_row_that_has_ended_gives_nothing_more(functions: dict[str, Any]) -> N
     assert again["finish_reason"].numpy()[0] == answer["finish_reason"].numpy()[0]
 
 
+def test_of_no_prompts_nothing_is_written(functions: dict[str, Any]) -> None:
+    answer = functions["prefill"](tf.constant([], tf.string))
+    answer = functions["decode"](**{name: answer[name] for name in STATE})
+    assert answer["text"].shape == answer["finish_reason"].shape == (0,)
+
+
 def test_what_a_client_keeps_is_not_written_to(functions: dict[str, Any]) -> None:
     answer = functions["prefill"](tf.constant(["hello there"]), tf.constant([8], tf.int64))
     kept = {name: answer[name].numpy().copy() for name in STATE}

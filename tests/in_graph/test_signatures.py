@@ -37,6 +37,12 @@ def test_ids_are_continued_as_texts_are(functions: dict[str, Any], small_tokeniz
         np.testing.assert_array_equal(by_ids[name], tensor, err_msg=name)
 
 
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_logits_of_nothing_have_a_row_for_each_prompt(functions: dict[str, Any], rows: int) -> None:
+    ids, lengths = tf.zeros([rows, 0], tf.int64), tf.zeros([rows], tf.int64)
+    assert functions["logits"](ids, lengths)["logits"].shape[:2] == (rows, 0)
+
+
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_the_old_form_takes_a_mask_of_either_side(
     functions: dict[str, Any], small_tokenizer: Tokenizer, side: str

@@ -258,9 +258,14 @@ def test_bad_requests_are_refused_where_they_are_made(batching: ContinuousBatchi
         batching.generate("x")
 
 
-@pytest.mark.parametrize("words", [{"max_batch_size": 0}, {"prefill_tokens": -1}], ids=str)
-def test_sizes_are_checked(fp32: StepLanguageModel, words: dict[str, int]) -> None:
-    with pytest.raises(UsageError, match=rf"{next(iter(words))} is -?\d: it must be 1 or more"):
+@pytest.mark.parametrize(
+    "words",
+    [{"max_batch_size": 0}, {"prefill_tokens": -1}, {"max_batch_size": "8"}, {"prefill_tokens": 2.5}],
+    ids=str,
+)
+def test_sizes_are_checked(fp32: StepLanguageModel, words: dict[str, Any]) -> None:
+    ((name, value),) = words.items()
+    with pytest.raises(UsageError, match=f"{name} is {value!r}: it must be 1 or more, an integer"):
         ContinuousBatching(fp32, **words)
     with pytest.raises(UsageError, match="this engine runs its loop inside the graph"):
         ContinuousBatching(object())

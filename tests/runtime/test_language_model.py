@@ -219,8 +219,9 @@ def test_texts_are_the_same_with_a_prefix_cache(bundle: Path, name: str, tempera
 
 
 def test_a_prefix_cache_is_of_some_size(bundle: Path) -> None:
-    with pytest.raises(UsageError, match="prefix_cache_tokens is -1: it must be 0"):
-        open_bundle(bundle, prefix_cache_tokens=-1)
+    for value in (-1, "500", 1.5):
+        with pytest.raises(UsageError, match=f"prefix_cache_tokens is {value!r}: it must be 0"):
+            open_bundle(bundle, prefix_cache_tokens=value)
 
 
 def test_several_threads_on_one_model_have_each_its_own_text(bundle: Path) -> None:

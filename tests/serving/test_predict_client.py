@@ -60,6 +60,19 @@ def test_nothing_to_write_ends_at_once(predict: predict_client.Predict) -> None:
     assert list(stream(predict, "hello", GenerationConfig(max_new_tokens=0))) == []
 
 
+@pytest.mark.parametrize("number", [0, 2**63, "8", 1.5, None])
+def test_how_many_tokens_a_call_is_checked_before_any(number: Any) -> None:
+    with pytest.raises(
+        UsageError, match=r"tokens_per_call is .*: it must be 1 or more, an integer of at most"
+    ):
+        stream(predict_client.stream, "hello", SETTINGS, tokens_per_call=number)
+
+
+def test_a_prompt_is_a_text(predict: predict_client.Predict) -> None:
+    with pytest.raises(UsageError, match=r"prompt is \[1, 2\]: it must be a text"):
+        stream(predict, [1, 2], SETTINGS)  # type: ignore[arg-type]
+
+
 def test_a_rows_error_is_raised(predict: predict_client.Predict) -> None:
     def broken(signature: str, inputs: Any) -> Any:
         inputs = {**inputs, "temperature": np.array([np.nan], np.float32)} if signature == DECODE else inputs
@@ -94,6 +107,7 @@ NONSENSE: dict[str, tuple[str, dict[str, Any], str]] = {
     "fewer than none": (DECODE, {"num_new_tokens": ROW * -1}, "wrote -1 tokens"),
     "too many": (DECODE, {"num_new_tokens": ROW * 5}, "wrote 5 tokens"),
     "no end": (DECODE, {"finish_reason": np.array([b""], object)}, "says that the text goes on"),
+    "no numbers": (DECODE, {"logprobs": np.full((1, 4), np.nan)}, "the server's logits are not finite"),
     "half a character": (DECODE, {"text": np.array([b"\xf0\x9f"], object)}, "text is no UTF-8"),
 }
 
