@@ -88,7 +88,8 @@ def _pieces(predict: Predict, prompt: str, settings: GenerationConfig, tokens_pe
         logprobs = _row(DECODE, outputs, "logprobs")[0][:num_new]
         if not np.isfinite(logprobs).all():
             raise ServerAnswerError(
-                f"{DECODE}: the server's logits are not finite: its model is damaged or its training has diverged"
+                f"{DECODE}: the server's logits are not finite: its model is damaged, or its training has"
+                f" diverged"
             )
         if piece:
             yield piece

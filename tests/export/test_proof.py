@@ -77,7 +77,7 @@ def test_the_child_is_a_fresh_process_and_its_failure_a_sentence(bundle, poisone
 
 
 def test_files_where_it_is_started_have_no_say(bundle, tmp_path, monkeypatch):
-    """As a bundle of somebody else's in which `kerasgpt verify .` is called; json is imported by the child."""
+    """As in a bundle of somebody else's, with `kerasgpt verify .`; the child imports json."""
     (tmp_path / "json.py").write_text("print('{}'); raise SystemExit")
     (tmp_path / "token.py").write_text("raise RuntimeError('my own tokens')")
     monkeypatch.chdir(tmp_path)
