@@ -198,7 +198,7 @@ def named_arrays(model: CausalLM) -> dict[str, NDArray[np.float32]]:
 def _numbers(variable: Any) -> NDArray[Any]:
     """What a variable holds now, in the backend's own memory where it lends that and writes to it no more."""
     if keras.backend.backend() == "torch":  # which would train on in the memory it has lent
-        return variable.numpy()
+        return np.array(keras.ops.convert_to_numpy(variable))
     return np.asarray(keras.ops.stop_gradient(variable))
 
 

@@ -159,6 +159,7 @@ class MultiHeadAttention(keras.layers.Layer):
             hidden: (B, T, D).
             attention_mask: bool (B or 1, 1, T, S), see `attention_mask_of`; None, without a cache, lets each
                 position see itself and all earlier ones, in one fused kernel unless weights are dropped out.
+                What it shows of later positions stays hidden, but with a cache, whose columns it alone knows.
             cache: the layer's keys and values (B, N, S, H), to be filled from column `start` on.
             start: int32 scalar, columns already filled; needed with a cache.
             training: whether dropout is active.
@@ -190,9 +191,11 @@ class MultiHeadAttention(keras.layers.Layer):
         """Attention over what a mask shows, (B, T, N, H), and keys and values (B, N, S, H)."""
         heads = ops.transpose(self._heads(hidden), (2, 0, 3, 1, 4))  # (3, B, N, T, H)
         query, key, value = ops.unstack(heads, 3)  # the gradient of three slices is three of this size
-        if mask is None:
-            mask = attention_mask_of(None, ops.shape(hidden)[1], ops.shape(hidden)[1], 0)
-        if cache is not None:
+        if cache is None:
+            length = ops.shape(hidden)[1]
+            earlier = attention_mask_of(None, length, length, 0)  # (1, 1, T, T)
+            mask = earlier if mask is None else ops.logical_and(mask, earlier)
+        else:
             key = write_columns(cache[0], key, start)
             value = write_columns(cache[1], value, start)  # (B, N, S, H)
         blocks = 1 if cache is not None else num_query_blocks(query.shape[2])
@@ -230,11 +233,15 @@ class MultiHeadAttention(keras.layers.Layer):
 
     def compute_output_spec(self, hidden: Any, *_: Any, **__: Any) -> tuple[Any, tuple[Any, Any]]:
         """Symbolic result of a call without a cache."""
-        batch, length, width = hidden.shape
-        heads = keras.KerasTensor(
-            (batch, self.num_heads, length, width // self.num_heads), dtype=self.compute_dtype
-        )
-        return keras.KerasTensor(hidden.shape, dtype=self.compute_dtype), (heads, heads)
+        shape, (keys, values) = self.compute_output_shape(hidden.shape)
+        heads = (keras.KerasTensor(each, dtype=self.compute_dtype) for each in (keys, values))
+        return keras.KerasTensor(shape, dtype=self.compute_dtype), tuple(heads)
+
+    def compute_output_shape(self, hidden_shape: Any, *_: Any, **__: Any) -> tuple[Any, tuple[Any, Any]]:
+        """Shapes of a call without a cache."""
+        batch, length, width = hidden_shape
+        heads = (batch, self.num_heads, length, width // self.num_heads)
+        return tuple(hidden_shape), (heads, heads)
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""

@@ -96,6 +96,10 @@ class TransformerBlock(keras.layers.Layer):
         """Symbolic result of a call without a cache."""
         return self.attention.compute_output_spec(hidden, *arguments)
 
+    def compute_output_shape(self, hidden_shape: Any, *_: Any, **__: Any) -> tuple[Any, tuple[Any, Any]]:
+        """Shapes of a call without a cache."""
+        return self.attention.compute_output_shape(hidden_shape)
+
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
         return {**super().get_config(), **self._arguments}

@@ -139,10 +139,10 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
         )
         self.embedding_dropout = Dropout(dropout, dtype=self.dtype_policy)
 
-    def build(self, *_: Any) -> None:
+    def build(self, token_ids_shape: Any = None, position_ids_shape: Any = None) -> None:
         """Make both tables; their shapes do not depend on the input."""
-        self.token_embedding.build(None)
-        self.position_embedding.build(None)
+        self.token_embedding.build((None, None))
+        self.position_embedding.build((None, None))
 
     def call(
         self,
@@ -162,7 +162,7 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
 
     def compute_output_shape(self, token_ids_shape: Any, position_ids_shape: Any = None) -> tuple[Any, ...]:
         """Shape of the encoding."""
-        return (*token_ids_shape, self.hidden_dim)
+        return (*token_ids_shape[:2], self.hidden_dim)
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -38,6 +39,16 @@ class CausalLM(keras.Model):
         """
         signature = input_signature or [keras.InputSpec(shape=(None, None), dtype="int32", name="token_ids")]
         super().export(filepath, format, verbose, signature, **kwargs)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Symbolic result of a call, whatever its arguments: by tracing it."""
+        return keras.Operation.compute_output_spec(self, *args, **kwargs)
+
+    def compute_output_shape(self, token_ids_shape: Any, *_: Any, **__: Any) -> tuple[Any, ...]:
+        """Shape of the logits (B, T, V) for ids (B, T), or for inputs by name."""
+        if isinstance(token_ids_shape, Mapping):
+            token_ids_shape = next(iter(token_ids_shape.values()))
+        return (*token_ids_shape[:2], self.config.vocabulary_size)
 
     @classmethod
     def from_preset(

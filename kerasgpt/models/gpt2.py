@@ -107,11 +107,14 @@ class GPT2(keras.Model):
             holds the T new positions.
 
         Raises:
-            UsageError: there are both token ids and vectors, or neither.
+            UsageError: there are both token ids and vectors, or neither; or no positions, or more than the
+                model has (where none are given, and the length is known while a graph is made).
         """
         if (token_ids is None) == (inputs_embeds is None):
             raise UsageError("a call reads token_ids or inputs_embeds: give the one or the other")
         num_queries = ops.shape(inputs_embeds if token_ids is None else token_ids)[1]
+        if cache is None and position_ids is None:
+            self._refuse_misfit(num_queries)
         start = 0 if cache is None else cache.length
         num_keys = num_queries if cache is None else cache.capacity
         if position_ids is None:
@@ -137,6 +140,23 @@ class GPT2(keras.Model):
             return hidden
         keys, values = zip(*filled, strict=True)
         return hidden, KVCache(keys, values, cache.length + num_queries)
+
+    def _refuse_misfit(self, num_tokens: Any) -> None:
+        """Refuse what has no positions: XLA would take the last one for all beyond it, JAX no number."""
+        most = self.config.max_sequence_length
+        if isinstance(num_tokens, int) and not 1 <= num_tokens <= most:
+            raise UsageError(
+                f"texts of {num_tokens} tokens: this model reads 1 to {most}; cut them, or make a model with"
+                " a longer max_sequence_length"
+            )
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Symbolic result of a call, whatever its arguments: by tracing it."""
+        return keras.Operation.compute_output_spec(self, *args, **kwargs)
+
+    def compute_output_shape(self, token_ids_shape: Any, *_: Any, **__: Any) -> tuple[Any, ...]:
+        """Shape of the hidden states."""
+        return (*token_ids_shape[:2], self.config.hidden_dim)
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""

@@ -70,7 +70,7 @@ class RecurrentCausalLM(CausalLM):
         """Make all weights; their shapes follow from the configuration alone."""
         config = self.config
         if not self.token_embedding.built:
-            self.token_embedding.build(None)
+            self.token_embedding.build((None, None))
         for index, layer in enumerate(self.recurrent_layers):
             if not layer.built:
                 layer.build((None, None, config.input_dim(index)))
@@ -87,6 +87,8 @@ class RecurrentCausalLM(CausalLM):
     ) -> Tensor | tuple[Tensor, State]:
         """Predict the token after each position.
 
+        `fit` hands over several inputs as one: a dict in place of `token_ids` holds arguments by name.
+
         Args:
             token_ids: int (B, T).
             attention_mask: (B, T) with 0 at padding, over which the state passes unchanged; None means none.
@@ -96,6 +98,8 @@ class RecurrentCausalLM(CausalLM):
         Returns:
             Logits float32 (B, T, V), and with a cache also the state after each row's last token.
         """
+        if isinstance(token_ids, Mapping):
+            return self.call(**token_ids, training=training)
         hidden, state = self.read(token_ids, attention_mask, cache, training)
         logits = self.head(hidden)
         return logits if cache is None else (logits, state)
@@ -129,10 +133,6 @@ class RecurrentCausalLM(CausalLM):
         shape = (batch_size, self.config.hidden_dim)
         layer = tuple(ops.zeros(shape, dtype=self.compute_dtype) for _ in self.config.states)
         return (layer,) * self.config.num_layers
-
-    def compute_output_shape(self, token_ids_shape: Any, *_: Any, **__: Any) -> tuple[Any, ...]:
-        """Shape of the logits."""
-        return (*token_ids_shape, self.config.vocabulary_size)
 
 
 @keras.saving.register_keras_serializable(package="kerasgpt")

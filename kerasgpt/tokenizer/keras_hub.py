@@ -31,6 +31,8 @@ def read_object(source: Any) -> Contents:
         raise UsageError("this GPT2Tokenizer has no vocabulary yet: load it from a preset first")
     if found.add_prefix_space:
         raise UsageError("this GPT2Tokenizer sets add_prefix_space, and GPT-2 adds none: make it without")
-    merges = [(left, right) for left, _, right in (str(pair).partition(" ") for pair in found.merges)]
+    # Of a file it keeps the heading too, which it passes over itself.
+    pairs = (str(pair) for pair in found.merges if not str(pair).startswith("#version:"))
+    merges = [(left, right) for left, _, right in (pair.partition(" ") for pair in pairs)]
     vocabulary = {str(piece): int(index) for piece, index in found.vocabulary.items()}
     return Contents(vocabulary, merges, [name for name in found.unsplittable_tokens if name != END_OF_TEXT])

@@ -134,6 +134,15 @@ class LogLosses(StepCallback):
         self.waited_seconds = waited_seconds
         self._last_waited = 0.0
         self._last_step, self._last_seconds = state.step, state.training_seconds
+        self._num_rollbacks = state.num_rollbacks
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Called by Keras: where the run has gone back, its speed is counted from here."""
+        super().on_train_begin(logs)
+        if self.state.num_rollbacks > self._num_rollbacks:
+            self._num_rollbacks = self.state.num_rollbacks
+            self._last_step, self._last_seconds = self.state.step, self.state.training_seconds
+            self._last_waited = self.waited_seconds()
 
     def on_step(self, step: int, logs: dict[str, Any]) -> None:
         """Log the mean loss since the last line."""
@@ -162,13 +171,14 @@ class LogLosses(StepCallback):
         return max(1, int(self.learner.optimizer._iterations.numpy()))
 
     def _speed(self, step: int) -> dict[str, float]:
-        last_step, self._last_step = min(self._last_step, step - 1), step  # a run that went back begins anew
+        last_step, self._last_step = self._last_step, step
         seconds = self.state.training_seconds - self._last_seconds
         self._last_seconds = self.state.training_seconds
         waited = self.waited_seconds() - self._last_waited
         self._last_waited += waited
         facts = self.speedometer.read((step - last_step) * self.settings.tokens_per_step, seconds)
-        return facts | ({"input_share": waited / seconds} if seconds > 0 else {})
+        # What was made ahead during an evaluation, whose time does not count, can be more than all.
+        return facts | ({"input_share": min(waited / seconds, 1.0)} if seconds > 0 else {})
 
 
 class EvaluateAndKeepBest(StepCallback):

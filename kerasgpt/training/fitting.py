@@ -226,6 +226,7 @@ class Sitting:
             return WriteHistograms(self.settings, self.state, lambda step, arrays: None)
         events = EventFile(self.run / artifacts.RUN_TENSORBOARD, self.state.step)
         journal.listeners.append(events.record)
+        journal.when_dropped.append(events.drop_after)
         return WriteHistograms(self.settings, self.state, events.histograms)
 
     @property

@@ -18,6 +18,9 @@ Record = dict[str, Any]
 class Journal:
     """Appends records to a JSON-lines file, and tells them to its `listeners`.
 
+    Numbers that are not finite are left out, as JSON has none. Those of `when_dropped` are told after which
+    step it forgets.
+
     Args:
         path: the file; made if need be. None writes nothing: of several processes one does.
         step: what an earlier sitting wrote about later steps is dropped.
@@ -26,6 +29,7 @@ class Journal:
     def __init__(self, path: Path | None, step: int = 0) -> None:
         self.path = path
         self.listeners: list[Callable[[Record], None]] = []
+        self.when_dropped: list[Callable[[int], None]] = []
         self.drop_after(step)
 
     def drop_after(self, step: int) -> None:
@@ -34,6 +38,8 @@ class Journal:
             return
         kept = [record for record in read_journal(self.path) if record["step"] <= step]
         write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))
+        for tell in self.when_dropped:
+            tell(step)
 
     def write(self, record: Record) -> None:
         """Append one record.
@@ -43,7 +49,7 @@ class Journal:
         """
         with together():
             if self.path is not None:
-                self._append(self.path, record)
+                self._append(self.path, finite(record))
 
     def _append(self, path: Path, record: Record) -> None:
         try:
@@ -53,6 +59,15 @@ class Journal:
             raise KerasGPTError(f"{path}: cannot write ({error.strerror}); free some space") from error
         for listen in self.listeners:
             listen(record)
+
+
+def finite(values: Record) -> Record:
+    """Leave out the numbers that are infinite or none.
+
+    >>> finite({"step": 3, "loss": 2.5, "grad_norm": float("nan")})
+    {'step': 3, 'loss': 2.5}
+    """
+    return {n: v for n, v in values.items() if not isinstance(v, float) or math.isfinite(v)}
 
 
 def read_journal(path: Path) -> list[Record]:

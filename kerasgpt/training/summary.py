@@ -16,6 +16,7 @@ from kerasgpt.tasks import language_modeling
 from kerasgpt.tasks.files.documents import Document
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.config import Recipe
+from kerasgpt.training.journal import finite
 from kerasgpt.training.losses import bits_per_byte, perplexity
 from kerasgpt.training.material import Material
 from kerasgpt.training.resume import RunState
@@ -41,7 +42,8 @@ def sum_up(
             the validation figures stay those of the model that was chosen.
 
     Returns:
-        What summary.json holds, flat: losses in nats per token, ``test_*`` where there is a test part.
+        What summary.json holds, flat: losses in nats per token, ``test_*`` where there is a test part. What
+        is not finite, as a perplexity may be, is left out.
 
     Raises:
         KerasGPTError: the model or the data cannot be read any more.
@@ -77,7 +79,7 @@ def sum_up(
         summary["duplicate_documents"] = corpus.num_duplicates
     for part, size in corpus.sizes.items():
         summary |= {f"{part}_bytes": size.num_bytes, f"{part}_tokens": size.num_tokens}
-    return summary
+    return finite(summary)
 
 
 def _prefixed(prefix: str, names: tuple[str, ...]) -> list[str]:

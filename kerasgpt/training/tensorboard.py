@@ -49,8 +49,7 @@ class EventFile:
             folder.mkdir(parents=True, exist_ok=True)
             self._records = writer.RecordWriter(self.path.open("wb"))
         self._write(self._events.Event(wall_time=time.time(), file_version="brain.Event:2"))
-        self._drop_from(step + 1)
-        self._newest = step
+        self.drop_after(step)
 
     def record(self, record: Mapping[str, Any]) -> None:
         """Write a record of the journal: its numbers, and its text."""
@@ -93,15 +92,12 @@ class EventFile:
         )
         return self._summaries.Summary.Value(tag=name, histo=histogram)
 
-    def _drop_from(self, step: int) -> None:
-        """Tell TensorBoard that what there is of this step and later ones does not count."""
+    def drop_after(self, step: int) -> None:
+        """Tell TensorBoard that what there is of later steps does not count: the run has gone back."""
         start = self._events.SessionLog(status=self._events.SessionLog.START)
-        self._write(self._events.Event(wall_time=time.time(), step=step, session_log=start))
+        self._write(self._events.Event(wall_time=time.time(), step=step + 1, session_log=start))
 
     def _summarise(self, step: int, values: list[Any]) -> None:
-        if step < self._newest:  # the run has gone back to a checkpoint
-            self._drop_from(step)
-        self._newest = step
         summary = self._summaries.Summary(value=values)
         self._write(self._events.Event(wall_time=time.time(), step=step, summary=summary))
 

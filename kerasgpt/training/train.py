@@ -37,6 +37,7 @@ from kerasgpt.training.progress import Progress
 from kerasgpt.training.report import write_report
 from kerasgpt.training.resume import RunState, checkpoints, restore_checkpoint, save_checkpoint
 from kerasgpt.training.summary import sum_up
+from kerasgpt.training.values import refuse_unspellable
 
 _REFUSED = {DATA: "the data is another", DEVICES: "the devices are others"}
 """What of the environment may not change unforced, and how that is said."""
@@ -107,6 +108,7 @@ def train(
     run = kerasgpt.train(recipe, "runs/story")
     ```
     """
+    refuse_unspellable(os.fspath(out))
     run, recipe = Path(out), recipe.resolved()
     stages(recipe.train)  # refuses lengths that do not fit before anything is done
     require_engine(recipe.train)

@@ -45,7 +45,7 @@ def in_toml(value: Any) -> str:
 
 
 def refuse_unspellable(path: str) -> None:
-    """Refuse a file's name that has bytes which are no UTF-8: no recipe can spell it.
+    """Refuse a file's or folder's name that has bytes which are no UTF-8: no recipe or report can spell it.
 
     Raises:
         UsageError: it is such a name.
@@ -54,7 +54,7 @@ def refuse_unspellable(path: str) -> None:
         path.encode()
     except UnicodeEncodeError as error:
         shown = path.encode("utf-8", "backslashreplace").decode()
-        raise UsageError(f"{shown}: its name is not UTF-8, and a recipe is: rename the file") from error
+        raise UsageError(f"{shown}: its name is not UTF-8, as recipes and reports are: rename it") from error
 
 
 def typed(name: str, value: Any, wanted: Any) -> Any:

@@ -48,6 +48,23 @@ def test_the_mask_keeps_segments_apart():
         assert mask[row, 0, query, key] == expected
 
 
+@pytest.mark.parametrize("length", [7, 250, 256])
+def test_a_mask_that_shows_later_positions_shows_none(length):
+    """In blocks of queries they are not even computed: so at no length."""
+    layer = MultiHeadAttention(num_heads=2, initializer_range=0.5)
+    hidden = np.random.default_rng(0).normal(size=(1, length, 8)).astype("float32")
+    everything = np.ones((1, 1, length, length), bool)
+    causal, _ = layer(hidden, attention_mask_of(None, length, length, 0))
+    np.testing.assert_allclose(layer(hidden, everything)[0], causal, atol=1e-6)
+
+
+def test_shapes_are_those_of_the_result():
+    layer = MultiHeadAttention(num_heads=2)
+    output, keys_and_values = layer(np.zeros((3, 5, 8), "float32"), None)
+    found = keras.tree.map_structure(lambda array: tuple(array.shape), (output, keys_and_values))
+    assert layer.compute_output_shape((3, 5, 8)) == found
+
+
 def test_a_row_that_may_see_nothing_stays_finite():
     layer = MultiHeadAttention(num_heads=2)
     mask = attention_mask_of(np.zeros((1, 3)), 3, 3, 0)

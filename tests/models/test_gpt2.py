@@ -258,6 +258,37 @@ def test_symbolic_call_and_summary(capsys):
     assert f"{model.config.num_parameters:,}" in capsys.readouterr().out
 
 
+def test_a_summary_shows_the_layers_within(capsys):
+    model = tiny_model()
+    inputs = keras.Input((None,), dtype="int32")
+    for shown in (model, model.backbone, keras.Model(inputs, model(inputs))):
+        shown.summary(expand_nested=True)
+    assert "(None, None, 16)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_shapes_are_known_without_a_call_and_logits_are_float32(policy):
+    model = GPT2CausalLM(TINY, dtype=policy)
+    assert model.compute_output_shape((None, 5)) == (None, 5, 61)
+    assert model.compute_output_shape({"token_ids": (3, 5), "attention_mask": (3, 5)}) == (3, 5, 61)
+    assert model.backbone.compute_output_shape((3, 5)) == (3, 5, 16)
+    assert model.backbone.blocks[0].compute_output_shape((3, 5, 16))[0] == (3, 5, 16)
+    (logits,) = keras.Sequential([keras.Input((5,), dtype="int32"), model]).outputs
+    assert (logits.shape, logits.dtype) == ((None, 5, 61), "float32")
+
+
+def test_a_text_has_as_many_tokens_as_there_are_positions_at_most():
+    model = tiny_model()
+    ids = np.zeros((2, 33), "int32")
+    assert model(ids[:, :32]).shape == (2, 32, 61)
+    for wrong, fed in ((33, ids), (0, ids[:, :0])):
+        with pytest.raises(UsageError, match=f"texts of {wrong} tokens: this model reads 1 to 32"):
+            model(fed)
+    model.compile(keras.optimizers.SGD(), "mse", jit_compile=True)
+    with pytest.raises(UsageError, match="texts of 33 tokens"):
+        model.fit(ids, np.zeros((2, 33, 61)), verbose=0)
+
+
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_computes_low_and_answers_float32(policy):
     low, full = GPT2CausalLM(TINY, dtype=policy), GPT2CausalLM(TINY)

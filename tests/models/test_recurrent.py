@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerasgpt import LSTMCausalLM, RecurrentConfig
+from kerasgpt import GRUCausalLM, LSTMCausalLM, RecurrentConfig
 from kerasgpt.errors import UsageError
 from kerasgpt.models.causal_lm import load_model
 from kerasgpt.training.optimizer import undecayed_variables
@@ -51,6 +51,20 @@ def test_it_is_a_keras_model_that_learns_and_is_saved(tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(again(ids), model(ids))
+
+
+@pytest.mark.parametrize(("model_class", "cell"), [(LSTMCausalLM, "lstm"), (GRUCausalLM, "gru")])
+def test_it_has_a_summary_and_reads_inputs_by_name(model_class, cell, capsys):
+    config = RecurrentConfig(cell, vocabulary_size=11, num_layers=1, hidden_dim=8)
+    model = model_class(config, dtype="mixed_bfloat16")
+    inputs = keras.Input((5,), dtype="int32")
+    logits = keras.Model(inputs, model(inputs)).output
+    assert (logits.shape, logits.dtype) == ((None, 5, 11), "float32")
+    model.summary(expand_nested=True)
+    assert f"{config.num_parameters:,}" in capsys.readouterr().out
+    ids, mask = np.array([[1, 2, 3]]), np.array([[1, 1, 0]])
+    by_name = model({"token_ids": ids, "attention_mask": mask})
+    np.testing.assert_array_equal(np.asarray(by_name), np.asarray(model(ids, mask)))
 
 
 def test_a_class_has_its_own_cell():

@@ -41,6 +41,12 @@ def test_vocabulary_merges_and_special_tokens_arrive(tokenizer):
     assert read_object(theirs(tokenizer)).special_tokens == ["<|user|>"]
 
 
+def test_the_heading_of_a_file_of_merges_is_none(tokenizer):
+    found = theirs(tokenizer)
+    found.merges = ["#version: 0.2", *found.merges]
+    assert Tokenizer.from_preset(found).merges == tokenizer.merges
+
+
 def test_words_are_cut_as_gpt2_cuts_them():
     """KerasHub's own class gives [64, 13, 628, 65] here, in which GPT-2 has no part."""
     ours = Tokenizer.from_preset("gpt2")

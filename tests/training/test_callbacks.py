@@ -179,6 +179,23 @@ def test_time_spent_evaluating_after_the_last_step_is_no_time_of_training(fit):
     assert state.training_seconds > 0
 
 
+def test_after_going_back_the_speed_is_of_the_steps_since(recipe, tmp_path):
+    settings = recipe("train.steps=30", "train.log_every=4")
+    learner = make_learner(settings, Tokenizer.learn(["abc"], 257))
+    state, journal = RunState(step=12, seconds=100.0), Journal(tmp_path / "metrics.jsonl")
+    measures = Speedometer(1e3, 0.0), lambda: 5, lambda: state.seconds  # the input is all that takes time
+    logs = LogLosses(settings.train, state, learner, journal, Progress(30, quiet=True), *measures)
+    logs.set_model(learner.model)
+    logs.on_train_begin()
+    state.step, state.seconds, state.num_rollbacks = 10, 150.0, 1  # of 16 steps and a checkpoint read
+    logs.on_train_begin()
+    state.seconds += 2.0
+    logs.on_step(12, {})
+    (line,) = read_journal(journal.path)
+    assert line["tokens_per_second"] == settings.train.tokens_per_step
+    assert line["input_share"] == 1
+
+
 def test_waiting_for_steps_on_their_way_is_no_time_of_an_evaluation(fit, monkeypatch):
     plain = EvaluateAndKeepBest.on_step
     monkeypatch.setattr(

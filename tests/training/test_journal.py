@@ -24,6 +24,15 @@ def test_going_on_drops_what_came_after_the_checkpoint(tmp_path):
     assert read_journal(journal.path) == [{"step": 1}, {"step": 2}, {"step": 2}, {"step": 3, "loss": 9.0}]
 
 
+def test_listeners_hear_what_is_written_and_what_is_dropped(tmp_path):
+    journal, heard = Journal(tmp_path / "metrics.jsonl"), []
+    journal.listeners.append(heard.append)
+    journal.when_dropped.append(heard.append)
+    journal.write({"step": 5, "loss": 1.0, "grad_norm": float("inf")})
+    journal.drop_after(4)
+    assert heard == [{"step": 5, "loss": 1.0}, 4]
+
+
 def test_a_torn_last_line_is_left_out(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text(json.dumps({"step": 1}) + '\n{"step": 2, "lo')

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -38,6 +39,12 @@ def test_speed_counts_the_seconds_of_training_and_perplexity_is_of_the_best(summ
     size = packed.sizes["validation"]
     bits = 3 * (size.num_tokens - 1) / size.num_bytes
     assert summary["validation_bits_per_byte"] == pytest.approx(bits)
+
+
+def test_a_perplexity_beyond_all_numbers_is_left_out(summed_up):
+    summary, _ = summed_up(state=replace(STATE, best_loss=710.0))
+    assert summary["validation_loss"] == 710
+    assert "validation_perplexity" not in summary
 
 
 def test_the_test_part_is_scored_with_the_model(summed_up, model_folder, corpus):

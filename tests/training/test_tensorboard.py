@@ -63,8 +63,13 @@ def test_writing_them_imports_no_tensorflow(tmp_path):
 
 def test_what_a_run_went_back_behind_is_dropped(tmp_path):
     first = EventFile(tmp_path)
-    for step in (1, 2, 3, 4, 2, 3):  # after 4 it went back to a checkpoint
+    for step in (1, 2, 3, 4):
+        first.record({"step": step, "loss": 0.0})
+    first.drop_after(0)
+    for step in (1, 2, 3):
         first.record({"step": step, "loss": float(step)})
+    first.drop_after(2)  # where one line alone was written after the checkpoint
+    first.record({"step": 3, "loss": 3.0})
     second = EventFile(tmp_path, step=2)
     second.record({"step": 3, "loss": 30.0})
     assert [(event.step, event.value) for event in _read(tmp_path).Scalars("loss")] == [
