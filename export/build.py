@@ -69,11 +69,11 @@ def missing(path: Path) -> str:
     if not absent:
         return ""
     origin = f"; {plan['data_from']}" if "data_from" in plan else ""
-    return f"{path.name}: left out, {', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not there{origin}"
+    return f"{path.name}: left out for want of {', '.join(absent)}{origin}"
 
 
 def main(named: list[Path]) -> int:
-    """Build the recipes, then print the table of export/README.md; 1 if a recipe that was named lacks its data."""
+    """Build the recipes, then print the table of export/README.md; 1 if one that was named lacks its data."""
     paths = named or sorted((ROOT / "export" / "recipes").glob("*.toml"))
     lacks = {path: missing(path) for path in paths}
     for sentence in filter(None, lacks.values()):
@@ -92,7 +92,8 @@ def main(named: list[Path]) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    as_it_is = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_it_is)
     parser.add_argument("recipes", nargs="*", type=Path, metavar="RECIPE.toml")
     try:
         sys.exit(main(parser.parse_args().recipes))

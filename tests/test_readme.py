@@ -200,5 +200,5 @@ def test_a_named_recipe_whose_data_is_not_there_is_a_sentence(tmp_path):
     result = build(str(recipe), str(tmp_path / "none.toml"))
     assert result.returncode == 1
     first, second = result.stderr.splitlines()
-    assert first == "stories.toml: left out, runs/data/none.txt is not there; part of nothing"
+    assert first == "stories.toml: left out for want of runs/data/none.txt; part of nothing"
     assert second.startswith(f"{tmp_path}/none.toml: not a recipe that can be read: ")
