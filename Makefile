@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+RECENT = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 .PHONY: demo test check clients clients-light bench export dist clean
 
 demo: .venv/export.done  ## train, export, verify, generate
@@ -33,6 +34,9 @@ clean:
 	rm -rf .venv .venv-clients build dist runs *.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 .venv/%.done: setup.cfg pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/pip || $(PYTHON) $(RECENT) || { echo "this takes Python 3.11 or later, and '$(PYTHON)' is none:\
+	 install one, or name one that is there, as in 'make demo PYTHON=python3.12'" >&2; exit 1; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@$(BIN)/python $(RECENT) || { echo "the Python of .venv is older than 3.11: remove it with 'rm -rf .venv'" >&2; exit 1; }
 	$(PIP) --upgrade pip && $(PIP) --editable '.[$*]'
 	touch $@

@@ -5,6 +5,7 @@
 Without arguments every recipe in export/recipes whose data is there.
 """
 
+import argparse
 import json
 import sys
 import time
@@ -15,7 +16,7 @@ from typing import Any
 import kerasgpt
 from kerasgpt import artifacts
 from kerasgpt.config import read_json
-from kerasgpt.export.pipeline import export_folder
+from kerasgpt.errors import KerasGPTError
 from kerasgpt.runtime.language_model import open_file
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,6 +25,8 @@ NUM_TOKENS = 64
 
 def build(path: Path) -> list[dict[str, Any]]:
     """Make one recipe's bundle, and give its report's rows with the speed of each artifact."""
+    from kerasgpt.export.pipeline import export_folder  # TensorFlow, which takes seconds and says a lot
+
     plan = tomllib.loads(path.read_text("utf-8"))
     data = json.dumps([str(ROOT / name) for name in plan["data"]])
     recipe = kerasgpt.Recipe.from_toml(ROOT / plan["recipe"], [f"data.paths={data}"])
@@ -54,28 +57,30 @@ def tokens_per_second(bundle: Path, row: dict[str, Any]) -> float:
     return len(generation.token_ids) / (time.perf_counter() - started)
 
 
-def recipes_with_data() -> list[Path]:
-    """The recipes that can be built; of each other a line says what it wants, and where that is from."""
-    found = []
-    for path in sorted((ROOT / "export" / "recipes").glob("*.toml")):
+def missing(path: Path) -> str:
+    """What a recipe lacks, in a sentence that says where it is from; empty if it can be built."""
+    try:
         plan = tomllib.loads(path.read_text("utf-8"))
-        wanted = [
-            *plan["data"],
-            *(plan[key] for key in ("calibration_data", "evaluation_data") if key in plan),
-        ]
-        missing = [name for name in wanted if not (ROOT / name).exists()]
-        if missing:
-            print(
-                f"{path.name}: left out, {', '.join(missing)} is not there; the recipe says where to get it"
-            )
-        else:
-            found.append(path)
-    return found
+    except (OSError, ValueError) as error:
+        return f"{path}: not a recipe that can be read: {error}"
+    texts = [plan[key] for key in ("calibration_data", "evaluation_data") if key in plan]
+    wanted = dict.fromkeys([*plan["data"], *texts])
+    absent = [name for name in wanted if not (ROOT / name).exists()]
+    if not absent:
+        return ""
+    origin = f"; {plan['data_from']}" if "data_from" in plan else ""
+    return f"{path.name}: left out for want of {', '.join(absent)}{origin}"
 
 
-def main(paths: list[Path]) -> None:
-    """Build the recipes, then print the table of export/README.md."""
-    tables = {path.stem: build(path) for path in paths}
+def main(named: list[Path]) -> int:
+    """Build the recipes, then print the table of export/README.md; 1 if one that was named lacks its data."""
+    paths = named or sorted((ROOT / "export" / "recipes").glob("*.toml"))
+    lacks = {path: missing(path) for path in paths}
+    for sentence in filter(None, lacks.values()):
+        print(sentence, file=sys.stderr)
+    if named and any(lacks.values()):
+        return 1
+    tables = {path.stem: build(path) for path in paths if not lacks[path]}
     print("\n| recipe | artifact | largest logit error | size | tokens a second |\n|---|---|---|---|---|")
     for name, rows in tables.items():
         for row in rows:
@@ -83,7 +88,14 @@ def main(paths: list[Path]) -> None:
                 f"| {name} | `{row['artifact']}` | {row['max_logit_error']:.1e}"
                 f" | {row['size_bytes'] / 1e6:.1f} MB | {row['tokens_per_second']:,.0f} |"
             )
+    return 0
 
 
 if __name__ == "__main__":
-    main([Path(name) for name in sys.argv[1:]] or recipes_with_data())
+    as_it_is = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_it_is)
+    parser.add_argument("recipes", nargs="*", type=Path, metavar="RECIPE.toml")
+    try:
+        sys.exit(main(parser.parse_args().recipes))
+    except KerasGPTError as error:
+        sys.exit(f"error: {error}")

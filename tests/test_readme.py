@@ -3,6 +3,8 @@
 import configparser
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -179,3 +181,24 @@ def test_the_workshops_recipes_name_what_exists(path):
     assert set(plan["formats"]) <= set(FORMATS)
     assert set(plan["precisions"]) <= set(PRECISIONS)
     assert f"| {path.stem} |" in (ROOT / "export" / "README.md").read_text()
+
+
+def build(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, ROOT / "export" / "build.py", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_workshop_says_how_it_is_called():
+    result = build("--help")
+    assert result.returncode == 0
+    assert "RECIPE.toml" in result.stdout
+
+
+def test_a_named_recipe_whose_data_is_not_there_is_a_sentence(tmp_path):
+    recipe = tmp_path / "stories.toml"
+    recipe.write_text('data = ["runs/data/none.txt"]\ndata_from = "part of nothing"\n')
+    result = build(str(recipe), str(tmp_path / "none.toml"))
+    assert result.returncode == 1
+    first, second = result.stderr.splitlines()
+    assert first == "stories.toml: left out for want of runs/data/none.txt; part of nothing"
+    assert second.startswith(f"{tmp_path}/none.toml: not a recipe that can be read: ")

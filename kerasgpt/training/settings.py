@@ -63,8 +63,8 @@ class TrainConfig:
         seed: of initial weights, dropout and the order of the data.
         spike_policy: about an update whose gradient is not finite, or `spike_factor` times longer than usual:
             ``"none"``; ``"skip"`` leaves the weights as they are; ``"rollback"`` goes back to the last
-            checkpoint and on with the data after the spike. A loss that is not finite stops the run in any
-            case, its last checkpoint intact.
+            checkpoint and on with the data after the spike. A loss that is not finite stops the run, its last
+            checkpoint intact, unless ``"rollback"`` leaves it behind.
         spike_factor: how many times the running mean of the gradient's norm makes a spike.
         log_every: steps between lines of metrics.jsonl.
         evaluate_every: steps between evaluations on the validation part.

@@ -36,3 +36,8 @@ def test_no_room_is_called_utils():
         part for path in PACKAGE.rglob("*.py") for part in path.relative_to(PACKAGE).with_suffix("").parts
     }
     assert names.isdisjoint({"utils", "util", "common", "helpers", "misc"})
+
+
+def test_no_file_is_longer_than_a_reader_takes_in():
+    lengths = {path: len(path.read_text("utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert {path.name for path, length in lengths.items() if length > 300} == set()
