@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kerasgpt.commands.generation_settings import generation_options, settings_of, without_words
+from kerasgpt.commands.generation_settings import (
+    generation_options,
+    settings_of,
+    tell_of_idle_options,
+    without_words,
+)
 from kerasgpt.engines import resolve
 from kerasgpt.errors import UsageError
 from kerasgpt.extras import require
@@ -79,6 +84,7 @@ def command(
         )
     _refuse_settings(task, given, bad_words)
     settings = settings_of(bundle, given)
+    tell_of_idle_options(given, settings)
     if bad_words:
         settings = without_words(bad_words, resolve("kerasgpt:Tokenizer").from_preset(bundle), settings)
     with _quiet(context.find_root().params["debug"]):

@@ -18,7 +18,12 @@ from kerasgpt.artifacts import model_folder
 from kerasgpt.atomic import write_text
 from kerasgpt.commands.accuracy_plot import check_plot, draw
 from kerasgpt.commands.evaluation_table import table
-from kerasgpt.commands.generation_settings import answer_options, settings_of, without_words
+from kerasgpt.commands.generation_settings import (
+    answer_options,
+    settings_of,
+    tell_of_idle_options,
+    without_words,
+)
 from kerasgpt.commands.task_options import make_task, options_of
 from kerasgpt.data.progress import Bar
 from kerasgpt.engines import choose, load, precision_of, resolve
@@ -203,6 +208,7 @@ def _task_options(folder: str, task: str, given: Mapping[str, Any]) -> dict[str,
     if any(value not in (None, ()) for value in writing.values()):
         words = writing.pop("bad_words")
         settings = settings_of(folder, {**writing, "seed": given["seed"]})
+        tell_of_idle_options(writing, settings)
         if words:
             settings = without_words(words, resolve("kerasgpt:Tokenizer").from_preset(folder), settings)
         # An answer is one text, and without its prompt, whatever the model's folder says.

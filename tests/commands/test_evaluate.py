@@ -126,7 +126,7 @@ def two_precisions(model_folder, tmp_path_factory):
     from kerasgpt.export.pipeline import export_folder
 
     folder = tmp_path_factory.mktemp("precisions") / "bundle"
-    export_folder(model_folder, folder, ("onnx",), ("fp32", "int8"), max_perplexity_increase=1000.0)
+    export_folder(model_folder, folder, ("onnx",), ("fp32", "int8"))
     return folder
 
 

@@ -253,7 +253,7 @@ def test_onnx_runs_without_importing_tensorflow_or_keras(bundle):
         (["--temperature", "-1"], "temperature is -1.0: it must be 0 (greedy) or a positive number"),
         (["--top-p", "0"], "top_p is 0.0: it must be above 0"),
         (["--top-k", "-2"], "top_k is -2"),
-        (["--num-samples", "0"], "num_return_sequences is 0: it must be 1 or more"),
+        (["--num-samples", "0"], "--num-samples is 0: it must be 1 or more"),
         (["--num-samples", "2"], "greedy ones are all the same; set a temperature or num_beams"),
         (["--num-beams", "2", "--temperature", "1"], "beams are not sampled"),
         (["--stream", "--num-beams", "2", "--num-samples", "2"], "--stream writes one continuation"),
@@ -270,6 +270,14 @@ def test_onnx_runs_without_importing_tensorflow_or_keras(bundle):
 )
 def test_wrong_usage(refuses, bundle, arguments, sentence):
     assert sentence in refuses("generate", bundle, "--prompt", "a", *arguments, code=2)
+
+
+def test_an_option_without_effect_is_told_beside_the_text(run, generate, bundle):
+    outcome = run("generate", bundle, "--json", "--prompt", "The", "--top-k", 40, "--seed", 5)
+    assert (outcome.code, outcome.rows) == (0, generate("--prompt", "The"))
+    assert outcome.err == (
+        "kerasgpt: no effect of --top-k while the temperature is 0 (greedy): give --temperature\n"
+    )
 
 
 def test_unreadable_prompts(refuses, bundle, tmp_path):
