@@ -94,6 +94,8 @@ def _read_prompts(prompts: tuple[str, ...], prompt_file: str | None) -> list[str
         return list(prompts)
     try:
         if prompt_file is None:
+            if sys.stdin.isatty():
+                click.echo("kerasgpt: type the prompt and end it with Ctrl-D, or give --prompt", err=True)
             data = sys.stdin.buffer.read()
         else:
             with open(prompt_file, "rb") as file:

@@ -1,6 +1,7 @@
 """`kerasgpt generate`: the same text from every engine, by every way in and out."""
 
 import dataclasses
+import io
 import json
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import pytest
 
 from kerasgpt import GenerationConfig, Tokenizer, load
+from kerasgpt.cli import main
 from kerasgpt.engines import ENGINES
 from kerasgpt.tasks.templates import TaskTemplate
 
@@ -199,6 +201,20 @@ def test_the_prompt_from_standard_input_or_a_file(generate, tmp_path):
     (expected,) = generate("--prompt", "Two\nlines")
     assert generate(stdin=text) == [expected]
     assert generate("--prompt-file", tmp_path / "prompt.txt") == [expected]
+
+
+class Terminal(io.TextIOWrapper):
+    def isatty(self):
+        return True
+
+
+def test_at_a_terminal_it_says_how_a_prompt_ends(generate, bundle, monkeypatch, capsys):
+    (expected,) = generate("--prompt", "The")
+    monkeypatch.setattr("sys.stdin", Terminal(io.BytesIO(b"The\n")))
+    assert main(["generate", str(bundle)]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{expected['text']}\n"
+    assert err == "kerasgpt: type the prompt and end it with Ctrl-D, or give --prompt\n"
 
 
 def test_an_empty_prompt_starts_from_end_of_text(generate, bundle):
