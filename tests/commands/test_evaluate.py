@@ -79,7 +79,8 @@ def test_bad_data_is_named_and_nothing_written(refuses, bundle, tmp_path, conten
 
 
 def test_a_folder_is_no_text(refuses, bundle, tmp_path):
-    assert "Is a directory" in refuses("evaluate", bundle, "--data", tmp_path, code=1)
+    wanted = f"{tmp_path}: is a folder; name its files, such as {tmp_path}/*.txt"
+    assert wanted in refuses("evaluate", bundle, "--data", tmp_path, code=1)
 
 
 @pytest.fixture
