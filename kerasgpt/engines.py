@@ -173,7 +173,8 @@ def _missing_file(root: Path, file: str, engine: str) -> str:
     others = [name for name, (_, needed, _, _) in ENGINES.items() if _lies_in(root, needed)]
     remedies = [f"use the {others[0]} engine"] if others else []
     if engine != "keras":
-        remedies.append(f"export the model again with --formats {','.join(FORMATS)}")
+        if not others or _lies_in(root, WEIGHTS):
+            remedies.append(f"export the model again with --formats {','.join(FORMATS)}")
     elif folder_kind(root) == "bundle":
         remedies.append("export the model again without --weights none")
     else:
