@@ -64,13 +64,26 @@ _PUBLIC = {
     "train": "training.train",
 }
 
+_EXTRAS = {"keras": "train", "tensorflow": "train", "jax": "jax"}
+"""What a public name may need that is not there, and the extra that brings it."""
+
 __all__ = ["__version__", *_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'kerasgpt' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"kerasgpt.{_PUBLIC[name]}"), name)
+    try:
+        module = importlib.import_module(f"kerasgpt.{_PUBLIC[name]}")
+    except ModuleNotFoundError as error:
+        needed = (error.name or "").partition(".")[0]
+        if needed not in _EXTRAS:
+            raise
+        from kerasgpt.extras import missing
+
+        extra = "export" if name == "export_bundle" and needed != "jax" else _EXTRAS[needed]
+        raise missing(needed, extra, f"kerasgpt.{name}") from error
+    return getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -154,7 +154,8 @@ def folder_kind(folder: str | os.PathLike[str]) -> FolderKind:
     """
     root = Path(folder)
     if not root.is_dir():
-        raise KerasGPTError(f"{root}: no such folder; give a model folder, a run or a bundle")
+        what = "is a file" if root.exists() else "no such folder"
+        raise KerasGPTError(f"{root}: {what}; give a model folder, a run or a bundle")
     if (root / MANIFEST).is_file():
         require_known_format(root / MANIFEST, read_json(root / MANIFEST))
         for path in root.rglob("*"):
@@ -202,7 +203,7 @@ def require_known_format(path: Path, manifest: dict[str, Any]) -> None:
     if not isinstance(number, int) or number > BUNDLE_FORMAT:
         raise KerasGPTError(
             f"{path}: made by kerasgpt {manifest.get('version')} in bundle format {number}, and this is"
-            f" kerasgpt {__version__}, which knows format {BUNDLE_FORMAT}; pip install --upgrade kerasgpt"
+            f" kerasgpt {__version__}, which knows format {BUNDLE_FORMAT}; install a newer kerasgpt"
         )
 
 
@@ -216,7 +217,10 @@ def model_folder(folder: str | os.PathLike[str]) -> Path:
     if folder_kind(root) != "run":
         return root
     if not (root / RUN_MODEL / CONFIG).is_file():
-        raise KerasGPTError(f"{root}: this run has no model yet; train on with --resume --out {root}")
+        raise KerasGPTError(
+            f"{root}: this run has no model yet: the first evaluation makes it;"
+            f" go on with 'kerasgpt train --resume --out {root}'"
+        )
     return root / RUN_MODEL
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kerasgpt import checks
 from kerasgpt.artifacts import (
+    FORMATS,
     MANIFEST,
     ONNX_FILES,
     ONNX_MODEL,
@@ -169,4 +170,13 @@ def _lies_in(root: Path, file: str) -> bool:
 def _missing_file(root: Path, file: str, engine: str) -> str:
     if folder_kind(root) == "model" and engine != "keras":
         return f"{root}: has no {file}: export it first with 'kerasgpt export {root} --out BUNDLE'"
-    return f"{root}: has no {file}, which the {engine} engine needs"
+    others = [name for name, (_, needed, _, _) in ENGINES.items() if _lies_in(root, needed)]
+    remedies = [f"use the {others[0]} engine"] if others else []
+    if engine != "keras":
+        if not others or _lies_in(root, WEIGHTS):
+            remedies.append(f"export the model again with --formats {','.join(FORMATS)}")
+    elif folder_kind(root) == "bundle":
+        remedies.append("export the model again without --weights none")
+    else:
+        remedies.append("'kerasgpt import' reads other checkpoints")
+    return f"{root}: has no {file}, which the {engine} engine needs; {', or '.join(remedies)}"

@@ -52,6 +52,15 @@ def unknown_name(kind: str, name: str, known: Iterable[str], prefix: str = "") -
     return UsageError(sentence)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things, for a sentence.
+
+    >>> counted(1, "prompt"), counted(1200, "prompt")
+    ('1 prompt', '1,200 prompts')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 _ASSERTED = "assertion failed: ["  # TensorFlow's words before an assertion's own
 
 

@@ -32,10 +32,17 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
     except ImportError as error:
         if error.name and error.name.split(".")[0] != module.split(".")[0]:
             raise  # it is installed, and broken in some other way: let that be seen
-        wanted = f"'kerasgpt[{extra}]'" if extra else "kerasgpt"
-        raise MissingExtraError(
-            f"{purpose} needs {module}, which is not installed: pip install {wanted}"
-        ) from error
+        raise missing(module, extra, purpose) from error
+
+
+def missing(module: str, extra: str, purpose: str) -> MissingExtraError:
+    """The error for a module that is not installed; arguments as in `require`.
+
+    >>> print(missing("onnx", "export", "an export"))
+    an export needs onnx, which is not installed: pip install 'kerasgpt[export]'
+    """
+    wanted = f"'kerasgpt[{extra}]'" if extra else "kerasgpt"
+    return MissingExtraError(f"{purpose} needs {module}, which is not installed: pip install {wanted}")
 
 
 @contextmanager

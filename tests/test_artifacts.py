@@ -22,13 +22,22 @@ def test_kinds_of_folders(tmp_path, tiny_bundle, golden_folder):
     (run / "model").mkdir(parents=True)
     (run / "config.toml").write_text("")
     assert folder_kind(run) == "run"
-    with pytest.raises(KerasGPTError, match="this run has no model yet"):
+    with pytest.raises(
+        KerasGPTError, match="no model yet: .* go on with 'kerasgpt train --resume --out .*run'$"
+    ):
         model_folder(run)
     (run / "model" / "config.json").write_text("{}")
     assert model_folder(run) == run / "model"
 
 
-@pytest.mark.parametrize(("name", "sentence"), [("nowhere", "no such folder"), ("onnx", "neither a model")])
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("nowhere", "nowhere: no such folder; give"),
+        ("onnx/model.onnx", "model.onnx: is a file; give a model folder"),
+        ("onnx", "neither a model"),
+    ],
+)
 def test_other_folders_are_refused(tiny_bundle, name, sentence):
     with pytest.raises(KerasGPTError, match=sentence):
         folder_kind(tiny_bundle / name)

@@ -52,6 +52,22 @@ def test_what_cannot_be_opened_is_refused(model_folder, arguments, error, senten
         load(model_folder, **arguments)
 
 
+def test_an_engine_without_its_file_says_which_one_has_its_own(tiny_bundle):
+    with pytest.raises(KerasGPTError, match="which the saved_model engine needs; use the onnx engine$"):
+        load(tiny_bundle, "saved_model")
+    with pytest.raises(KerasGPTError, match="use the onnx engine, or export .* without --weights none$"):
+        load(tiny_bundle, "keras")
+    (tiny_bundle / "model.safetensors").touch()
+    with pytest.raises(KerasGPTError, match="onnx engine, or export .* --formats onnx,saved_model$"):
+        load(tiny_bundle, "saved_model")
+
+
+def test_a_model_without_weights_names_what_reads_other_forms(model_folder):
+    (model_folder / "model.safetensors").unlink()
+    with pytest.raises(KerasGPTError, match="the keras engine needs; 'kerasgpt import' reads other"):
+        load(model_folder, "keras")
+
+
 def test_a_folder_with_nothing_to_run_is_refused(model_folder):
     (model_folder / "model.safetensors").unlink()
     with pytest.raises(UsageError, match="nothing to run"):

@@ -18,6 +18,26 @@ def test_a_missing_module_names_the_extra():
         require("nonesuch", "", "the onnx engine")
 
 
+@pytest.mark.parametrize(
+    ("statement", "absent", "sentence", "extra"),
+    [
+        ("from kerasgpt import train", "keras", "kerasgpt.train needs {}", "train"),
+        ("kerasgpt.dataset", "keras", "kerasgpt.dataset needs {}", "train"),
+        ("kerasgpt.GPT2CausalLM", "tensorflow", "kerasgpt.GPT2CausalLM needs {}", "train"),
+        ("kerasgpt.export_bundle", "keras", "kerasgpt.export_bundle needs {}", "export"),
+        ("import kerasgpt.tasks.harness", "lm_eval", "the harness's model needs {}", "tasks"),
+        ("import kerasgpt.bulk.handler", "apache_beam", "bulk work needs {}", "beam"),
+    ],
+)
+def test_a_public_name_without_its_extra_says_which(statement, absent, sentence, extra):
+    code = f"import sys; sys.modules[{absent!r}] = None; import kerasgpt; {statement}"
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    name, said = result.stderr.splitlines()[-1].split(": ", 1)
+    assert name == "kerasgpt.errors.MissingExtraError"
+    assert said == f"{sentence.format(absent)}, which is not installed: pip install 'kerasgpt[{extra}]'"
+
+
 def test_a_module_broken_inside_is_not_called_missing(tmp_path, monkeypatch):
     (tmp_path / "broken_inside.py").write_text("import nonesuch_dependency")
     monkeypatch.syspath_prepend(tmp_path)

@@ -1,5 +1,7 @@
 """What the pages say exists: commands, options, files, names, links; and nothing is left to be filled in."""
 
+import ast
+import builtins
 import configparser
 import re
 import shlex
@@ -125,6 +127,30 @@ def test_python_blocks_compile_and_use_public_names(page):
         compile(block, str(page), "exec")
         names = set(re.findall(r"(?<!from )\bkerasgpt\.(\w+)", block))
         assert names <= set(kerasgpt.__all__)
+
+
+def sixty_seconds() -> list[str]:
+    """The README's first four Python programs, to be pasted one after the other."""
+    return blocks("python", README.split("\n## Sixty seconds in Python\n")[1])[:4]
+
+
+def test_the_blocks_of_sixty_seconds_use_no_name_that_none_of_them_defines():
+    names = [node for node in ast.walk(ast.parse("".join(sixty_seconds()))) if isinstance(node, ast.Name)]
+    imported = {"keras", "kerasgpt", "tf"}
+    defined = {node.id for node in names if isinstance(node.ctx, ast.Store)} | imported | set(dir(builtins))
+    assert {node.id for node in names} <= defined
+
+
+def test_the_blocks_of_sixty_seconds_run_on_the_bundle_that_the_first_exports(bundle, monkeypatch, capsys):
+    """The first is left out, for the time it takes: a bundle of another model stands for what it exports."""
+    first, *others = sixty_seconds()
+    assert 'kerasgpt.export_bundle(model, tokenizer, "bundle")' in first
+    assert "tf.saved_model.load" in others[-1]
+    monkeypatch.chdir(bundle.parent)
+    names = {}
+    for block in others:
+        exec(block, names)
+    assert capsys.readouterr().out
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -11,19 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kerasgpt.commands.generation_settings import generation_options, settings_of, without_words
+from kerasgpt.commands.generation_settings import (
+    generation_options,
+    settings_of,
+    tell_of_idle_options,
+    without_words,
+)
+from kerasgpt.commands.several import SeveralCommand
 from kerasgpt.engines import resolve
-from kerasgpt.errors import UsageError
+from kerasgpt.errors import UsageError, counted
 from kerasgpt.extras import require
 
 if TYPE_CHECKING:
     from kerasgpt.bulk.pipeline import Summary
 
 
-@click.command("batch")
+@click.command("batch", cls=SeveralCommand)
 @click.argument("bundle", metavar="BUNDLE")
 @click.argument("options", metavar="[-- BEAM OPTIONS]", nargs=-1, type=click.UNPROCESSED)
-@click.option("--input", "inputs", multiple=True, required=True, help="File or pattern; several times.")
+@click.option("--input", "inputs", multiple=True, required=True, metavar="PATH...", help="Files or patterns.")
 @click.option("--output", required=True, help="Folder of the answers.")
 @click.option("--task", default="generate", show_default=True, help="generate or score.")
 @click.option("--resume", is_flag=True, help="Go on with a job that was stopped: skip what is finished.")
@@ -79,6 +85,7 @@ def command(
         )
     _refuse_settings(task, given, bad_words)
     settings = settings_of(bundle, given)
+    tell_of_idle_options(given, settings)
     if bad_words:
         settings = without_words(bad_words, resolve("kerasgpt:Tokenizer").from_preset(bundle), settings)
     with _quiet(context.find_root().params["debug"]):
@@ -123,7 +130,8 @@ def _sentences(summary: Summary) -> Iterator[str]:
         return
     tokens = done["answered_tokens"]
     yield (
-        f"{done['records']:,} records of {done['read_tokens']:,} tokens, answered by {tokens:,} tokens"
+        f"{counted(done['records'], 'record')} of {counted(done['read_tokens'], 'token')},"
+        f" answered by {counted(tokens, 'token')}"
         f" in {summary.seconds:.1f} s ({tokens / max(summary.seconds, 1e-3):,.0f} a second)"
     )
     if "record_tokens" in summary.distributions:
@@ -133,9 +141,9 @@ def _sentences(summary: Summary) -> Iterator[str]:
             f" of its answer: {answered.min} to {answered.max}, {answered.mean:g}"
         )
     if done["truncated"]:
-        yield f"{done['truncated']:,} records are longer than the context: only a part of each was read"
+        yield f"{counted(done['truncated'], 'record')} longer than the context: only a part of each was read"
     if done["errors"]:
-        yield f"{done['errors']:,} records have no answer: see errors-*.jsonl in {summary.output}"
+        yield f"{counted(done['errors'], 'record')} without an answer: see errors-*.jsonl in {summary.output}"
 
 
 @contextmanager

@@ -13,8 +13,9 @@ import click
 from kerasgpt.atomic import write_text
 from kerasgpt.commands.generation_settings import answer_options, settings_of, without_words
 from kerasgpt.commands.json_output import echo_json
+from kerasgpt.commands.several import SeveralCommand
 from kerasgpt.engines import choose, load, precision_of
-from kerasgpt.errors import UsageError, unknown_name
+from kerasgpt.errors import UsageError, counted, unknown_name
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.tasks.people.comparison import compare, page, read_prompts
 from kerasgpt.tasks.people.votes import count, read_votes
@@ -25,11 +26,11 @@ SETTING_HELP = "A setting of this side alone, such as temperature=0.5; may be gi
 FIXED = ("echo", "num_return_sequences")  # the page shows the prompt itself, and one text of each side
 
 
-@click.command("compare")
+@click.command("compare", cls=SeveralCommand)
 @click.argument("folders", metavar="[A B]", nargs=-1)
 @click.option("--prompts", help='A file: a prompt a line, or .jsonl with {"prompt"} a line.')
 @click.option("--out", help="The page to write.")
-@click.option("--votes", multiple=True, help="Votes that the page exported; may be given several times.")
+@click.option("--votes", multiple=True, metavar="PATH...", help="Files of votes that the page exported.")
 @click.option("--json", "as_json", is_flag=True, help="Print the count of votes as JSON.")
 @click.option("--shuffle-seed", type=int, default=0, show_default=True, help="Of order and places.")
 @click.option("--engine-a", default="auto", help=ENGINE_HELP)
@@ -89,8 +90,8 @@ def _write_page(folders: Sequence[str], prompts: str, out: str, given: dict[str,
     comparison = compare(texts, (written[0], written[1]), (sides[0], sides[1]), shuffle_seed)
     write_text(out, page(comparison))
     click.echo(
-        f"{out}: {len(comparison.pairs)} pairs to judge"
-        f" ({comparison.num_identical} prompts continued alike are left out), comparison {comparison.name}"
+        f"{out}: {counted(len(comparison.pairs), 'pair')} to judge, comparison {comparison.name}"
+        f" (left out: {counted(comparison.num_identical, 'prompt')} continued alike)"
     )
 
 

@@ -18,7 +18,13 @@ from kerasgpt.artifacts import model_folder
 from kerasgpt.atomic import write_text
 from kerasgpt.commands.accuracy_plot import check_plot, draw
 from kerasgpt.commands.evaluation_table import table
-from kerasgpt.commands.generation_settings import answer_options, settings_of, without_words
+from kerasgpt.commands.generation_settings import (
+    answer_options,
+    settings_of,
+    tell_of_idle_options,
+    without_words,
+)
+from kerasgpt.commands.several import SeveralCommand
 from kerasgpt.commands.task_options import make_task, options_of
 from kerasgpt.data.progress import Bar
 from kerasgpt.engines import choose, load, precision_of, resolve
@@ -47,11 +53,11 @@ class CountList(click.ParamType[Any]):
             self.fail(f"'{value}' is not a number of shots, or several such as 0,1,2,4,8", param, ctx)
 
 
-@click.command("evaluate")
+@click.command("evaluate", cls=SeveralCommand)
 @click.argument("folder", metavar="MODEL|RUN|BUNDLE")
 @click.option("--task", default="language_modeling", show_default=True, help="What to measure.")
 @click.option(
-    "--data", multiple=True, required=True, help="A file of the task; several times if it has several."
+    "--data", multiple=True, required=True, metavar="PATH...", help="The task's file, or its several."
 )
 @click.option("--engine", default="auto", show_default=True, help="auto, onnx, saved_model or keras.")
 @click.option("--precision", help="Of the exported file, or several: fp32,int8,int4.  [default: the first]")
@@ -65,7 +71,9 @@ class CountList(click.ParamType[Any]):
 @click.option("--detokenizer", help="wikitext or ptb: put the words of such a file together first.")
 @click.option("--delimiter", help="Of multiple choice: between a question and an answer.  [default: a blank]")
 @click.option("--shots", type=CountList(), help="Examples in a prompt, or several numbers: 0,1,2,4,8.")
-@click.option("--pool", multiple=True, help="File to draw them from.  [default: the data]")
+@click.option(
+    "--pool", multiple=True, metavar="PATH...", help="Files to draw them from.  [default: the data]"
+)
 @click.option("--template", help="Of an example, with {input} and {output}; \\n is a line's end.")
 @click.option("--instruction", help="What a prompt begins with; \\n is a line's end.")
 @click.option("--method", help="Of few shots: rank, generate or auto.  [default: auto]")
@@ -203,6 +211,7 @@ def _task_options(folder: str, task: str, given: Mapping[str, Any]) -> dict[str,
     if any(value not in (None, ()) for value in writing.values()):
         words = writing.pop("bad_words")
         settings = settings_of(folder, {**writing, "seed": given["seed"]})
+        tell_of_idle_options(writing, settings)
         if words:
             settings = without_words(words, resolve("kerasgpt:Tokenizer").from_preset(folder), settings)
         # An answer is one text, and without its prompt, whatever the model's folder says.

@@ -96,7 +96,9 @@ def command(
 def _text(path: str, purpose: str) -> str:
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise KerasGPTError(f"{path}: cannot read {purpose} ({error.strerror or error})") from error
+    except UnicodeDecodeError as error:
         raise KerasGPTError(f"{path}: cannot read {purpose} ({error}); give UTF-8 text") from error
     if not text.strip():
         raise UsageError(f"{path}: is empty; give {purpose}")

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kerasgpt.artifacts import model_folder
-from kerasgpt.commands.generation_settings import generation_options, settings_of, without_words
+from kerasgpt.commands.generation_settings import (
+    generation_options,
+    settings_of,
+    tell_of_idle_options,
+    without_words,
+)
 from kerasgpt.commands.json_output import echo_json
 from kerasgpt.engines import load
 from kerasgpt.errors import KerasGPTError, UsageError
@@ -59,6 +64,7 @@ def command(
         raise UsageError("--stream and --json exclude each other: choose one")
     texts = _read_prompts(prompts, prompt_file)
     settings = settings_of(folder, given)
+    tell_of_idle_options(given, settings)
     if stream and len(texts) * settings.num_return_sequences > 1:
         raise UsageError("--stream writes one continuation: give one prompt and one sample")
     lm = load(folder, engine, precision, num_threads=num_threads, providers=providers or None)
@@ -88,6 +94,8 @@ def _read_prompts(prompts: tuple[str, ...], prompt_file: str | None) -> list[str
         return list(prompts)
     try:
         if prompt_file is None:
+            if sys.stdin.isatty():
+                click.echo("kerasgpt: type the prompt and end it with Ctrl-D, or give --prompt", err=True)
             data = sys.stdin.buffer.read()
         else:
             with open(prompt_file, "rb") as file:

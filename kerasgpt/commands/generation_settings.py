@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kerasgpt import artifacts
+from kerasgpt.errors import UsageError
 from kerasgpt.generation_config import GenerationConfig
 
 if TYPE_CHECKING:
     from kerasgpt.protocols import Tokenizer
 
 EARLY_STOPPING = {"true": True, "false": False, "never": "never"}
+
+OF_SAMPLING = ("top_k", "top_p", "min_p", "typical_p")
+OF_BEAMS = ("length_penalty", "early_stopping")
 
 
 class Ids(click.ParamType[Any]):
@@ -50,7 +54,11 @@ class Bias(click.ParamType[Any]):
 
 OPTIONS = (
     click.option("--max-new-tokens", type=int, help="Longest continuation.  [default: the model's, 64]"),
-    click.option("--temperature", type=float, help="0 is greedy, 1 the model's own probabilities."),
+    click.option(
+        "--temperature",
+        type=float,
+        help="0 is greedy, 1 the model's own probabilities.  [default: the model's, mostly 0]",
+    ),
     click.option("--top-k", type=int, help="Sample from the K most probable tokens only."),
     click.option("--top-p", type=float, help="Sample from the most probable tokens that sum to P only."),
     click.option("--min-p", type=float, help="Drop tokens below P times the most probable."),
@@ -121,7 +129,27 @@ def settings_of(folder: str, given: dict[str, Any]) -> GenerationConfig:
         changes["logit_bias"] = {**own.logit_bias, **dict(changes["logit_bias"])}
     if "early_stopping" in changes:
         changes["early_stopping"] = EARLY_STOPPING[changes["early_stopping"]]
-    return dataclasses.replace(own, **changes)
+    try:
+        return dataclasses.replace(own, **changes)
+    except UsageError as error:
+        raise UsageError(str(error).replace("num_return_sequences", "--num-samples")) from error
+
+
+def tell_of_idle_options(given: dict[str, Any], settings: GenerationConfig) -> None:
+    """Say on standard error which of the options given have no say in texts that are written so.
+
+    They are not refused, nor is a seed named: a script may give them whatever the temperature is.
+    """
+    if settings.is_greedy:
+        _tell_of_idle(given, OF_SAMPLING, "while the temperature is 0 (greedy): give --temperature")
+    if settings.num_beams == 1:
+        _tell_of_idle(given, OF_BEAMS, "without beams: give --num-beams")
+
+
+def _tell_of_idle(given: dict[str, Any], names: tuple[str, ...], reason: str) -> None:
+    idle = [f"--{name.replace('_', '-')}" for name in names if given.get(name) is not None]
+    if idle:
+        click.echo(f"kerasgpt: no effect of {', '.join(idle)} {reason}", err=True)
 
 
 def without_words(

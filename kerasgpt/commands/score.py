@@ -31,6 +31,8 @@ def command(folder: str, engine: str, precision: str | None) -> None:
     Each answer is {"prompt", "continuation", "logprob", "num_tokens", "is_greedy"}, in nats.
     """
     lm = load(folder, engine, precision)
+    if sys.stdin.isatty():
+        click.echo('kerasgpt: type a {"prompt", "continuation"} a line, and at last Ctrl-D', err=True)
     pairs = _read_pairs()
     while batch := list(islice(pairs, LINES_AT_ONCE)):
         try:

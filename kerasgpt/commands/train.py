@@ -11,7 +11,7 @@ import click
 
 from kerasgpt.artifacts import RUN_CONFIG
 from kerasgpt.commands.several import SeveralCommand
-from kerasgpt.errors import MissingExtraError, unknown_name
+from kerasgpt.errors import MissingExtraError, UsageError, unknown_name
 from kerasgpt.extras import require
 
 RECIPES = (
@@ -93,6 +93,8 @@ def command(
     else:
         has_model = bool(given["preset"] or given["init"])
         recipe = Recipe.from_dict(task_recipe(TASKS[task], has_model) if task else {}, overrides)
+    if resume and not begun.is_file() and not recipe.data.paths:
+        raise UsageError(f"{out}: no run there to go on with; to start one, name --data")
     run = train(recipe, out, resume=resume, force=force, device=device)
     click.echo(json.dumps(run.summary, indent=2))
 

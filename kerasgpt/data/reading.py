@@ -56,6 +56,8 @@ def size_of(path: Path) -> int:
 
 def cannot_read(path: Path, error: OSError) -> KerasGPTError:
     """The sentence about a file that the operating system does not give."""
+    if isinstance(error, IsADirectoryError):
+        return KerasGPTError(f"{path}: is a folder; name its files, such as {path}/*.txt")
     return KerasGPTError(
         f"{path}: cannot read ({error.strerror or error}); check the path and its permissions"
     )

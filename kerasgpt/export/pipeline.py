@@ -23,6 +23,7 @@ from kerasgpt.export.requests import (
     DIRECT,
     TF2ONNX,
     align_end_of_text,
+    check_effects,
     check_embeds,
     check_model,
     check_request,
@@ -104,8 +105,9 @@ def export_bundle(
         The proofs, the weights' first.
 
     Raises:
-        UsageError: an unknown format, precision, writer or form of the weights, a model that the writer does
-            not know, no tokenizer, or `folder` holds something that is no bundle.
+        UsageError: an unknown format, precision, writer or form of the weights, an option that would have no
+            effect, a model that the writer does not know, no tokenizer, or `folder` holds something that is
+            no bundle.
         KerasGPTError: an artifact differs from the model, or cannot be written.
 
     ```python
@@ -114,10 +116,18 @@ def export_bundle(
     """
     target = Path(folder)
     check_request(formats, precisions, target, writer)
-    inputs_embeds = inputs_embeds or soft_prompt is not None
-    check_embeds(inputs_embeds, formats, writer)
     if soft_prompt is not None:
         check_soft_prompt(formats, precisions)
+        inputs_embeds = True
+    check_embeds(inputs_embeds, formats, writer)
+    check_effects(
+        formats,
+        precisions,
+        xla=xla,
+        calibration_text=calibration_text,
+        evaluation_text=evaluation_text,
+        max_perplexity_increase=max_perplexity_increase,
+    )
     model, tokenizer = ours(model, tokenizer)
     check_model(model, formats, precisions, writer, xla=xla)
     align_end_of_text(model, tokenizer)

@@ -11,6 +11,7 @@ from kerasgpt.architectures import architecture_of, type_of
 from kerasgpt.checkpoints.mapping import variables_by_name
 from kerasgpt.engines import ENGINE_PRECISIONS
 from kerasgpt.errors import UsageError, unknown_name
+from kerasgpt.export.price import MAX_PERPLEXITY_INCREASE
 from kerasgpt.extras import require
 from kerasgpt.models.causal_lm import CausalLM
 from kerasgpt.tokenizer.bpe import Tokenizer
@@ -55,10 +56,46 @@ def check_embeds(inputs_embeds: bool, formats: Sequence[str], writer: str) -> No
     Raises:
         UsageError: it is asked for, and cannot be.
     """
-    if inputs_embeds and ("onnx" not in formats or writer != DIRECT):
+    if not inputs_embeds:
+        return
+    if "onnx" not in formats:
         raise UsageError(
-            f"inputs_embeds with {','.join(formats)} by the writer {writer}: {artifacts.ONNX_EMBEDS} is of"
-            f" the format onnx by the writer {DIRECT}"
+            f"inputs_embeds: writes an ONNX file, and the formats are {','.join(formats)}: add onnx to them"
+        )
+    if writer != DIRECT:
+        raise UsageError(
+            f"inputs_embeds: the writer {writer} has no file that reads vectors; take the writer {DIRECT}"
+        )
+
+
+def check_effects(
+    formats: Sequence[str],
+    precisions: Sequence[str],
+    *,
+    xla: bool,
+    calibration_text: str,
+    evaluation_text: str,
+    max_perplexity_increase: float,
+) -> None:
+    """Refuse what would have no effect beside the rest of the request; arguments as in `export_bundle`.
+
+    Raises:
+        UsageError: something is asked for that no artifact of these has.
+    """
+    if xla and "saved_model" not in formats:
+        raise UsageError(
+            f"xla: is of the SavedModel, and the formats are {','.join(formats)}:"
+            " add saved_model to them, or leave it out"
+        )
+    if calibration_text and not ("onnx" in formats and {"int8", "int4"} & set(precisions)):
+        raise UsageError(
+            f"the calibration data is for ONNX in int8 and int4, and asked for is {','.join(formats)} in"
+            f" {','.join(precisions)}: add one of these, or leave the data out"
+        )
+    if max_perplexity_increase != MAX_PERPLEXITY_INCREASE and not evaluation_text:
+        raise UsageError(
+            f"a perplexity increase of at most {max_perplexity_increase:g} %: is measured on the evaluation"
+            " data, and there is none; give some, or leave the limit out"
         )
 
 

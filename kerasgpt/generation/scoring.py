@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerasgpt import checks
-from kerasgpt.errors import UsageError
+from kerasgpt.errors import UsageError, counted
 from kerasgpt.generation.batches import batches
 from kerasgpt.generation.probabilities import log_softmax, refuse_no_numbers
 from kerasgpt.generation.prompts import PromptReader
@@ -56,7 +56,8 @@ class Scorer:
         checks.refuse_text("continuations", continuations)
         if len(prompts) != len(continuations):
             raise UsageError(
-                f"{len(prompts)} prompts and {len(continuations)} continuations: give one of each a pair"
+                f"{counted(len(prompts), 'prompt')} and {counted(len(continuations), 'continuation')}:"
+                " give one of each a pair"
             )
         pairs = [self._reader.pair(*pair) for pair in zip(prompts, continuations, strict=True)]
         scores = [Score(0.0, 0, True)] * len(pairs)

@@ -114,13 +114,26 @@ def _files_for(root: Path, precision: str, providers: Sequence[str]) -> list[str
     names = artifacts.ONNX_FILES[precision]
     names = names if providers == [CPU] else names[-1:]
     found = [name for name in names if (root / name).exists()]
-    if precision != "fp32" and not found:
-        raise KerasGPTError(
-            f"{root}: has no {names[0]}: export the model again with --precisions fp32,{precision}"
-        )
-    if found and not (root / artifacts.ONNX_MODEL).exists():  # a slim bundle
+    if not found:
+        raise KerasGPTError(_no_file(root, precision, is_portable=providers != [CPU]))
+    if not (root / artifacts.ONNX_MODEL).exists():  # a slim bundle
         return found
     return list(dict.fromkeys([*found, artifacts.ONNX_MODEL]))
+
+
+def _no_file(root: Path, precision: str, *, is_portable: bool) -> str:
+    """The sentence for a precision that a bundle has no file of."""
+    there = [
+        name
+        for name, files in artifacts.ONNX_FILES.items()
+        if any((root / file).exists() for file in (files[-1:] if is_portable else files))
+    ]
+    remedies = [f"ask for the precision {' or '.join(there)}, which it has"] if there else []
+    if not there or any((root / name).exists() for name in (artifacts.WEIGHTS, artifacts.WEIGHTS_INDEX)):
+        wanted = ",".join(dict.fromkeys(["fp32", precision]))
+        remedies.append(f"export the model again with --precisions {wanted}")
+    kind = "portable ONNX file" if is_portable else "ONNX file"
+    return f"{root}: has no {kind} in {precision}: {', or '.join(remedies)}"
 
 
 def open_file(

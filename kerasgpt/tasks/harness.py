@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lm_eval.api.model import TemplateLM
-from lm_eval.api.registry import register_model
-
 from kerasgpt.engines import load
+from kerasgpt.extras import require
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.tasks.pairs import fit
 from kerasgpt.tasks.stretches import split
+
+require("lm_eval", "tasks", "the harness's model")
+
+from lm_eval.api.model import TemplateLM  # noqa: E402
+from lm_eval.api.registry import register_model  # noqa: E402
 
 MAX_NEW_TOKENS = 256  # the harness's own default
 

@@ -17,7 +17,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
-from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.errors import KerasGPTError, UsageError, counted
 from kerasgpt.tasks.files.lines import numbered_lines
 from kerasgpt.tasks.files.records import TaskRecord
 from kerasgpt.tasks.reading import read_records, write_records
@@ -220,7 +220,7 @@ def write_practice(
     for name, pairs in made.items():
         records = list(as_records(task, pairs))
         write_records(task, records, folder / f"{name}.jsonl")
-        tell(f"{folder / name}.jsonl: {len(records):,} pairs")
+        tell(f"{folder / name}.jsonl: {counted(len(records), 'pair')}")
 
 
 def _require_copying(task: str) -> None:

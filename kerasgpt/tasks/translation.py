@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
-from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.errors import KerasGPTError, UsageError, counted
 from kerasgpt.tasks.files.lines import ending, numbered_lines, numbered_objects, text_field, text_fields
 from kerasgpt.tasks.files.records import TaskRecord
 
@@ -30,8 +30,8 @@ def read(paths: Sequence[str]) -> Iterator[TaskRecord]:
         yield from _parallel(*paths)
     else:
         raise UsageError(
-            f"translation from {len(paths)} files of text: give two, the source first, whose lines belong"
-            " together, or files of JSON lines ending in .jsonl"
+            f"translation from {counted(len(paths), 'file')} of text: give two, the source first, whose"
+            " lines belong together, or files of JSON lines ending in .jsonl"
         )
 
 

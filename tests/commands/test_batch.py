@@ -53,7 +53,7 @@ def test_lines_are_those_of_score_with_an_id(run, bundle, pairs, tmp_path):
     assert [row.pop("id") for row in found] == [f"pairs.jsonl:{n}" for n in (1, 2, 4, 5)]
     assert [list(row) for row in found] == [list(row) for row in expected]
     assert [row["logprob"] for row in found] == pytest.approx([row["logprob"] for row in expected], abs=1e-4)
-    assert "1 records have no answer: see errors-*.jsonl" in outcome.err
+    assert "1 record without an answer: see errors-*.jsonl" in outcome.err
     assert json.loads((tmp_path / "out" / "errors-00000-of-00001.jsonl").read_text())["id"] == "pairs.jsonl:3"
 
 

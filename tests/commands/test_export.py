@@ -54,7 +54,7 @@ def test_wrong_usage_is_said_before_anything_is_written(refuses, model_folder, t
 @pytest.mark.parametrize(
     ("content", "code", "sentence"),
     [
-        (None, 1, "cannot read the {} ("),
+        (None, 1, "cannot read the {} (No such file or directory)\n"),
         (b"\xff", 1, "give UTF-8"),
         (b"", 2, "is empty; give the {}"),
         (b" \n\t\n", 2, "is empty; give the {}"),
@@ -104,7 +104,7 @@ def test_missing_and_damaged_sources(refuses, model_folder, tmp_path):
 def test_a_run_without_a_model_yet(refuses, tmp_path):
     (tmp_path / RUN_CONFIG).write_text("")
     sentence = refuses("export", tmp_path, "--out", tmp_path / "bundle", code=1)
-    assert "this run has no model yet; train on with --resume" in sentence
+    assert "this run has no model yet: the first evaluation makes it; go on with 'kerasgpt train" in sentence
 
 
 @pytest.mark.parametrize(

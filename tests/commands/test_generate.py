@@ -1,6 +1,7 @@
 """`kerasgpt generate`: the same text from every engine, by every way in and out."""
 
 import dataclasses
+import io
 import json
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import pytest
 
 from kerasgpt import GenerationConfig, Tokenizer, load
+from kerasgpt.cli import main
 from kerasgpt.engines import ENGINES
 from kerasgpt.tasks.templates import TaskTemplate
 
@@ -201,6 +203,20 @@ def test_the_prompt_from_standard_input_or_a_file(generate, tmp_path):
     assert generate("--prompt-file", tmp_path / "prompt.txt") == [expected]
 
 
+class Terminal(io.TextIOWrapper):
+    def isatty(self):
+        return True
+
+
+def test_at_a_terminal_it_says_how_a_prompt_ends(generate, bundle, monkeypatch, capsys):
+    (expected,) = generate("--prompt", "The")
+    monkeypatch.setattr("sys.stdin", Terminal(io.BytesIO(b"The\n")))
+    assert main(["generate", str(bundle)]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{expected['text']}\n"
+    assert err == "kerasgpt: type the prompt and end it with Ctrl-D, or give --prompt\n"
+
+
 def test_an_empty_prompt_starts_from_end_of_text(generate, bundle):
     (row,) = generate("--prompt", "")
     end_of_text = Tokenizer.from_preset(bundle).end_of_text_id
@@ -253,7 +269,7 @@ def test_onnx_runs_without_importing_tensorflow_or_keras(bundle):
         (["--temperature", "-1"], "temperature is -1.0: it must be 0 (greedy) or a positive number"),
         (["--top-p", "0"], "top_p is 0.0: it must be above 0"),
         (["--top-k", "-2"], "top_k is -2"),
-        (["--num-samples", "0"], "num_return_sequences is 0: it must be 1 or more"),
+        (["--num-samples", "0"], "--num-samples is 0: it must be 1 or more"),
         (["--num-samples", "2"], "greedy ones are all the same; set a temperature or num_beams"),
         (["--num-beams", "2", "--temperature", "1"], "beams are not sampled"),
         (["--stream", "--num-beams", "2", "--num-samples", "2"], "--stream writes one continuation"),
@@ -270,6 +286,14 @@ def test_onnx_runs_without_importing_tensorflow_or_keras(bundle):
 )
 def test_wrong_usage(refuses, bundle, arguments, sentence):
     assert sentence in refuses("generate", bundle, "--prompt", "a", *arguments, code=2)
+
+
+def test_an_option_without_effect_is_told_beside_the_text(run, generate, bundle):
+    outcome = run("generate", bundle, "--json", "--prompt", "The", "--top-k", 40, "--seed", 5)
+    assert (outcome.code, outcome.rows) == (0, generate("--prompt", "The"))
+    assert outcome.err == (
+        "kerasgpt: no effect of --top-k while the temperature is 0 (greedy): give --temperature\n"
+    )
 
 
 def test_unreadable_prompts(refuses, bundle, tmp_path):

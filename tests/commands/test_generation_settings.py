@@ -11,8 +11,10 @@ from kerasgpt.commands.generation_settings import (
     OPTIONS,
     generation_options,
     settings_of,
+    tell_of_idle_options,
     without_words,
 )
+from kerasgpt.errors import UsageError
 
 
 @pytest.fixture
@@ -64,3 +66,30 @@ def test_words_are_forbidden_with_and_without_a_space(model_folder):
     tokenizer = Tokenizer.from_preset(model_folder)
     settings = without_words(("king", ""), tokenizer, GenerationConfig(bad_words_ids=((1,),)))
     assert settings.bad_words_ids == ((1,), tuple(tokenizer.encode("king")), tuple(tokenizer.encode(" king")))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--seed", "5"], []),
+        (["--temperature", "1", "--top-k", "4", "--top-p", "0.5"], []),
+        (["--num-beams", "2", "--length-penalty", "2", "--early-stopping", "never"], []),
+        (["--top-k", "4", "--min-p", "0.1"], ["no effect of --top-k, --min-p while the temperature is 0"]),
+        (["--length-penalty", "2"], ["no effect of --length-penalty without beams: give --num-beams"]),
+        (["--top-p", "0.5", "--early-stopping", "true"], ["--top-p while", "--early-stopping without"]),
+    ],
+)
+def test_options_without_effect_are_told_and_not_refused(given, options, told, model_folder, capsys):
+    words = given(*options)
+    del words["bad_words"]
+    tell_of_idle_options(words, settings_of(str(model_folder), words))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == len(told)
+    assert all(part in line for part, line in zip(told, lines, strict=True))
+
+
+def test_a_number_of_samples_is_refused_by_the_options_name(given, model_folder):
+    words = given("--num-samples", "0")
+    del words["bad_words"]
+    with pytest.raises(UsageError, match="^--num-samples is 0: it must be 1 or more"):
+        settings_of(str(model_folder), words)

@@ -1,5 +1,6 @@
 """`kerasgpt score`: log-probabilities of continuations, as JSON lines."""
 
+import io
 import json
 import math
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from kerasgpt import Tokenizer, load
+from kerasgpt.cli import main
 from kerasgpt.engines import ENGINES
 
 PAIRS = [
@@ -114,6 +116,18 @@ def test_a_continuation_that_is_too_long_is_named_after_those_before_it(run, sco
     assert outcome.err.count("\n") == 1
     for row, expected in zip(outcome.rows, score(PAIRS[:3]), strict=True):
         assert row == {**expected, "logprob": pytest.approx(expected["logprob"], abs=1e-4)}
+
+
+class Terminal(io.TextIOWrapper):
+    def isatty(self):
+        return True
+
+
+def test_at_a_terminal_it_says_what_to_type(bundle, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", Terminal(io.BytesIO(b"")))
+    assert main(["score", str(bundle)]) == 0
+    wanted = 'kerasgpt: type a {"prompt", "continuation"} a line, and at last Ctrl-D\n'
+    assert capsys.readouterr().err == wanted
 
 
 def test_wrong_usage(refuses, bundle, tmp_path):

@@ -36,3 +36,26 @@ def command():
 def test_each_word_is_its_options(command, line, expected):
     found = command.main(line.split(), standalone_mode=False)
     assert found == {"data": [], "check": [], "settings": [], "flag": False, "rest": []} | expected
+
+
+@pytest.mark.parametrize(
+    ("line", "folder", "data"),
+    [
+        ("bundle --data a b", "bundle", ["a", "b"]),
+        ("--data a bundle", "bundle", ["a"]),
+        ("--data a b bundle --set k=v", "bundle", ["a", "b"]),
+        ("--data a bundle -- --workers=2", "bundle", ["a"]),
+        ("--set k=v --data a b -- c", "b", ["a"]),
+        ("--set k=v bundle --data a b", "bundle", ["a", "b"]),
+    ],
+)
+def test_the_last_word_is_the_argument_that_would_be_missing(line, folder, data):
+    @click.command(cls=SeveralCommand)
+    @click.option("--data", multiple=True, metavar="PATH...")
+    @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE")
+    @click.argument("folder")
+    @click.argument("rest", nargs=-1, type=click.UNPROCESSED)
+    def told(**given):
+        return given["folder"], list(given["data"])
+
+    assert told.main(line.split(), standalone_mode=False) == (folder, data)

@@ -46,6 +46,14 @@ def test_a_run_prints_its_summary(arguments, tmp_path, capsys):
     assert "step 2/2" in printed.err
 
 
+def test_a_run_that_is_not_there_cannot_go_on(tmp_path, capsys):
+    out = tmp_path / "typo"
+    assert cli.main(["train", "--resume", "--out", str(out)]) == 2
+    wanted = f"kerasgpt: {out}: no run there to go on with; to start one, name --data\n"
+    assert capsys.readouterr().err == wanted
+    assert not out.exists()
+
+
 def test_options_and_settings_change_the_recipe(arguments, tmp_path, capsys):
     (tmp_path / "recipe.toml").write_text("[train]\nsteps = 3\nseed = 7\n[model]\npreset = 'gpt2'\n")
     given = ["--config", str(tmp_path / "recipe.toml"), "--preset", "gpt-nano", "--errors", "replace"]

@@ -23,6 +23,11 @@ def test_what_is_not_there_is_named(tmp_path, read):
         read(tmp_path / "none")
 
 
+def test_a_folder_is_called_one(tmp_path):
+    with pytest.raises(KerasGPTError, match=r"is a folder; name its files, such as .*/\*\.txt$"):
+        list(lines(tmp_path))
+
+
 @pytest.mark.parametrize("head", [b"\x1f\x8b\x08", b"\xff\xfea\0", b"\xfe\xff\0a"])
 def test_what_is_no_utf8_by_its_first_bytes_is_refused(tmp_path, head):
     refuse_other_forms(tmp_path / "a", b"text")

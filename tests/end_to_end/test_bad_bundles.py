@@ -59,7 +59,7 @@ def test_a_bundle_of_a_newer_format_is_refused_with_the_remedy(refuses, bundle_c
     arguments = PROMPT if command == "generate" else ()
     sentence = refuses(command, bundle_copy, *arguments, code=1)
     assert f"{path}: made by kerasgpt 9.1.0 in bundle format 2, and this is kerasgpt" in sentence
-    assert "pip install --upgrade kerasgpt" in sentence
+    assert "; install a newer kerasgpt" in sentence
 
 
 def test_a_newer_version_of_the_same_format_or_a_bundle_without_one_is_read(run, bundle_copy):
@@ -227,7 +227,7 @@ def test_no_prompts_have_no_answers(bundle, engine):
     assert lm.generate([]) == []
     assert lm.generate([], []) == []
     assert lm.score([], []) == []
-    with pytest.raises(UsageError, match="1 prompts and 0 continuations"):
+    with pytest.raises(UsageError, match="1 prompt and 0 continuations"):
         lm.score(["The"], [])
 
 

@@ -41,7 +41,7 @@ def train(place, data, *more):
     ("name", "content", "sentence"),
     [
         ("none.txt", None, "cannot read (No such file or directory)"),
-        (".", None, "cannot read (Is a directory)"),
+        (".", None, "is a folder; name its files, such as "),
         ("empty.txt", b"", "holds no text"),
         ("latin.txt", TEXT.encode() + b"caf\xe9.\n", f"not UTF-8 at byte {len(TEXT) + 3}"),
         ("cut.txt", TEXT.encode() + "é".encode()[:1], f"not UTF-8 at byte {len(TEXT)}"),

@@ -83,11 +83,10 @@ def test_it_is_written_only_where_it_is_asked_for(model):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"formats": ("saved_model",), "inputs_embeds": True}, "is of the format onnx"),
-        (
-            {"formats": ("onnx",), "writer": "tf2onnx", "inputs_embeds": True},
-            "is of the format onnx by the writer",
-        ),
+        ({"formats": ("saved_model",), "inputs_embeds": True}, "writes an ONNX file, and"),
+        ({"formats": ("onnx",), "writer": "tf2onnx", "inputs_embeds": True}, "take the writer direct"),
+        ({"formats": ("onnx",), "xla": True}, "xla: is of the SavedModel"),
+        ({"formats": ("saved_model",), "soft_prompt": np.ones((2, 16))}, "is exported as onnx in fp32"),
         ({"soft_prompt": np.ones((2, 16))}, "is exported as onnx in fp32"),
         (
             {"formats": ("onnx",), "precisions": ("fp32", "int8"), "soft_prompt": np.ones((2, 16))},

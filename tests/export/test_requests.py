@@ -5,7 +5,16 @@ import pytest
 
 from kerasgpt import GPT2CausalLM, GPT2Config, Tokenizer
 from kerasgpt.errors import MissingExtraError, UsageError
-from kerasgpt.export.requests import DIRECT, TF2ONNX, align_end_of_text, check_model, check_request
+from kerasgpt.export.price import MAX_PERPLEXITY_INCREASE
+from kerasgpt.export.requests import (
+    DIRECT,
+    TF2ONNX,
+    align_end_of_text,
+    check_effects,
+    check_embeds,
+    check_model,
+    check_request,
+)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +47,43 @@ def test_a_package_that_is_missing_is_asked_for(tmp_path: Path, without):
     check_request(["onnx"], ["fp32"], tmp_path / "b", DIRECT)
     with pytest.raises(MissingExtraError, match=r"tf2onnx.*pip install 'kerasgpt\[export\]'"):
         check_request(["onnx"], ["fp32"], tmp_path / "b", TF2ONNX)
+
+
+IDLE = {
+    "xla": False,
+    "calibration_text": "",
+    "evaluation_text": "",
+    "max_perplexity_increase": MAX_PERPLEXITY_INCREASE,
+}
+
+
+@pytest.mark.parametrize(
+    ("formats", "precisions", "options", "sentence"),
+    [
+        (["onnx"], ["fp32"], {"xla": True}, "xla: is of the SavedModel, and the formats are onnx: add saved"),
+        (["onnx"], ["fp32", "fp16"], {"calibration_text": "a"}, "asked for is onnx in fp32,fp16: add one"),
+        (["saved_model"], ["int8"], {"calibration_text": "a"}, "asked for is saved_model in int8"),
+        (["onnx"], ["int8"], {"max_perplexity_increase": 1.0}, "at most 1 %: .* evaluation data, and there"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(formats, precisions, options, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        check_effects(formats, precisions, **{**IDLE, **options})
+
+
+def test_what_has_an_effect_passes():
+    check_effects(["onnx"], ["fp32"], **IDLE)
+    check_effects(["saved_model", "onnx"], ["int4"], **{**IDLE, "xla": True, "calibration_text": "a"})
+    check_effects(["onnx"], ["int8"], **{**IDLE, "evaluation_text": "a", "max_perplexity_increase": 1.0})
+
+
+def test_vectors_are_read_from_onnx_by_our_own_writer():
+    check_embeds(True, ["saved_model", "onnx"], DIRECT)
+    check_embeds(False, ["saved_model"], TF2ONNX)
+    with pytest.raises(UsageError, match="inputs_embeds: writes an ONNX file, .* saved_model: add onnx to"):
+        check_embeds(True, ["saved_model"], DIRECT)
+    with pytest.raises(UsageError, match="the writer tf2onnx has no file .*; take the writer direct"):
+        check_embeds(True, ["onnx"], TF2ONNX)
 
 
 def test_a_gpt2_suits_both_writers(model):

@@ -62,7 +62,7 @@ def test_score_cuts_the_prompt_on_the_left(lm) -> None:
 def test_score_refuses_what_cannot_be_scored(lm) -> None:
     with pytest.raises(UsageError, match="65 tokens, more than the model's context of 64"):
         lm.score(["x"], [[7] * 65])
-    with pytest.raises(UsageError, match="2 prompts and 1 continuations"):
+    with pytest.raises(UsageError, match="2 prompts and 1 continuation: give"):
         lm.score(["x", "y"], ["z"])
 
 

@@ -125,20 +125,35 @@ def test_a_snapshot_in_the_hubs_cache_is_a_bundle_of_links(bundle: Path, tmp_pat
         open_bundle(snapshot)
 
 
-@pytest.mark.parametrize("name", [artifacts.ONNX_MODEL, artifacts.CONFIG])
-def test_a_missing_file_is_named(bundle: Path, name: str) -> None:
-    (bundle / artifacts.FAST_FP32).unlink()
-    (bundle / name).unlink()
-    with pytest.raises(KerasGPTError, match=name):
+def test_a_missing_file_is_named(bundle: Path) -> None:
+    (bundle / artifacts.CONFIG).unlink()
+    with pytest.raises(KerasGPTError, match=artifacts.CONFIG):
         open_bundle(bundle)
 
 
 def test_a_precision_that_is_not_there_is_named(bundle: Path) -> None:
     (bundle / artifacts.FAST_INT8).unlink()
-    with pytest.raises(KerasGPTError, match=r"has no onnx/fast_int8.onnx: .* --precisions fp32,int8"):
+    (bundle / artifacts.WEIGHTS).touch()
+    with pytest.raises(
+        KerasGPTError,
+        match="has no ONNX file in int8: ask for the precision fp32 or int4, which it has, or export the"
+        " model again with --precisions fp32,int8$",
+    ):
         open_bundle(bundle, precision="int8")
     with pytest.raises(UsageError, match="unknown precision 'int7': did you mean 'int8'"):
         open_bundle(bundle, precision="int7")
+
+
+def test_a_bundle_of_one_precision_without_weights_says_which_it_is(bundle: Path) -> None:
+    for name in (artifacts.ONNX_MODEL, artifacts.FAST_FP32, artifacts.FAST_INT4):
+        (bundle / name).unlink()
+    for precision in ("fp32", "int4"):
+        sentence = f"has no ONNX file in {precision}: ask for the precision int8, which it has$"
+        with pytest.raises(KerasGPTError, match=sentence):
+            load(bundle, "onnx", precision)
+    (bundle / artifacts.FAST_INT8).unlink()
+    with pytest.raises(KerasGPTError, match="in fp32: export the model again with --precisions fp32$"):
+        open_bundle(bundle)
 
 
 def test_without_an_operator_the_portable_graph_runs_and_says_so(bundle: Path) -> None:
@@ -181,7 +196,7 @@ def test_for_other_providers_the_portable_graph_is_opened(bundle: Path) -> None:
     assert isinstance(lm.model, OnnxStepModel)
     assert isinstance(open_bundle(bundle, providers="cpu").model, FusedStepModel)
     assert [own.token_ids for own in lm.generate(PROMPTS)] == [own.token_ids for own in expected]
-    with pytest.raises(KerasGPTError, match=r"has no onnx/model_q4.onnx: export the model again"):
+    with pytest.raises(KerasGPTError, match="has no portable ONNX file in int4: ask for the precision fp32"):
         open_bundle(bundle, providers=other, precision="int4")
     with pytest.raises(UsageError, match="provider 'cuda': onnxruntime .* here has azure, cpu only"):
         load(bundle, "onnx", providers="cuda")

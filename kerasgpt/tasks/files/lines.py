@@ -68,6 +68,8 @@ def _opened(path: str | Path) -> Iterator[IO[bytes]]:
             yield cast(IO[bytes], file)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise KerasGPTError(f"{path}: not a whole gzip file ({error}); fetch it again") from error
+    except IsADirectoryError as error:
+        raise KerasGPTError(f"{path}: is a folder; name its files, such as {path}/*.txt") from error
     except OSError as error:
         raise KerasGPTError(
             f"{path}: cannot read ({error.strerror or error}); check the path and its permissions"

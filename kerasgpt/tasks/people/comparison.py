@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from kerasgpt.errors import KerasGPTError
+from kerasgpt.errors import KerasGPTError, counted
 
 Sealed = Mapping[str, Any]
 """What a page does not show: ``a`` and ``b``, what wrote the texts; ``first``, which of them came first."""
@@ -60,7 +60,7 @@ def compare(
     differing = [index for index in range(len(prompts)) if texts[0][index] != texts[1][index]]
     if not differing:
         raise KerasGPTError(
-            f"the two sides wrote the same text for each of {len(prompts)} prompts: nothing to judge;"
+            f"the two sides wrote the same text for {counted(len(prompts), 'prompt')}: nothing to judge;"
             " choose other models or settings, or a temperature above 0 and two seeds"
         )
     draw = random.Random(seed)
