@@ -131,17 +131,17 @@ def test_python_blocks_compile_and_use_public_names(page):
 
 def sixty_seconds() -> list[str]:
     """The README's first four Python programs, to be pasted one after the other."""
-    return blocks("python", README.split("\n## Sixty seconds in Python\n")[1])[:4]
+    return blocks("python", README.split("\n## In Python\n")[1])[:4]
 
 
-def test_the_blocks_of_sixty_seconds_use_no_name_that_none_of_them_defines():
+def test_the_blocks_in_python_use_no_name_that_none_of_them_defines():
     names = [node for node in ast.walk(ast.parse("".join(sixty_seconds()))) if isinstance(node, ast.Name)]
     imported = {"keras", "kerasgpt", "tf"}
     defined = {node.id for node in names if isinstance(node.ctx, ast.Store)} | imported | set(dir(builtins))
     assert {node.id for node in names} <= defined
 
 
-def test_the_blocks_of_sixty_seconds_run_on_the_bundle_that_the_first_exports(bundle, monkeypatch, capsys):
+def test_the_blocks_in_python_run_on_the_bundle_that_the_first_exports(bundle, monkeypatch, capsys):
     """The first is left out, for the time it takes: a bundle of another model stands for what it exports."""
     first, *others = sixty_seconds()
     assert 'kerasgpt.export_bundle(model, tokenizer, "bundle")' in first
