@@ -24,7 +24,7 @@ def split_unfinished(data: Any) -> tuple[Any, Any]:
     """
     ends = tf.strings.substr(tf.strings.join(["aaa", data]), -3, 3)
     last = tf.cast(tf.io.decode_raw(ends, tf.uint8), tf.int32)
-    last = tf.reshape(last, [-1, 3])  # (B, 3), of no strings too
+    last = tf.reshape(last, tf.concat([tf.shape(data), [3]], 0))  # (B, 3), of no strings too
     third, second, first = last[:, 0], last[:, 1], last[:, 2]  # counted from the end
     waiting = tf.where(
         _may_be_second(third, second, of=4) & (first >= 0x80) & (first <= 0xBF),
