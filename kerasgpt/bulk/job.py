@@ -67,8 +67,7 @@ class Job:
         if self.task not in TASKS:
             raise unknown_name("task", self.task, TASKS)
         for name in ("shard_size", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}: it must be 1 or more")
+            object.__setattr__(self, name, checks.at_least(name, getattr(self, name), 1))
         if folder_kind(self.bundle) != "bundle":
             raise UsageError(f"{self.bundle}: is no bundle; make one with 'kerasgpt export {self.bundle}'")
         object.__setattr__(self, "engine", choose(self.bundle, self.engine))

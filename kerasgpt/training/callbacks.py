@@ -134,15 +134,7 @@ class LogLosses(StepCallback):
         self.waited_seconds = waited_seconds
         self._last_waited = 0.0
         self._last_step, self._last_seconds = state.step, state.training_seconds
-        self._num_rollbacks = state.num_rollbacks
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Called by Keras: where the run has gone back, its speed is counted from here."""
-        super().on_train_begin(logs)
-        if self.state.num_rollbacks > self._num_rollbacks:
-            self._num_rollbacks = self.state.num_rollbacks
-            self._last_step, self._last_seconds = self.state.step, self.state.training_seconds
-            self._last_waited = self.waited_seconds()
+        journal.when_dropped.append(self._go_back)
 
     def on_step(self, step: int, logs: dict[str, Any]) -> None:
         """Log the mean loss since the last line."""
@@ -169,6 +161,11 @@ class LogLosses(StepCallback):
     def _num_batches(self) -> int:
         """Those that the weights were changed by: scaled losses that overflow are left out."""
         return max(1, int(self.learner.optimizer._iterations.numpy()))
+
+    def _go_back(self, step: int) -> None:
+        """The run has gone back to a step: its speed is counted from here."""
+        self._last_step, self._last_seconds = step, self.state.training_seconds
+        self._last_waited = self.waited_seconds()
 
     def _speed(self, step: int) -> dict[str, float]:
         last_step, self._last_step = self._last_step, step

@@ -40,7 +40,8 @@ def test_a_file_without_text_is_named(tmp_path, name, content):
 
 
 def test_missing_and_unreadable_files_are_named(tmp_path):
-    for name, sentence in {"none.txt": "No such", "none.bin": "No such", "": "is a folder"}.items():
+    missing, folder = "No such file", "is a folder; name its files"
+    for name, sentence in {"none.txt": missing, "none.bin": missing, "": folder}.items():
         with pytest.raises(KerasGPTError, match=sentence):
             list(documents([tmp_path / name]))
 

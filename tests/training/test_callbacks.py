@@ -186,14 +186,14 @@ def test_after_going_back_the_speed_is_of_the_steps_since(recipe, tmp_path):
     measures = Speedometer(1e3, 0.0), lambda: 5, lambda: state.seconds  # the input is all that takes time
     logs = LogLosses(settings.train, state, learner, journal, Progress(30, quiet=True), *measures)
     logs.set_model(learner.model)
-    logs.on_train_begin()
-    state.step, state.seconds, state.num_rollbacks = 10, 150.0, 1  # of 16 steps and a checkpoint read
-    logs.on_train_begin()
-    state.seconds += 2.0
-    logs.on_step(12, {})
-    (line,) = read_journal(journal.path)
-    assert line["tokens_per_second"] == settings.train.tokens_per_step
-    assert line["input_share"] == 1
+    for _ in range(2):  # a second time too, after a checkpoint has set the count of them to nothing
+        state.seconds += 50.0  # of steps that will not have been, and of a checkpoint read
+        journal.drop_after(10)
+        state.seconds += 2.0
+        logs.on_step(12, {})
+        (line,) = read_journal(journal.path)
+        assert line["tokens_per_second"] == settings.train.tokens_per_step
+        assert line["input_share"] == 1
 
 
 def test_waiting_for_steps_on_their_way_is_no_time_of_an_evaluation(fit, monkeypatch):

@@ -51,6 +51,12 @@ def interrupt_at(monkeypatch):
     return arrange
 
 
+def test_a_folder_that_is_no_utf8_is_refused_before_anything(recipe, tmp_path):
+    with pytest.raises(UsageError, match="its name is not UTF-8"):
+        train(recipe(), tmp_path / os.fsdecode(b"run\xff"), quiet=True)
+    assert not any("run" in name for name in os.listdir(tmp_path))
+
+
 def test_a_run_leaves_its_folder_and_the_best_model(recipe, tmp_path, corpus):
     run = train(recipe("data.test_fraction=0.1"), tmp_path / "run", quiet=True)
     names = {path.name for path in run.folder.iterdir()}
