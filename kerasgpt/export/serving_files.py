@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -42,12 +43,15 @@ def write_files(bundle: Path, name: str) -> None:
         KerasGPTError: the SavedModel refuses an example, or a file cannot be written.
     """
     saved_model, folder = bundle / artifacts.SAVED_MODEL, bundle / artifacts.SERVING_FOLDER
-    signatures = read_signatures(saved_model)
-    texts = texts_of(tf.saved_model.load(str(saved_model)))
+    signatures, config = read_signatures(saved_model), artifacts.read_config(bundle)
     settings = artifacts.read_generation_config(bundle)
-    examples = Examples.of(texts, Tokenizer.from_preset(bundle), settings)
-    for each in sorted(bundle.glob("saved_model*/1")):
-        _write_extra_assets(each, name, examples, artifacts.read_config(bundle))
+    with _graphs_as_they_are():
+        model = tf.saved_model.load(str(saved_model))
+        examples = Examples.of(texts_of(model), Tokenizer.from_preset(bundle), settings)
+        _write_extra_assets(saved_model, model, name, examples, config)
+        del model  # two need twice the memory
+        for each in sorted(bundle.glob("saved_model_*/1")):
+            _write_extra_assets(each, tf.saved_model.load(str(each)), name, examples, config)
     for signature in signatures.values():
         inputs = examples.inputs(signature)
         if inputs is not None and sum(array.size for array in inputs.values()) <= _LARGEST_EXAMPLE:
@@ -55,9 +59,22 @@ def write_files(bundle: Path, name: str) -> None:
     _write_templates(folder, name, signatures)
 
 
-def _write_extra_assets(saved_model: Path, name: str, examples: Examples, config: AnyConfig) -> None:
-    """Write what lies inside a SavedModel."""
-    signatures, model = read_signatures(saved_model), tf.saved_model.load(str(saved_model))
+@contextmanager
+def _graphs_as_they_are() -> Iterator[None]:
+    """Let TensorFlow run graphs without improving them first, which takes longer than the few tokens here."""
+    before = tf.config.optimizer.get_experimental_options().get("disable_meta_optimizer", False)
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": before})
+
+
+def _write_extra_assets(
+    saved_model: Path, model: Any, name: str, examples: Examples, config: AnyConfig
+) -> None:
+    """Write what lies inside a SavedModel, `model` being what it loads as."""
+    signatures = read_signatures(saved_model)
     asked = warmup_inputs(model, signatures, examples)
     if isinstance(config, GPT2Config) and is_compiled(saved_model):
         asked += bucket_inputs(model, signatures["generate_tokens"], config)

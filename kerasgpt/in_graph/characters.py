@@ -7,7 +7,7 @@ import functools
 import numpy as np
 import tokenizers
 from numpy.typing import NDArray
-from tokenizers import pre_tokenizers
+from tokenizers import normalizers
 
 # Kinds of characters that GPT-2's pattern tells apart; END stands after each text.
 LETTER, NUMBER, SPACE, OTHER, END = range(5)
@@ -26,14 +26,17 @@ def character_kinds() -> NDArray[np.int32]:
     Returns:
         int32 (0x110000,); of surrogates, which no UTF-8 text can hold, OTHER.
     """
-    points = np.array([point for point in range(END_CHARACTER) if not 0xD800 <= point <= 0xDFFF])
-    everything = points.astype("<u4").tobytes().decode("utf-32-le")
+    points = np.array([*range(0xD800), *range(0xE000, END_CHARACTER)], "<u4")
+    everything = points.tobytes().decode("utf-32-le")
     kinds = np.full(END_CHARACTER, OTHER, np.int32)
     for kind, pattern in ((LETTER, r"\p{L}+"), (NUMBER, r"\p{N}+"), (SPACE, r"\s+")):
-        matches = pre_tokenizers.Split(tokenizers.Regex(pattern), "removed", invert=True)
-        for _, (start, stop) in matches.pre_tokenize_str(everything):
-            kinds[points[start:stop]] = kind
+        others = normalizers.Replace(tokenizers.Regex(pattern), "").normalize_str(everything)
+        kinds[np.setdiff1d(points, _code_points(others), assume_unique=True)] = kind
     return kinds
+
+
+def _code_points(text: str) -> NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le"), "<u4")
 
 
 @functools.cache
