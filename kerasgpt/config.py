@@ -40,6 +40,14 @@ _HUGGINGFACE_NAMES = {
     "eos_token_id": "eos_token_id",
 }
 
+# What their classes take for some of these words.
+_OTHER_NAMES = {
+    "n_positions": ("max_position_embeddings", "n_ctx"),
+    "n_layer": ("num_hidden_layers",),
+    "n_head": ("num_attention_heads",),
+    "n_embd": ("hidden_size",),
+}
+
 # The kind of a field -> whether a value read from JSON is of it, and its name there. True is Python's 1.
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "int": (lambda value: isinstance(value, int) and not isinstance(value, bool), "an integer"),
@@ -235,10 +243,9 @@ class GPT2Config(Configuration):
             raise KerasGPTError(f"{source}: model_type is '{values['model_type']}', only 'gpt2' is supported")
         if values.get("add_cross_attention"):
             raise KerasGPTError(f"{source}: add_cross_attention is set; a GPT-2 here is a decoder alone")
-        fields = {ours: values[theirs] for ours, theirs in _HUGGINGFACE_NAMES.items() if theirs in values}
-        names = dict(_HUGGINGFACE_NAMES)
-        if "max_sequence_length" not in fields and "n_ctx" in values:
-            fields["max_sequence_length"], names["max_sequence_length"] = values["n_ctx"], "n_ctx"
+        words = {ours: (theirs, *_OTHER_NAMES.get(theirs, ())) for ours, theirs in _HUGGINGFACE_NAMES.items()}
+        names = {ours: next((word for word in known if word in values), "") for ours, known in words.items()}
+        fields = {ours: values[theirs] for ours, theirs in names.items() if theirs}
         size = fields.get("vocabulary_size", cls.vocabulary_size)
         for name in ("bos_token_id", "eos_token_id"):
             if type(size) is type(fields.get(name)) is int and fields[name] >= size:

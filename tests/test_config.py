@@ -102,6 +102,7 @@ def test_json_that_python_cannot_hold_is_named(tmp_path, content, sentence):
     [
         ({"n_positions": "512"}, 'n_positions is "512": it must be an integer'),
         ({"n_ctx": [512]}, r"n_ctx is \[512\]: it must be an integer"),
+        ({"num_attention_heads": "4"}, 'num_attention_heads is "4": it must be an integer'),
         ({"n_layer": True}, "n_layer is true: it must be an integer"),
         ({"n_inner": 1.5}, "n_inner is 1.5: it must be an integer or null"),
         ({"resid_pdrop": "0.1"}, 'resid_pdrop is "0.1": it must be a number'),
@@ -118,3 +119,21 @@ def test_json_that_python_cannot_hold_is_named(tmp_path, content, sentence):
 def test_a_file_is_refused_by_its_own_words(content, sentence):
     with pytest.raises(KerasGPTError, match=f"my/config.json: {sentence}"):
         GPT2Config.from_huggingface(content, "my/config.json")
+
+
+def test_the_other_words_of_hugging_faces_classes_are_read():
+    sizes = {
+        "max_position_embeddings": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "hidden_size": 32,
+    }
+    config = GPT2Config.from_huggingface({"vocab_size": 300, **sizes})
+    assert (config.max_sequence_length, config.num_layers, config.num_heads, config.hidden_dim) == (
+        64,
+        3,
+        4,
+        32,
+    )
+    config = GPT2Config.from_huggingface({"n_head": 6, "num_attention_heads": 4})
+    assert config.num_heads == 6

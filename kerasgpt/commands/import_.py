@@ -16,6 +16,7 @@ from kerasgpt.extras import require
 from kerasgpt.generation.soft_prompt import read_soft_prompt, save_soft_prompt
 from kerasgpt.tasks.templates import read_template
 from kerasgpt.tokenizer.bpe import Tokenizer
+from kerasgpt.tokenizer.end_of_text import aligned
 
 if TYPE_CHECKING:
     from kerasgpt.architectures import AnyConfig
@@ -58,6 +59,8 @@ def command(source: str, out: str, written_as: str) -> None:
     arrays = dict(resolve("kerasgpt.checkpoints.mapping:checked_arrays")(stored, config, source))
     shape = f"{config.num_layers} layers, {config.num_parameters:,} parameters"
     click.echo(f"{source}: {found.title}, {shape}\ntokenizer: {whose}", err=True)
+    if tokenizer is not None:
+        config = _ending_with(tokenizer, config, source)
     with atomic_folder(out) as folder:
         if written_as == "keras_hub":
             resolve(f"{KERAS_HUB}:write_preset")(config, arrays, folder, tokenizer)
@@ -74,6 +77,16 @@ def command(source: str, out: str, written_as: str) -> None:
                 sizes = {"num_attention_heads": config.num_heads, "num_layers": config.num_layers}
                 save_soft_prompt(prompt, folder / SOFT_PROMPT, out, sizes)
     click.echo(out)
+
+
+def _ending_with(tokenizer: Tokenizer, config: AnyConfig, source: str) -> AnyConfig:
+    """The configuration, naming the tokenizer's end of text where it names none that the tokenizer has."""
+    found = aligned(config, tokenizer)
+    named = config.eos_token_id
+    if found.eos_token_id != named != config.vocabulary_size - 1:  # the last id is named by nobody
+        end = tokenizer.end_of_text
+        click.echo(f"{source}: eos_token_id {named} is no special token; texts end with {end}", err=True)
+    return found
 
 
 def _say_left_out(path: Path, prompt: str) -> None:

@@ -61,9 +61,9 @@ def require_weights(weights: Sequence[float], num_sources: int) -> None:
     Raises:
         UsageError: there are more or fewer, or they are no weights.
     """
-    if weights and len(weights) != num_sources:
+    if len(weights) not in (0, num_sources):
         raise UsageError(f"{num_sources} paths and {len(weights)} weights: give one weight for each path")
-    if weights:
+    if len(weights):
         Mixture(weights)
 
 

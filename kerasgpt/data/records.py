@@ -127,12 +127,19 @@ def _named(path: Path) -> Iterator[None]:
 
 def _feature(name: str, value: Any) -> Any:
     array = np.atleast_1d(np.asarray(value))
+    if array.ndim > 1:
+        raise UsageError(f"feature '{name}' has the shape {array.shape}: a TFRecord holds rows (N,)")
     if array.dtype.kind in "OSTU":
         # numpy's own strings end before their last zeros; whatever came as objects stays whole.
         items = np.atleast_1d(np.asarray(value, object)).tolist()
-        data = [item.encode() if isinstance(item, str) else item for item in items]
+        try:
+            data = [item.encode() if isinstance(item, str) else item for item in items]
+        except UnicodeEncodeError as error:
+            raise UsageError(f"feature '{name}' holds half a surrogate pair, which is no UTF-8") from error
         if all(isinstance(item, bytes) for item in data):
             return tf.train.Feature(bytes_list=tf.train.BytesList(value=data))
+    if array.dtype.kind == "u" and array.max(initial=0) > np.iinfo(np.int64).max:
+        raise UsageError(f"feature '{name}' is {array.max()}: a TFRecord holds integers below 2^63")
     if array.dtype.kind in "iub":
         return tf.train.Feature(int64_list=tf.train.Int64List(value=array.astype(np.int64).tolist()))
     if array.dtype.kind == "f":

@@ -112,7 +112,7 @@ def _texts_of(path: Path, head: bytes, errors: ErrorHandling) -> Iterator[Piece]
     suffix = path.suffix.lower()
     if head.startswith(PARQUET_MAGIC) or suffix == ".parquet":
         yield from parquet_documents(path, errors)
-    elif suffix == ".jsonl":
+    elif suffix in (".jsonl", ".ndjson"):
         yield from json_documents(path, errors)
     else:
         yield from text_documents(path, errors)

@@ -15,6 +15,7 @@ from kerasgpt.export.price import MAX_PERPLEXITY_INCREASE
 from kerasgpt.extras import require
 from kerasgpt.models.causal_lm import CausalLM
 from kerasgpt.tokenizer.bpe import Tokenizer
+from kerasgpt.tokenizer.end_of_text import aligned
 
 DIRECT, TF2ONNX = "direct", "tf2onnx"
 WRITERS = (DIRECT, TF2ONNX)
@@ -149,26 +150,19 @@ def check_model(
 def align_end_of_text(model: Any, tokenizer: Tokenizer) -> None:
     """Let a model's configuration name the tokenizer's end of text, for readers that stop where it says.
 
-    Named by nobody it is the last id, which stands for nothing where a vocabulary is padded, or the id of
-    another vocabulary.
-
     Raises:
         UsageError: the configuration names another special token, at which nothing here would stop.
     """
-    config, end = model.config, tokenizer.end_of_text_id
-    named = config.eos_token_id
-    if named == end or end >= config.vocabulary_size:
-        return
-    names = {index: name for name, index in tokenizer.special_tokens.items()}
-    if named in names:
+    model.config = aligned(model.config, tokenizer)
+    end, named = tokenizer.end_of_text_id, model.config.eos_token_id
+    if named != end < model.config.vocabulary_size:
+        name = next(name for name, index in tokenizer.special_tokens.items() if index == named)
         raise UsageError(
-            f"eos_token_id {named} ({names[named]}) of the model is not the tokenizer's end of text,"
+            f"eos_token_id {named} ({name}) of the model is not the tokenizer's end of text,"
             f" {tokenizer.end_of_text} ({end}): set model.config = model.config.replace(eos_token_id={end}),"
-            f" or let texts end with {names[named]}: Tokenizer(..., end_of_text=...), or eos_token in the"
+            f" or let texts end with {name}: Tokenizer(..., end_of_text=...), or eos_token in the"
             f" folder's {artifacts.TOKENIZER_CONFIG}"
         )
-    starts = end if config.bos_token_id == named else config.bos_token_id
-    model.config = config.replace(bos_token_id=starts, eos_token_id=end)
 
 
 def _may_be_replaced(target: Path) -> bool:

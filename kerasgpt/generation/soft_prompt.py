@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, deserialize
 from safetensors.numpy import load_file, save_file
 
 from kerasgpt import artifacts
@@ -143,11 +143,22 @@ def read_soft_prompt(folder: str | os.PathLike[str]) -> Vectors:
         )
     path = root / artifacts.ADAPTER_WEIGHTS
     try:
-        prompt: Vectors = load_file(path)[VECTORS].astype(np.float32)
-    except (OSError, SafetensorError, KeyError) as error:
+        prompt = _vectors(path)
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
         raise KerasGPTError(
             f"{path}: cannot read {VECTORS} ({error}); train the soft prompt again"
         ) from error
     if prompt.ndim != 2 or not np.isfinite(prompt).all():
         raise KerasGPTError(f"{path}: {VECTORS} of shape {prompt.shape} are no finite vectors (k, D)")
     return prompt
+
+
+def _vectors(path: Path) -> Vectors:
+    """The file's vectors; numpy knows no bfloat16, which is the upper half of a float32."""
+    arrays = dict(deserialize(path.read_bytes()))  # type: ignore[no-untyped-call]
+    found = arrays[VECTORS]
+    if found["dtype"] == "BF16":
+        halves = np.frombuffer(found["data"], "<u2").astype(np.uint32) << np.uint32(16)
+        return halves.view(np.float32).reshape(found["shape"])
+    vectors: Vectors = load_file(path)[VECTORS].astype(np.float32)
+    return vectors

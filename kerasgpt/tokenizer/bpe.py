@@ -54,6 +54,7 @@ class Tokenizer:
         special_tokens: pieces of the vocabulary that stand for no text; `end_of_text` always does.
         end_of_text: the special token that stands between texts and ends those that are written; GPT-2's, or
             another in a model of a user's own, such as ``</s>`` or ``<|im_end|>``.
+        roles: of special tokens in Hugging Face's classes, such as ``pad_token`` -> ``<pad>``; kept for them.
 
     Raises:
         UsageError: the ids are not 0..V-1; `end_of_text`, a special token or a piece that a merge needs is
@@ -74,13 +75,15 @@ class Tokenizer:
         merges: Sequence[tuple[str, str]],
         special_tokens: Collection[str] = (),
         end_of_text: str = END_OF_TEXT,
+        roles: Mapping[str, str] | None = None,
     ) -> None:
         self.vocabulary = dict(vocabulary)
         self.merges = [(left, right) for left, right in merges]
         if sorted(self.vocabulary.values()) != list(range(len(self.vocabulary))):
             raise UsageError("the ids of a vocabulary must be 0, 1, 2, ... with none missing or double")
         self.end_of_text = end_of_text
-        names = {end_of_text, *special_tokens}
+        self.roles = dict(roles or {})
+        names = {end_of_text, *special_tokens, *self.roles.values()}
         check_special_tokens(names, self.vocabulary, self.merges)
         self.special_tokens = {name: index for name, index in self.vocabulary.items() if name in names}
         try:
@@ -98,7 +101,8 @@ class Tokenizer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Made anew where it is copied or unpickled: the library forgets what special tokens are to it."""
-        return type(self), (self.vocabulary, self.merges, tuple(self.special_tokens), self.end_of_text)
+        names = tuple(self.special_tokens), self.end_of_text, self.roles
+        return type(self), (self.vocabulary, self.merges, *names)
 
     @classmethod
     def from_merges(cls, merges: Sequence[tuple[str, str]], special_tokens: Sequence[str] = ()) -> Self:
@@ -238,17 +242,13 @@ class Tokenizer:
             KerasGPTError: nothing there can be read as a byte-level BPE.
         """
         if not isinstance(source, str | os.PathLike):
-            found = read_object(source)
-            return cls._of(found)
+            return cls._of(read_object(source))
         folder = Path(source)
         if str(source) in PRESETS and not folder.exists():
             packaged = Path(str(resources.files("kerasgpt") / "assets" / "gpt2"))
             merges = files.read_merges(packaged / artifacts.MERGES)
             return cls(gpt2_vocabulary(merges), merges)
-        is_bundle = (folder / artifacts.MANIFEST).is_file()
-        if not is_bundle and (folder / artifacts.RUN_MODEL / artifacts.TOKENIZER).is_file():
-            folder = folder / artifacts.RUN_MODEL
-        contents = files.read(folder)
+        contents = files.read(folder := files.folder_of(folder))
         try:
             return cls._of(contents)
         except UsageError as error:
@@ -263,13 +263,13 @@ class Tokenizer:
             folder: made if need be.
             max_sequence_length: the context of the model they go with, in tokens.
         """
-        tokenizer_json = self._backend.to_str(pretty=True)
-        contents = files.Contents(self.vocabulary, self.merges, list(self.special_tokens), self.end_of_text)
-        files.write(Path(folder), contents, tokenizer_json, max_sequence_length)
+        names = list(self.special_tokens), self.end_of_text, self.roles
+        contents = files.Contents(self.vocabulary, self.merges, *names)
+        files.write(Path(folder), contents, self._backend.to_str(pretty=True), max_sequence_length)
 
     @classmethod
-    def _of(cls, contents: files.Contents) -> Self:
-        return cls(contents.vocabulary, contents.merges, contents.special_tokens, contents.end_of_text)
+    def _of(cls, found: files.Contents) -> Self:
+        return cls(found.vocabulary, found.merges, found.special_tokens, found.end_of_text, found.roles)
 
     @cached_property
     def _tiktoken(self) -> TiktokenEncoder | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from kerasgpt import artifacts
 from kerasgpt.atomic import write_text
 from kerasgpt.config import read_json
 from kerasgpt.errors import KerasGPTError
+from kerasgpt.tokenizer.file_settings import END_OF_TEXT_ROLE, ROLES, Settings, is_plain_special
 from kerasgpt.tokenizer.vocabulary import END_OF_TEXT, is_ordinary
 
 # What a tokenizer.json's BPE may say otherwise than GPT-2, and what then is GPT-2's.
@@ -24,8 +25,6 @@ _PLAIN_MODEL = (
     "ignore_merges",
 )
 
-_SETTINGS = (artifacts.TOKENIZER_CONFIG, artifacts.SPECIAL_TOKENS_MAP)
-
 
 @dataclass(frozen=True)
 class Contents:
@@ -36,12 +35,22 @@ class Contents:
         merges: pairs of pieces, the first to be merged first.
         special_tokens: names of the special tokens, ``<|endoftext|>`` included if it is listed.
         end_of_text: the one that ends a text, ``eos_token`` in Hugging Face's files.
+        roles: what their classes ask others of them for, such as ``pad_token`` -> its name.
     """
 
     vocabulary: dict[str, int]
     merges: list[tuple[str, str]]
     special_tokens: list[str]
     end_of_text: str = END_OF_TEXT
+    roles: Mapping[str, str] = field(default_factory=dict)
+
+
+def folder_of(folder: Path) -> Path:
+    """The folder that has the files: of a run its best model's, else the folder itself."""
+    own = artifacts.MANIFEST, artifacts.CONFIG, artifacts.TOKENIZER, artifacts.VOCABULARY
+    model = folder / artifacts.RUN_MODEL
+    has_none = not any((folder / name).is_file() for name in own)
+    return model if has_none and (model / artifacts.TOKENIZER).is_file() else folder
 
 
 def read(folder: Path) -> Contents:
@@ -50,16 +59,19 @@ def read(folder: Path) -> Contents:
     Raises:
         KerasGPTError: nothing there can be read as GPT-2's kind of tokenizer.
     """
+    settings = Settings.read(folder)
     if (folder / artifacts.TOKENIZER).is_file():
         contents = _read_tokenizer_json(artifacts.own_file(folder, artifacts.TOKENIZER))
     elif (folder / artifacts.VOCABULARY).is_file() and (folder / artifacts.MERGES).is_file():
-        contents = _read_vocabulary_files(folder)
+        contents = _read_vocabulary_files(folder, settings)
     else:
         raise KerasGPTError(
             f"{folder}: no {artifacts.TOKENIZER}, and no {artifacts.VOCABULARY} with {artifacts.MERGES};"
             f" give a folder that has one, or a preset's name such as 'gpt2'"
         )
-    return replace(contents, end_of_text=_end_of_text(folder, contents))
+    named = {role: next(iter(settings.named(role)), "") for role in ROLES}
+    roles = {role: token for role, token in named.items() if token in contents.special_tokens}
+    return replace(contents, end_of_text=_end_of_text(settings, contents), roles=roles)
 
 
 def write(
@@ -73,8 +85,9 @@ def write(
         tokenizer_json: text of that file, as the `tokenizers` library writes it.
         max_sequence_length: the context of the model they go with, in tokens.
     """
-    names: dict[str, Any] = dict.fromkeys(("bos_token", "eos_token", "unk_token"), contents.end_of_text)
-    if others := [name for name in contents.special_tokens if name != contents.end_of_text]:
+    ends = dict.fromkeys(("bos_token", END_OF_TEXT_ROLE, "unk_token"), contents.end_of_text)
+    names: dict[str, Any] = {**ends, **contents.roles}
+    if others := [name for name in contents.special_tokens if name not in names.values()]:
         names["additional_special_tokens"] = others
     settings = {"tokenizer_class": "GPT2Tokenizer", **names, "add_prefix_space": False}
     if max_sequence_length is not None:
@@ -113,52 +126,35 @@ def read_merges(path: Path) -> list[tuple[str, str]]:
         raise KerasGPTError(f"{path}: cannot read the merges ({error}); copy it again") from error
 
 
-def _end_of_text(folder: Path, contents: Contents) -> str:
-    """What the settings beside a vocabulary call ``eos_token``, by its name or as an object with its content.
+def _end_of_text(settings: Settings, contents: Contents) -> str:
+    """What the settings beside a vocabulary call ``eos_token``.
 
     A piece of ordinary text ends nothing here: then it is GPT-2's.
     """
-    for name in _SETTINGS:
-        path = artifacts.own_file(folder, name)
-        if path.is_file():
-            token = _text_of(read_json(path).get("eos_token"))
-            if token == END_OF_TEXT:
-                break
-            if (
-                isinstance(token, str)
-                and token in contents.vocabulary
-                and not is_ordinary(token, contents.merges)
-            ):
-                return token
+    for token in settings.named(END_OF_TEXT_ROLE):
+        if token == END_OF_TEXT:
+            break
+        if token in contents.vocabulary and not is_ordinary(token, contents.merges):
+            return token
     return END_OF_TEXT
 
 
-def _read_vocabulary_files(folder: Path) -> Contents:
+def _read_vocabulary_files(folder: Path, settings: Settings) -> Contents:
     vocabulary, merges, apart = (
         artifacts.own_file(folder, name)
         for name in (artifacts.VOCABULARY, artifacts.MERGES, artifacts.ADDED_TOKENS)
     )
     added = read_vocabulary(apart) if apart.is_file() else {}  # older versions of transformers have this
+    named = settings.special()
+    if text := [name for name in added if name not in (*named, END_OF_TEXT)]:
+        raise KerasGPTError(
+            f"{apart}: its added token '{text[0]}' is not a plain special token, or none of"
+            f" {artifacts.TOKENIZER_CONFIG} and {artifacts.SPECIAL_TOKENS_MAP} calls it one"
+        )
     contents = Contents({**added, **read_vocabulary(vocabulary)}, read_merges(merges), list(added))
-    others = [name for name in _additional(folder) if name in contents.vocabulary]
-    special = [name for name in others if not is_ordinary(name, contents.merges)]
+    there = (name for name in named if name in contents.vocabulary)
+    special = [name for name in there if not is_ordinary(name, contents.merges)]
     return replace(contents, special_tokens=list(dict.fromkeys([*added, *special])))
-
-
-def _additional(folder: Path) -> list[str]:
-    """The special tokens beside the end of text that the settings beside a vocabulary name."""
-    found: list[str] = []
-    for name in _SETTINGS:
-        path = artifacts.own_file(folder, name)
-        listed = read_json(path).get("additional_special_tokens") if path.is_file() else None
-        tokens = [_text_of(token) for token in (listed if isinstance(listed, list) else [])]
-        found += [token for token in tokens if isinstance(token, str)]
-    return found
-
-
-def _text_of(token: Any) -> Any:
-    """What a settings file calls a token: by its name, or as an object with its content."""
-    return token.get("content") if isinstance(token, dict) else token
 
 
 def _read_tokenizer_json(path: Path) -> Contents:
@@ -207,8 +203,20 @@ def _refuse_other_kinds(content: Mapping[str, Any]) -> None:
         raise ValueError("it has a normalizer, and GPT-2 has none")
     if words.get("add_prefix_space") or not words.get("use_regex", True):
         raise ValueError("its pre_tokenizer must have add_prefix_space false and use_regex true, as GPT-2's")
+    if _adds_tokens(content.get("post_processor")):
+        raise ValueError("its post_processor adds tokens to each text, and GPT-2's adds none")
     if strange := [name for name in _PLAIN_MODEL if model.get(name)]:
         raise ValueError(f"its model sets {strange[0]}, and GPT-2's does not")
+
+
+def _adds_tokens(processor: Any) -> bool:
+    """Whether what comes after the merging puts special tokens around a text."""
+    if not isinstance(processor, dict):
+        return False
+    parts = [part for part in processor.get("single") or () if isinstance(part, dict)]
+    wraps = processor.get("type") in ("BertProcessing", "RobertaProcessing")
+    inner = processor.get("processors") or ()
+    return wraps or any("SpecialToken" in part for part in parts) or any(map(_adds_tokens, inner))
 
 
 def _special_token(token: Mapping[str, Any]) -> tuple[str, int]:
@@ -216,6 +224,6 @@ def _special_token(token: Mapping[str, Any]) -> tuple[str, int]:
     name = token["content"]
     if not isinstance(name, str) or type(token["id"]) is not int:
         raise ValueError(f"its added token {json.dumps(token)[:60]} has no name that is a string, or no id")
-    if not token.get("special") or any(token.get(side) for side in ("lstrip", "rstrip", "single_word")):
+    if not is_plain_special(token):
         raise ValueError(f"its added token '{name}' is not a plain special token")
     return name, token["id"]

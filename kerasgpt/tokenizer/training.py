@@ -37,6 +37,8 @@ def learn_merges(
     [('l', 'o'), ('lo', 'w'), ('Ġ', 'low')]
     """
     checks.refuse_text("texts", texts)
+    vocabulary_size = checks.integer("vocabulary_size", vocabulary_size)
+    minimum_frequency = checks.at_least("minimum_frequency", minimum_frequency, 0)
     _check(vocabulary_size, special_tokens)
     backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)

@@ -19,6 +19,7 @@ from kerasgpt.models.causal_lm import CausalLM, model_class, refuse_recurrence
 from kerasgpt.models.soft_prompt import SoftPromptCausalLM
 from kerasgpt.recurrent_config import RecurrentConfig
 from kerasgpt.tokenizer.bpe import Tokenizer
+from kerasgpt.tokenizer.end_of_text import aligned
 from kerasgpt.training.config import Recipe
 from kerasgpt.training.devices import is_tensorflow_on_cpu
 from kerasgpt.training.freezing import freeze
@@ -130,7 +131,7 @@ def model_config(settings: ModelConfig, sequence_length: int, tokenizer: Tokeniz
             raise UsageError(f"{settings.init}: is of type {type_of(config)}, and model.type {settings.type}")
         given = settings.overrides(type_of(config))
         _refuse_other_sizes(settings.init, config, given)
-        config = config.replace(**given)
+        config = aligned(config.replace(**given), tokenizer)
     else:
         model_type = type_of_preset(preset) if preset else settings.type or "gpt2"
         given = settings.overrides(model_type)

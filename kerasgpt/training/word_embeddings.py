@@ -68,7 +68,7 @@ def start_from_word_vectors(
     Raises:
         KerasGPTError: the file cannot be read, or holds none of the pieces.
     """
-    words = [words_of(piece) for piece in tokenizer.vocabulary]
+    words = [words_of(piece, tokenizer.end_of_text) for piece in tokenizer.vocabulary]
     found = read_word_vectors(path, {word for candidates in words for word in candidates})
     rows, vectors = [], []
     for row, candidates in zip(tokenizer.vocabulary.values(), words, strict=True):
@@ -88,13 +88,13 @@ def start_from_word_vectors(
     return Coverage(os.fspath(path), len(rows), len(words), found.width, width)
 
 
-def words_of(piece: str) -> Sequence[str]:
+def words_of(piece: str, end_of_text: str = END_OF_TEXT) -> Sequence[str]:
     """The words a piece may stand for, the likeliest first; none for bytes that are no character.
 
     >>> words_of("ĠThe"), words_of("s"), words_of("<|endoftext|>")
     (('The', 'the'), ('s',), ('</s>',))
     """
-    if piece == END_OF_TEXT:
+    if piece == end_of_text:
         return (END_OF_SENTENCE,)
     try:
         word = piece_bytes(piece).decode("utf-8").removeprefix(" ")
@@ -104,7 +104,7 @@ def words_of(piece: str) -> Sequence[str]:
 
 
 def projected(vectors: Array, width: int, seed: int = 0) -> Array:
-    """Bring vectors (R, W) to another width, centred.
+    """Bring vectors (R, W) to another width, centred unless they are all the same.
 
     Wider: by a random rotation, which leaves all distances as they are. Narrower: by their principal
     components, which of all such projections keeps most of them.
@@ -117,7 +117,10 @@ def projected(vectors: Array, width: int, seed: int = 0) -> Array:
     Returns:
         float32 (R, D).
     """
-    centred = vectors - vectors.mean(axis=0)
+    wide = vectors.astype(np.float64)  # of 1e20 the squares are no float32
+    centred = wide - wide.mean(axis=0)
+    if not centred.any():  # they are all the same word's
+        centred = wide
     given = vectors.shape[1]
     if given < width:
         random = np.random.default_rng(seed).normal(size=(width, given))
@@ -130,5 +133,5 @@ def projected(vectors: Array, width: int, seed: int = 0) -> Array:
 
 def scaled(vectors: Array, size: float) -> Array:
     """Multiply vectors (R, D) by one factor, so that their root mean square is `size`."""
-    now = float(np.sqrt(np.square(vectors).mean()))
+    now = float(np.sqrt(np.square(vectors, dtype=np.float64).mean()))
     return (vectors * (size / max(now, 1e-12))).astype(np.float32)

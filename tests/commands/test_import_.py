@@ -156,6 +156,23 @@ def without_tokenizer(model_folder, tmp_path):
     return folder
 
 
+@pytest.mark.parametrize(("named", "is_told"), [(None, False), (7, True)])
+def test_texts_end_where_the_tokenizer_says(run, model_folder, tmp_path, out, named, is_told):
+    tokenizer = Tokenizer.from_preset(model_folder)
+    learned = Tokenizer.from_merges(tokenizer.merges[:-1], ["</s>"])  # beside it, as many ids
+    source = tmp_path / "source"
+    shutil.copytree(model_folder, source)
+    Tokenizer(learned.vocabulary, learned.merges, end_of_text="</s>").save_to_preset(source)
+    config = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps({**config, "bos_token_id": named, "eos_token_id": named}))
+    outcome = run("import", source, "--out", out)
+    assert outcome.code == 0
+    assert ("eos_token_id 7 is no special token; texts end with </s>" in outcome.err) == is_told
+    for name in ("config.json", "generation_config.json"):
+        content = json.loads((out / name).read_text())
+        assert (content["bos_token_id"], content["eos_token_id"]) == (learned.vocabulary["</s>"],) * 2
+
+
 def test_without_a_tokenizer_it_says_so(run, without_tokenizer, out):
     outcome = run("import", without_tokenizer, "--out", out)
     assert outcome.code == 0

@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 
 from kerasgpt.data.mixture import Mixture, require_weights
@@ -50,5 +51,6 @@ def test_what_is_no_weight_is_refused(weights):
 def test_there_is_one_weight_for_each_source_or_none_at_all():
     require_weights((), 2)
     require_weights((1, 2), 2)
+    require_weights(np.array([1.0, 2.0]), 2)
     with pytest.raises(UsageError, match="2 paths and 1 weights: give one weight for each path"):
         require_weights((1,), 2)

@@ -61,6 +61,27 @@ def test_what_a_record_cannot_hold_is_refused_and_nothing_is_left(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (2**63, "is 9223372036854775808: a TFRecord holds integers below 2.63"),
+        (np.array([1, 2**64 - 1], np.uint64), "is 18446744073709551615: a TFRecord holds"),
+        ("\ud800", "holds half a surrogate pair"),
+        (np.zeros((2, 3), np.float32), r"has the shape \(2, 3\): a TFRecord holds rows"),
+    ],
+    ids=["above int64", "uint64", "half a pair", "matrix"],
+)
+def test_what_would_be_another_number_or_no_text_is_refused(tmp_path, value, sentence):
+    with pytest.raises(UsageError, match=f"feature 'x' {sentence}"):
+        write_records(tmp_path / "a.tfrecord", [{"x": value}])
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_largest_integer_is_written(tmp_path):
+    write_records(tmp_path / "a.tfrecord", [{"x": np.uint64(2**63 - 1)}])
+    assert parsed(tmp_path / "a.tfrecord") == [{"x": [2**63 - 1]}]
+
+
 def test_batches_are_read(shards):
     batches = list(read_records(shards, {"text": tf.string}, 2).as_numpy_iterator())
     assert [len(batch["text"]) for batch in batches] == [2, 2, 1]

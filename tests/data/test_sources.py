@@ -54,6 +54,7 @@ def test_each_form_is_known_by_its_content_or_its_name(tmp_path):
     (tmp_path / "nanogpt.bin").write_bytes(ids.tobytes())
     (tmp_path / "llmc.whatever").write_bytes(header.tobytes() + ids.tobytes())
     (tmp_path / "lines.jsonl").write_text(json.dumps({"text": "one two"}))
+    (tmp_path / "lines.ndjson").write_text(json.dumps({"text": "one two"}))
     (tmp_path / "LINES.JSONL").write_text(json.dumps({"text": "one two"}))
     (tmp_path / "NANOGPT.BIN").write_bytes(ids.tobytes())
     (tmp_path / "plain").write_text("one two")

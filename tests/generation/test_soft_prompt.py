@@ -2,6 +2,7 @@
 
 import json
 
+import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -97,6 +98,13 @@ def test_the_file_is_pefts(tmp_path):
     np.testing.assert_array_equal(arrays["prompt_embeddings"], prompt)
     np.testing.assert_array_equal(read_soft_prompt(tmp_path / "p"), prompt)
     assert is_soft_prompt(tmp_path / "p")
+
+
+def test_vectors_in_bfloat16_are_read(tmp_path):
+    save_soft_prompt(np.ones((2, 4), np.float32), tmp_path, "base", SIZES)
+    values = np.array([[1.0, -2.5, 0.0, 3e38], [0.15625, 1e-30, -1e30, 7.0]], ml_dtypes.bfloat16)
+    save_file({"prompt_embeddings": values}, tmp_path / "adapter_model.safetensors")
+    np.testing.assert_array_equal(read_soft_prompt(tmp_path), values.astype(np.float32))
 
 
 def test_what_is_no_soft_prompt_is_a_sentence(tmp_path):

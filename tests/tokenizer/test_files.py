@@ -26,6 +26,11 @@ def folder(tmp_path):
     return tmp_path
 
 
+def change(path, **values):
+    """Change some values of a JSON file."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
 def test_both_forms_say_the_same(folder):
     whole = files.read(folder)
     (folder / TOKENIZER).unlink()
@@ -39,9 +44,11 @@ def test_tokens_that_transformers_kept_apart_are_special(folder):
     (folder / TOKENIZER).unlink()
     size = len(files.read(folder).vocabulary)
     (folder / ADDED_TOKENS).write_text(json.dumps({"<|pad|>": size}))
+    change(folder / SPECIAL_TOKENS_MAP, pad_token="<|pad|>")
     contents = files.read(folder)
     assert contents.vocabulary["<|pad|>"] == size
-    assert contents.special_tokens == ["<|pad|>", "<|x|>"]
+    assert contents.special_tokens == ["<|pad|>", "<|x|>", "<|endoftext|>"]
+    assert contents.roles["pad_token"] == "<|pad|>"
 
 
 def test_added_tokens_need_not_be_in_the_vocabulary(folder):
@@ -82,12 +89,25 @@ def test_another_end_of_text_is_kept(folder):
     assert Tokenizer.from_preset(folder).end_of_text == "<|x|>"
 
 
+def test_of_a_run_the_models_tokenizer_is_read_and_of_a_model_its_own(folder, tmp_path):
+    other = tmp_path / "model"
+    Tokenizer.learn(["other text"] * 2, 262).save_to_preset(other)
+    assert Tokenizer.from_preset(folder).vocabulary_size != Tokenizer.from_preset(other).vocabulary_size
+    for name in (TOKENIZER, VOCABULARY, MERGES):
+        (folder / name).unlink()
+    assert Tokenizer.from_preset(folder).vocabulary == Tokenizer.from_preset(other).vocabulary
+
+
 def test_damaged_settings_are_named(folder):
     (folder / TOKENIZER_CONFIG).write_text("{")
     with pytest.raises(KerasGPTError, match=rf"{TOKENIZER_CONFIG}: cannot read \(not valid JSON"):
         Tokenizer.from_preset(folder)
 
 
+TEMPLATE = {
+    "type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "<|x|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+}
 OTHER_KINDS = [
     ({"model": {"type": "WordPiece"}}, "its model is not BPE"),
     ({"pre_tokenizer": {"type": "Whitespace"}}, "its model is not BPE over a ByteLevel"),
@@ -95,6 +115,9 @@ OTHER_KINDS = [
     ({"pre_tokenizer": {"add_prefix_space": True}}, "add_prefix_space false"),
     ({"pre_tokenizer": {"use_regex": False}}, "use_regex true"),
     ({"normalizer": {"type": "NFC"}}, "has a normalizer"),
+    ({"post_processor": TEMPLATE}, "its post_processor adds tokens to each text"),
+    ({"post_processor": {"type": "Sequence", "processors": [TEMPLATE]}}, "adds tokens to each text"),
+    ({"post_processor": {"type": "RobertaProcessing"}}, "adds tokens to each text"),
     ({"model": {"ignore_merges": True}}, "sets ignore_merges"),
     ({"model": {"byte_fallback": True}}, "sets byte_fallback"),
     ({"model": {"dropout": 0.1}}, "sets dropout"),

@@ -181,3 +181,7 @@ def test_sizes_beyond_reason():
     with pytest.raises(UsageError, match="a vocabulary of 1000000000 is too large: 16777216 is the most"):
         learn_merges(["low"], 10**9, 1)
     assert learn_merges(["low low"], 300, 10**30) == []
+    with pytest.raises(UsageError, match="minimum_frequency is -1: it must be 0 or more, an integer"):
+        learn_merges(["low"], 300, -1)
+    with pytest.raises(UsageError, match="vocabulary_size is 300.0: it must be an integer"):
+        learn_merges(["low"], 300.0, 1)

@@ -42,6 +42,7 @@ def test_a_piece_stands_for_its_word_with_and_without_its_space():
     assert words_of("nÃ©") == ("né",)
     assert words_of("Ã") == ()  # half of a character
     assert words_of("Ġ") == ()
+    assert words_of("<|im_end|>", "<|im_end|>") == ("</s>",)
 
 
 def test_words_found_get_their_vectors_and_all_other_pieces_stay(tokenizer, tmp_path):
@@ -98,6 +99,25 @@ def test_scaled_changes_the_size_alone():
     found = scaled(vectors, 0.02)
     assert np.sqrt(np.square(found).mean()) == pytest.approx(0.02)
     np.testing.assert_allclose(found[0] / found[0, 0], vectors[0] / 3)
+
+
+def test_large_vectors_keep_their_directions_and_a_single_one_is_there(tokenizer, tmp_path):
+    vectors = np.random.default_rng(2).normal(size=(5, 4)).astype(np.float32)
+    large = scaled(projected(vectors * np.float32(1e25), 4), 0.02)
+    np.testing.assert_allclose(large, scaled(projected(vectors, 4), 0.02), rtol=1e-4)
+    path, _ = _file(tmp_path, ["to", "stranger"])
+    model = _model(tokenizer)
+    start_from_word_vectors(model, tokenizer, path)
+    assert _table(model)[tokenizer.vocabulary["Ġto"]].any()
+
+
+def test_another_end_of_text_has_the_vector_of_its_end(tokenizer, tmp_path):
+    learned = Tokenizer.from_merges(tokenizer.merges, ["<|im_end|>"])
+    other = Tokenizer(learned.vocabulary, learned.merges, end_of_text="<|im_end|>")
+    model = _model(other)
+    before = _table(model)
+    start_from_word_vectors(model, other, _file(tmp_path, ["</s>", "stranger"])[0])
+    assert np.flatnonzero((_table(model) != before).any(axis=1)).tolist() == [other.end_of_text_id]
 
 
 def test_vectors_of_another_language_are_refused(tokenizer, tmp_path):
