@@ -85,8 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = cli.main(given, prog_name="kerasgpt", standalone_mode=False)
         return code if isinstance(code, int) else 0
-    except (click.Abort, KeyboardInterrupt):
-        print("kerasgpt: interrupted", file=sys.stderr)
+    except (click.Abort, KeyboardInterrupt) as error:
+        said = str(error.__cause__ or error)  # click makes an Abort of an interrupt
+        print(f"kerasgpt: {said or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
     except SystemExit as end:
         # When whoever read our output has gone, as `head` does, click wraps it and ends: that is no failure.

@@ -103,7 +103,11 @@ def test_interrupted_is_exit_130(run, failing):
     failing(KeyboardInterrupt())
     outcome = run("inspect", "model")
     assert (outcome.code, outcome.out) == (130, "")
-    assert "interrupted" in outcome.err
+    assert outcome.err.strip() == "kerasgpt: interrupted"
+    failing(KeyboardInterrupt("interrupted; 2 of 4 shards are finished"))
+    outcome = run("inspect", "model")
+    assert outcome.code == 130
+    assert outcome.err.strip() == "kerasgpt: interrupted; 2 of 4 shards are finished"
 
 
 def test_a_reader_that_went_away_is_no_failure(model_folder):

@@ -16,7 +16,7 @@ from kerasgpt.bulk.job import JOB, Job, alone, begin, confirm, forget
 from kerasgpt.bulk.output import Output
 from kerasgpt.bulk.progress import Distribution
 from kerasgpt.bulk.records import Rejected, Task
-from kerasgpt.bulk.runners import DIRECT, cause, is_direct, new_pipeline
+from kerasgpt.bulk.runners import DIRECT, cause, is_direct, opened_pipeline
 from kerasgpt.bulk.shards import Shard, ShardEntries, read, survey
 from kerasgpt.errors import KerasGPTError
 
@@ -134,45 +134,45 @@ def run(
         KerasGPTError: the pipeline fails; what it had finished is kept. Or another job writes there.
     """
     begun = time.perf_counter()
-    pipeline = new_pipeline(runner, options)
-    sources, shards = survey(job.paths(), job.shard_size)
-    answers = job.settings.num_return_sequences if job.task == "generate" else 1
-    output = Output(job.output, len(shards), answers)
-    handler = BundleHandler(
-        job.bundle,
-        job.task,
-        job.settings,
-        engine=job.engine,
-        precision=job.precision,
-        num_threads=num_threads,
-        batch_size=job.batch_size,
-        share_model=share_model,
-        template=job.template,
-    )
-    with alone(job.output):
-        is_begun = any(name == JOB or name.startswith("part-") for name in storage.names(job.output))
-        kept = begin(job.output, job.described(sources), is_begun=is_begun, resume=resume)
-        storage.sweep(job.output)
-        finished = output.finished(shards)
-        left = [shard for shard in shards if shard.number not in finished]
-        if left:
-            build(pipeline, left, handler, job.task, output, job.template.fields if job.template else ())
-            try:
-                result = _finished(pipeline, output)
-            except KerasGPTError:
-                if is_direct(runner) and not storage.is_address(job.output):
-                    forget(job.output)  # elsewhere some worker may still be writing
-                raise
-            confirm(job.output, kept)
-    seconds = round(time.perf_counter() - begun, 3)
-    return Summary(
-        job.output,
-        len(shards),
-        len(finished),
-        seconds,
-        progress.counters(result) if left else dict.fromkeys(progress.COUNTERS, 0),
-        progress.distributions(result) if left else {},
-    )
+    with opened_pipeline(runner, options) as pipeline:
+        sources, shards = survey(job.paths(), job.shard_size)
+        answers = job.settings.num_return_sequences if job.task == "generate" else 1
+        output = Output(job.output, len(shards), answers)
+        handler = BundleHandler(
+            job.bundle,
+            job.task,
+            job.settings,
+            engine=job.engine,
+            precision=job.precision,
+            num_threads=num_threads,
+            batch_size=job.batch_size,
+            share_model=share_model,
+            template=job.template,
+        )
+        with alone(job.output):
+            is_begun = any(name == JOB or name.startswith("part-") for name in storage.names(job.output))
+            kept = begin(job.output, job.described(sources), is_begun=is_begun, resume=resume)
+            storage.sweep(job.output)
+            finished = output.finished(shards)
+            left = [shard for shard in shards if shard.number not in finished]
+            if left:
+                build(pipeline, left, handler, job.task, output, job.template.fields if job.template else ())
+                try:
+                    result = _finished(pipeline, output)
+                except (KerasGPTError, KeyboardInterrupt):
+                    if is_direct(runner) and not storage.is_address(job.output):
+                        forget(job.output)  # elsewhere some worker may still be writing
+                    raise
+                confirm(job.output, kept)
+        seconds = round(time.perf_counter() - begun, 3)
+        return Summary(
+            job.output,
+            len(shards),
+            len(finished),
+            seconds,
+            progress.counters(result) if left else dict.fromkeys(progress.COUNTERS, 0),
+            progress.distributions(result) if left else {},
+        )
 
 
 def _finished(pipeline: Any, output: Output) -> Any:
@@ -181,7 +181,10 @@ def _finished(pipeline: Any, output: Output) -> Any:
         result = pipeline.run()
         result.wait_until_finish()
     except Exception as error:
-        raise _stopped(cause(error), output) from error
+        reason = cause(error)
+        if reason == KeyboardInterrupt.__name__:  # Beam makes an error of it
+            raise KeyboardInterrupt(str(_stopped("interrupted", output))) from error
+        raise _stopped(reason, output) from error
     if len(output.written()) < output.num_shards:
         raise _stopped(f"the pipeline ended as {result.state}", output)
     return result

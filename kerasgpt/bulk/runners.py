@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
-from contextlib import redirect_stderr
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import apache_beam as beam
@@ -48,6 +49,16 @@ def new_pipeline(runner: str = DIRECT, options: Sequence[str] = ()) -> Any:
     except (ValueError, ImportError, AttributeError) as error:
         said = " ".join(str(error).split())
         raise UsageError(f"runner '{runner}': {said}") from error
+
+
+@contextmanager
+def opened_pipeline(runner: str = DIRECT, options: Sequence[str] = ()) -> Iterator[Any]:
+    """A pipeline without steps, see `new_pipeline`; its scratch folder goes even if it is never run."""
+    pipeline = new_pipeline(runner, options)
+    try:
+        yield pipeline
+    finally:
+        shutil.rmtree(pipeline.local_tempdir, ignore_errors=True)
 
 
 def _parsed(options: Sequence[str], **others: str) -> PipelineOptions:

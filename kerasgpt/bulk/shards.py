@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from kerasgpt.bulk.answers import Answer
 
 
+# The first bytes of what is no text -> what it is, and what to do about it.
+_OTHER_FORMS = {
+    codecs.BOM_UTF16_LE: "is UTF-16: convert it to UTF-8",
+    codecs.BOM_UTF16_BE: "is UTF-16: convert it to UTF-8",
+    b"\x1f\x8b": "is compressed by gzip: let its name end in .gz",
+    b"PAR1": "is a parquet file: write its prompts as JSON lines",
+}
+
+
 @dataclass(frozen=True)
 class Start:
     """Where the records of a shard begin in a file.
@@ -106,7 +115,7 @@ def survey(paths: Sequence[str], shard_size: int) -> tuple[list[Source], list[Sh
         shard_size: records of each shard but the last.
 
     Raises:
-        KerasGPTError: a file cannot be read, or there is no record in any of them.
+        KerasGPTError: a file cannot be read or is no text, or there is no record in any of them.
         UsageError: a file is named twice.
     """
     sources: list[Source] = []
@@ -115,6 +124,8 @@ def survey(paths: Sequence[str], shard_size: int) -> tuple[list[Source], list[Sh
         digest, count, offset = hashlib.sha256(), 0, 0
         with storage.opened(path) as file:
             for number, line in enumerate(file, start=1):
+                if number == 1:
+                    _refuse_other_forms(path, line)
                 if _is_record(line, number):
                     _place(shards, Start(path, name, offset, number), shard_size, begins_file=count == 0)
                     count += 1
@@ -124,6 +135,17 @@ def survey(paths: Sequence[str], shard_size: int) -> tuple[list[Source], list[Sh
     if not shards:
         raise KerasGPTError(f"{', '.join(paths)}: no record in there; give one a line")
     return sources, shards
+
+
+def _refuse_other_forms(path: str, head: bytes) -> None:
+    """Refuse what is no UTF-8 by its first bytes, rather than have each of its lines answered as noise.
+
+    Raises:
+        KerasGPTError: it is UTF-16, compressed without saying so, or parquet.
+    """
+    for mark, remedy in _OTHER_FORMS.items():
+        if head.startswith(mark):
+            raise KerasGPTError(f"{path}: {remedy}")
 
 
 def _place(shards: list[Shard], start: Start, shard_size: int, *, begins_file: bool) -> None:

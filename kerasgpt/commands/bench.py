@@ -121,7 +121,8 @@ def fresh_process(root: Path, precision: str, num_threads: int | None = None) ->
         KerasGPTError: it failed; the sentence is its own.
     """
     arguments = ["generate", str(root), "--engine", "onnx", "--precision", precision, "--prompt", "The"]
-    arguments += ["--max-new-tokens", "1", "--stream"]
+    # Whatever the folder's settings and its task's template would make of it.
+    arguments += ["--max-new-tokens", "1", "--num-samples", "1", "--no-template", "--stream"]
     arguments += ["--num-threads", str(num_threads)] if num_threads else []
     command = child_command("-c", CHILD, *arguments)
     started = time.perf_counter()

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from kerasgpt.artifacts import model_folder
 from kerasgpt.atomic import write_text
 from kerasgpt.commands.generation_settings import answer_options, settings_of, without_words
 from kerasgpt.commands.json_output import echo_json
@@ -17,8 +18,10 @@ from kerasgpt.commands.several import SeveralCommand
 from kerasgpt.engines import choose, load, precision_of
 from kerasgpt.errors import UsageError, counted, unknown_name
 from kerasgpt.generation_config import GenerationConfig
+from kerasgpt.tasks.asking import filled_in
 from kerasgpt.tasks.people.comparison import compare, page, read_prompts
 from kerasgpt.tasks.people.votes import count, read_votes
+from kerasgpt.tasks.templates import read_template
 
 ENGINE_HELP = "auto, onnx, saved_model or keras.  [default: auto]"
 PRECISION_HELP = "Of the exported file; default: the first there is."
@@ -40,6 +43,7 @@ FIXED = ("echo", "num_return_sequences")  # the page shows the prompt itself, an
 @click.option("--set-a", multiple=True, metavar="NAME=VALUE", help=SETTING_HELP)
 @click.option("--set-b", multiple=True, metavar="NAME=VALUE", help=SETTING_HELP)
 @answer_options
+@click.option("--no-template", is_flag=True, help="Take prompts as they are, whatever a model was tuned on.")
 def command(
     folders: tuple[str, ...],
     prompts: str | None,
@@ -51,7 +55,8 @@ def command(
     """Write a page of blind pairs of continuations by A and B, or count the votes that it exported.
 
     A and B are models, runs or bundles; the same one twice with other precisions, engines or settings. The
-    settings of generation are those of both, --set-a and --set-b change them for one.
+    settings of generation are those of both, --set-a and --set-b change them for one. A model that was
+    fine-tuned on a task takes raw input, as with generate.
     """
     if votes:
         if folders or prompts or out:
@@ -68,6 +73,7 @@ def command(
 
 def _write_page(folders: Sequence[str], prompts: str, out: str, given: dict[str, Any]) -> None:
     bad_words, shuffle_seed = given.pop("bad_words"), given.pop("shuffle_seed")
+    no_template = given.pop("no_template")
     own = [{kind: given.pop(f"{kind}_{side}") for kind in ("engine", "precision", "set")} for side in "ab"]
     texts = read_prompts(prompts)
     settings = [_settings(folder, given, side["set"]) for folder, side in zip(folders, own, strict=True)]
@@ -76,7 +82,9 @@ def _write_page(folders: Sequence[str], prompts: str, out: str, given: dict[str,
         engine = choose(folder, side["engine"])
         lm = load(folder, engine, side["precision"])
         words = without_words(bad_words, lm.tokenizer, chosen)
-        written.append([generation.text for generation in lm.generate(texts, words)])
+        template = None if no_template else read_template(model_folder(folder))
+        filled = filled_in(template, lm, texts, words.max_new_tokens)
+        written.append([generation.text for generation in lm.generate(filled, words)])
         sides.append(
             {
                 "model": folder,
@@ -96,11 +104,9 @@ def _write_page(folders: Sequence[str], prompts: str, out: str, given: dict[str,
 
 
 def _settings(folder: str, given: dict[str, Any], changes: Sequence[str]) -> GenerationConfig:
-    """Those of both sides, changed for one."""
-    settings = dataclasses.replace(settings_of(folder, given), **dict(map(_setting, changes)))
-    if settings.echo or settings.num_return_sequences != 1:
-        raise UsageError("compare shows the prompt itself and one text of each side: no echo, 1 sample")
-    return settings
+    """Those of both sides, changed for one; the page shows the prompt itself, and one text of each side."""
+    own = dataclasses.replace(settings_of(folder, given), num_return_sequences=1, echo=False)
+    return dataclasses.replace(own, **dict(map(_setting, changes)))
 
 
 def _setting(text: str) -> tuple[str, Any]:

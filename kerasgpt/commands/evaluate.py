@@ -20,7 +20,7 @@ from kerasgpt.commands.accuracy_plot import check_plot, draw
 from kerasgpt.commands.evaluation_table import table
 from kerasgpt.commands.generation_settings import (
     answer_options,
-    settings_of,
+    changed,
     tell_of_idle_options,
     without_words,
 )
@@ -31,7 +31,7 @@ from kerasgpt.engines import choose, load, precision_of, resolve
 from kerasgpt.errors import UsageError
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.tasks.evaluation import BATCH_SIZE, Result, evaluate_task
-from kerasgpt.tasks.files.fingerprint import fingerprint, fingerprints
+from kerasgpt.tasks.files.fingerprint import OUTCOMES, fingerprint, fingerprints
 
 if TYPE_CHECKING:
     from kerasgpt.protocols import LanguageModel
@@ -111,7 +111,8 @@ def command(
 
     Also by those that models are trained on: completion, translation, summarization, question_answering.
     Each figure comes with where it lies in 95 of 100 resampled data sets; beside it is what costs no model,
-    such as the most frequent answer. Texts are written greedily unless options of generation say otherwise.
+    such as the most frequent answer. Texts are written greedily unless options of generation say otherwise,
+    and as the task wants them, whatever the model's folder says.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"--limit is {limit}: it must be 1 or more")
@@ -134,6 +135,7 @@ def command(
             limit,
             batch_size,
             seed,
+            tuple(filter(None, (json_file, plot))),
         )
         for one in tasks:
             results.append(subject.evaluate(one, lm, json_file, restart))
@@ -159,6 +161,7 @@ class Subject:
     limit: int | None
     batch_size: int
     seed: int
+    written: tuple[str, ...]
 
     def evaluate(
         self, task: Task[Any], lm: LanguageModel, json_file: str | None, restart: bool
@@ -192,7 +195,7 @@ class Subject:
     def _fingerprints(self) -> dict[str, Any]:
         """Of what is read: names of files may change, what they hold not."""
         return {
-            "model": fingerprint(model_folder(self.folder)),
+            "model": fingerprint(model_folder(self.folder), self.written),
             "data": fingerprints(self.data),
             "pool": fingerprints(self.pool),
             "batch_size": self.batch_size,  # rows that are read together are rounded together
@@ -210,12 +213,13 @@ def _task_options(folder: str, task: str, given: Mapping[str, Any]) -> dict[str,
         own["seed"] = given["seed"]
     if any(value not in (None, ()) for value in writing.values()):
         words = writing.pop("bad_words")
-        settings = settings_of(folder, {**writing, "seed": given["seed"]})
+        plain = make_task(task, model_folder(folder), own)
+        # What a task that writes has of its own; make_task refuses the options where it writes nothing.
+        settings = changed(getattr(plain, "writing", GenerationConfig()), {**writing, "seed": given["seed"]})
         tell_of_idle_options(writing, settings)
         if words:
             settings = without_words(words, resolve("kerasgpt:Tokenizer").from_preset(folder), settings)
-        # An answer is one text, and without its prompt, whatever the model's folder says.
-        own["settings"] = dataclasses.replace(settings, num_return_sequences=1, echo=False)
+        own["settings"] = settings
     return own
 
 
@@ -224,7 +228,7 @@ def _outcomes_file(json_file: str | None, precision: str, shots: int | None) -> 
     if json_file is None:
         return None
     name = f"{Path(json_file).stem}.{precision}" + (f".{shots}-shots" if shots is not None else "")
-    return Path(json_file).with_name(f"{name}.outcomes.jsonl")
+    return Path(json_file).with_name(f"{name}{OUTCOMES}")
 
 
 def _bar(label: str, total: int) -> Bar:

@@ -19,7 +19,7 @@ from kerasgpt.commands.json_output import echo_json
 from kerasgpt.engines import load
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation_config import GenerationConfig
-from kerasgpt.tasks.asking import fitted_prompts, warn_of_shortened
+from kerasgpt.tasks.asking import filled_in
 from kerasgpt.tasks.templates import read_template
 
 if TYPE_CHECKING:
@@ -69,22 +69,12 @@ def command(
         raise UsageError("--stream writes one continuation: give one prompt and one sample")
     lm = load(folder, engine, precision, num_threads=num_threads, providers=providers or None)
     settings = without_words(bad_words, lm.tokenizer, settings)
-    filled = texts if no_template else _in_template(folder, lm, texts, settings)
+    template = None if no_template else read_template(model_folder(folder))
+    filled = filled_in(template, lm, texts, settings.max_new_tokens)
     if stream:
         _stream(lm, filled[0], settings)
     else:
         _print_all(lm, texts, filled, settings, as_json)
-
-
-def _in_template(folder: str, lm: LanguageModel, texts: list[str], settings: GenerationConfig) -> list[str]:
-    """Raw inputs as the prompts that a fine-tuned model reads; without a template, as they are."""
-    template = read_template(model_folder(folder))
-    if template is None:
-        return texts
-    inputs = [template.parse(text) for text in texts]
-    prompts = fitted_prompts(lm, template, inputs, settings.max_new_tokens)
-    warn_of_shortened(template, prompts)
-    return [prompt.text for prompt in prompts]
 
 
 def _read_prompts(prompts: tuple[str, ...], prompt_file: str | None) -> list[str]:

@@ -53,11 +53,15 @@ class Bias(click.ParamType[Any]):
 
 
 OPTIONS = (
-    click.option("--max-new-tokens", type=int, help="Longest continuation.  [default: the model's, 64]"),
+    click.option(
+        "--max-new-tokens",
+        type=int,
+        help="Longest continuation.  [default: the model's, 64; of a task its own]",
+    ),
     click.option(
         "--temperature",
         type=float,
-        help="0 is greedy, 1 the model's own probabilities.  [default: the model's, mostly 0]",
+        help="0 is greedy, 1 the model's own probabilities.  [default: the model's, mostly 0; of a task 0]",
     ),
     click.option("--top-k", type=int, help="Sample from the K most probable tokens only."),
     click.option("--top-p", type=float, help="Sample from the most probable tokens that sum to P only."),
@@ -123,7 +127,11 @@ def answer_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def settings_of(folder: str, given: dict[str, Any]) -> GenerationConfig:
     """The folder's generation config, changed by the options that were given."""
-    own = artifacts.read_generation_config(artifacts.model_folder(folder))
+    return changed(artifacts.read_generation_config(artifacts.model_folder(folder)), given)
+
+
+def changed(own: GenerationConfig, given: dict[str, Any]) -> GenerationConfig:
+    """Settings, changed by the options that were given."""
     changes = {name: value for name, value in given.items() if value is not None and value != ()}
     if "logit_bias" in changes:
         changes["logit_bias"] = {**own.logit_bias, **dict(changes["logit_bias"])}

@@ -14,6 +14,7 @@ import click
 from kerasgpt import artifacts
 from kerasgpt.commands.json_output import echo_json
 from kerasgpt.config import read_json
+from kerasgpt.errors import KerasGPTError
 from kerasgpt.runtime.graph import Tensor, data_files, read_graph
 from kerasgpt.runtime.parts import parts
 from kerasgpt.tasks.templates import read_template
@@ -58,13 +59,21 @@ def describe(folder: Path) -> dict[str, Any]:
         if task := read_template(root):
             content["task"] = dataclasses.asdict(task)
     if kind == "bundle":
-        content["artifacts"] = read_json(folder / artifacts.REPORT_JSON)["artifacts"]
+        content["artifacts"] = _artifacts(folder / artifacts.REPORT_JSON)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     content["files"] = {f"{path.relative_to(folder)}": path.stat().st_size for path in files}
     graphs = [path for path in files if path.suffix == ".onnx"]
     if graphs:
         content["graphs"] = {f"{path.relative_to(folder)}": describe_graph(path) for path in graphs}
     return content
+
+
+def _artifacts(report: Path) -> list[Any]:
+    """What a bundle's report says of its artifacts."""
+    found = read_json(report).get("artifacts")
+    if not isinstance(found, list) or not all(isinstance(row, dict) and "artifact" in row for row in found):
+        raise KerasGPTError(f"{report}: has no list of artifacts; export the model again")
+    return found
 
 
 def describe_graph(path: Path) -> dict[str, Any]:

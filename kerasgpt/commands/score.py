@@ -6,7 +6,6 @@ import dataclasses
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -33,16 +32,29 @@ def command(folder: str, engine: str, precision: str | None) -> None:
     lm = load(folder, engine, precision)
     if sys.stdin.isatty():
         click.echo('kerasgpt: type a {"prompt", "continuation"} a line, and at last Ctrl-D', err=True)
-    pairs = _read_pairs()
-    while batch := list(islice(pairs, LINES_AT_ONCE)):
-        try:
-            _print_scores(lm, batch)
-        except UsageError:  # of one of them: those before it are answered
-            for pair in batch:
-                try:
-                    _print_scores(lm, [pair])
-                except UsageError as error:
-                    raise UsageError(f"standard input, line {pair.number}: {error}") from error
+    batch: list[_Pair] = []
+    try:
+        for pair in _read_pairs():
+            batch.append(pair)
+            if len(batch) == LINES_AT_ONCE:
+                _answer(lm, batch)
+                batch = []
+    except KerasGPTError:  # of a line that is no pair
+        _answer(lm, batch)
+        raise
+    _answer(lm, batch)
+
+
+def _answer(lm: LanguageModel, batch: Sequence[_Pair]) -> None:
+    """Score pairs together; where that fails for one of them, those before it are answered."""
+    try:
+        _print_scores(lm, batch)
+    except UsageError:
+        for pair in batch:
+            try:
+                _print_scores(lm, [pair])
+            except UsageError as error:
+                raise UsageError(f"standard input, line {pair.number}: {error}") from error
 
 
 class _Pair(NamedTuple):
@@ -55,6 +67,8 @@ class _Pair(NamedTuple):
 
 def _print_scores(lm: LanguageModel, pairs: Sequence[_Pair]) -> None:
     """Score pairs, and only then print them."""
+    if not pairs:
+        return
     _, prompts, continuations = zip(*pairs, strict=True)
     for pair, score in zip(pairs, lm.score(prompts, continuations), strict=True):
         asked = {"prompt": pair.prompt, "continuation": pair.continuation}

@@ -100,11 +100,15 @@ class WrittenTask:
         """
         fields, places = [record.fields for record in examples], [record.place for record in examples]
         prompts = fitted_prompts(lm, self.template, fields, self.writing.max_new_tokens, places)
-        settings = [
-            dataclasses.replace(self.writing, seed=self.writing.seed + record.number - index)
-            for index, record in enumerate(examples)  # generate adds the index again
-        ]
-        written = lm.generate([text for text, _ in prompts], settings)
+        writing: GenerationConfig | list[GenerationConfig] = self.writing
+        if (
+            not self.writing.is_greedy
+        ):  # else seeds have no say, and rows of one setting are searched together
+            writing = [
+                dataclasses.replace(self.writing, seed=self.writing.seed + record.number - index)
+                for index, record in enumerate(examples)  # generate adds the index again
+            ]
+        written = lm.generate([text for text, _ in prompts], writing)
         return [
             self.judge(record, generation.text.strip(), was_shortened)
             for record, generation, (_, was_shortened) in zip(examples, written, prompts, strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 
+from kerasgpt.errors import UsageError
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import LanguageModel
 from kerasgpt.tasks.templates import PromptText, TaskTemplate
@@ -31,10 +32,15 @@ def fitted_prompts(
         places: what to call each in an error.
 
     Raises:
-        UsageError: an input lacks a field.
+        UsageError: an input lacks a field, or the answer takes the whole context.
         KerasGPTError: one does not fit, even with nothing of its long field.
     """
     room = lm.max_sequence_length - max_new_tokens
+    if room < 1:
+        raise UsageError(
+            f"answers of {max_new_tokens} tokens leave no room for a prompt in the model's context of"
+            f" {lm.max_sequence_length}: set max_new_tokens to less"
+        )
     names = places or [""] * len(inputs)
     return [
         template.fitting(fields, lm.tokenizer, room, place)
@@ -70,11 +76,27 @@ def ask(
     ```
     """
     writing = settings or GenerationConfig(max_new_tokens=template.max_new_tokens)
+    prompts = filled_in(template, lm, inputs, writing.max_new_tokens)
+    return [generation.text.strip() for generation in lm.generate(prompts, writing)]
+
+
+def filled_in(
+    template: TaskTemplate | None,
+    lm: LanguageModel,
+    inputs: Sequence[str | Mapping[str, str]],
+    max_new_tokens: int,
+) -> list[str]:
+    """Raw inputs as the prompts that a fine-tuned model reads; texts as they are where there is no template.
+
+    Arguments and errors as in `fitted_prompts`, but that an input may also be raw text, see
+    `TaskTemplate.parse`. One that was shortened is told of by an InputShortenedWarning.
+    """
+    if template is None:
+        return [text for text in inputs if isinstance(text, str)]
     fields = [template.parse(each) if isinstance(each, str) else each for each in inputs]
-    prompts = fitted_prompts(lm, template, fields, writing.max_new_tokens)
+    prompts = fitted_prompts(lm, template, fields, max_new_tokens)
     warn_of_shortened(template, prompts)
-    written = lm.generate([prompt.text for prompt in prompts], writing)
-    return [generation.text.strip() for generation in written]
+    return [prompt.text for prompt in prompts]
 
 
 def warn_of_shortened(template: TaskTemplate, prompts: Sequence[PromptText]) -> None:
@@ -85,5 +107,5 @@ def warn_of_shortened(template: TaskTemplate, prompts: Sequence[PromptText]) -> 
             f"the {template.long_field} of {num_shortened} of {len(prompts)} inputs was shortened to the"
             " model's context",
             InputShortenedWarning,
-            stacklevel=3,
+            stacklevel=4,
         )

@@ -151,9 +151,14 @@ class FewShot:
             found["copy"] = [_judged(each.asked.input, each) for each in examples]
         return found
 
+    @property
+    def writing(self) -> GenerationConfig:
+        """How answers are written, but for what ends them."""
+        return self.settings or GenerationConfig(max_new_tokens=16)
+
     def written(self, template: ShotTemplate) -> GenerationConfig:
-        """Settings of writing."""
-        own = self.settings or GenerationConfig(max_new_tokens=16)
+        """How answers to this template are written."""
+        own = self.writing
         return own if own.stop else dataclasses.replace(own, stop=(template.stop,))
 
     def _is_ranked(self, num_outputs: int) -> bool:

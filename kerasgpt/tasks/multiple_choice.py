@@ -12,7 +12,7 @@ import numpy as np
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.protocols import LanguageModel
 from kerasgpt.tasks.base import Counts, Figures, Outcome
-from kerasgpt.tasks.files.lines import numbered_objects
+from kerasgpt.tasks.files.lines import numbered_objects, refuse_half_pairs
 from kerasgpt.tasks.pairs import encode_pair, score_pairs
 
 PROMPTS, GOLDS = ("query", "prompt", "question"), ("gold", "label", "answer")
@@ -93,6 +93,7 @@ def question(value: Mapping[str, Any], place: str) -> Question:
         raise KerasGPTError(f'{place}: "choices" must be a list of texts, none of them empty')
     if len(choices) < 2:
         raise KerasGPTError(f"{place}: has {len(choices)} choices; give two or more, or leave the line out")
+    refuse_half_pairs([prompt, *choices], "question or an answer", place)
     return Question(prompt, tuple(choices), _gold(_field(value, GOLDS, place), choices, place), place)
 
 

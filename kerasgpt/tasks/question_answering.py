@@ -8,6 +8,7 @@ from typing import Any
 
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tasks.files.lines import (
+    JSON_LINES,
     NOT_JSON,
     ending,
     json_reason,
@@ -33,7 +34,7 @@ def read(paths: Sequence[str]) -> Iterator[TaskRecord]:
         KerasGPTError: a file cannot be read, or lacks a field or has an empty one.
     """
     for path in paths:
-        if ending(path) == ".jsonl":
+        if ending(path) in JSON_LINES:
             for place, value in numbered_objects(path):
                 context = text_field(value, "context", place)
                 question = text_field(value, "question", place)

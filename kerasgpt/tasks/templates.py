@@ -131,7 +131,13 @@ class TaskTemplate:
         long_text = fields[self.long_field]
         if "question" in self.fields:
             long_text = nearest_sentences(long_text, fields["question"], fits)
-        return PromptText(self.text({**fields, self.long_field: cut_to(long_text, fits)}), True)
+        shortened = self.text({**fields, self.long_field: cut_to(long_text, fits)})
+        if not shortened:
+            raise DoesNotFitError(
+                f"{place or self.task}: nothing of the {self.long_field} is left in {most_tokens} tokens,"
+                " which the context has room for: take a model with a longer context, or shorter answers"
+            )
+        return PromptText(shortened, True)
 
     def parse(self, text: str) -> dict[str, str]:
         """Read raw input: the text of the one field, or where there are several a JSON object of them.

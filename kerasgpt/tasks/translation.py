@@ -6,7 +6,14 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
 from kerasgpt.errors import KerasGPTError, UsageError, counted
-from kerasgpt.tasks.files.lines import ending, numbered_lines, numbered_objects, text_field, text_fields
+from kerasgpt.tasks.files.lines import (
+    JSON_LINES,
+    ending,
+    numbered_lines,
+    numbered_objects,
+    text_field,
+    text_fields,
+)
 from kerasgpt.tasks.files.records import TaskRecord
 
 
@@ -21,12 +28,13 @@ def read(paths: Sequence[str]) -> Iterator[TaskRecord]:
         UsageError: neither two files of text nor JSON lines.
         KerasGPTError: a file cannot be read, one is longer than the other, or a line is empty.
     """
-    if all(ending(path) == ".jsonl" for path in paths):
+    are_json = [ending(path) in JSON_LINES for path in paths]
+    if all(are_json):
         for path in paths:
             for place, value in numbered_objects(path):
                 source = text_field(value, "source", place)
                 yield TaskRecord({"source": source}, text_fields(value, "target", place), place, group=source)
-    elif len(paths) == 2:
+    elif len(paths) == 2 and not any(are_json):
         yield from _parallel(*paths)
     else:
         raise UsageError(

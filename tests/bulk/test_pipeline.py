@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -216,6 +217,31 @@ def test_what_the_bundle_cannot_do_is_one_sentence(job, tmp_path):
         run(job(precision="int4"))
     assert contents(tmp_path / "out") == {}
     run(job())  # nothing had been written, so that nothing stands in the way
+
+
+def test_an_interrupt_is_one_and_says_what_is_kept(job, tmp_path, monkeypatch, faulty):
+    def fault(prompts):
+        if PROMPTS[6] in prompts:  # in the third shard
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(handler, "load", lambda *words, **own: faulty(load(*words, **own), fault))
+    with pytest.raises(KeyboardInterrupt, match="^interrupted; 2 of 4 shards are finished in .* --resume$"):
+        run(job())
+    monkeypatch.undo()
+    run(job("alone"))
+    assert run(job(), resume=True).num_skipped_shards == 2
+    assert contents(tmp_path / "out") == contents(tmp_path / "alone")
+
+
+def test_a_job_that_is_refused_or_done_leaves_no_scratch_folder(job, tmp_path, monkeypatch):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    run(job())
+    run(job(), resume=True)
+    with pytest.raises(UsageError, match="go on with --resume"):
+        run(job())
+    assert not any(scratch.iterdir())
 
 
 def test_two_jobs_do_not_write_into_one_folder(job, tmp_path):

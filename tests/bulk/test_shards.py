@@ -68,6 +68,22 @@ def test_nothing_to_do_is_said(tmp_path):
         survey([str(tmp_path / "empty.txt")], 3)
 
 
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("To be\n".encode("utf-16"), "is UTF-16: convert it to UTF-8"),
+        (b"\xfe\xff" + "To be\n".encode("utf-16-be"), "is UTF-16"),
+        (gzip.compress(b"To be\n"), "is compressed by gzip: let its name end in .gz"),
+        (b"PAR1\x15\x04", "is a parquet file: write its prompts as JSON lines"),
+    ],
+    ids=["UTF-16", "big-endian", "gzip", "parquet"],
+)
+def test_what_is_no_text_is_refused_before_a_line_of_it_is_answered(tmp_path, content, sentence):
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(KerasGPTError, match=f"a.txt: {sentence}"):
+        survey([str(tmp_path / "a.txt")], 3)
+
+
 def test_a_file_that_has_become_shorter_is_noticed(files, tmp_path):
     _, shards = survey(files, 3)
     (tmp_path / "b.jsonl").write_text("{}\n")

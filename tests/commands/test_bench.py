@@ -13,6 +13,7 @@ import pytest
 from kerasgpt import load
 from kerasgpt.artifacts import FAST_FP32, ONNX_HALF, ONNX_MODEL
 from kerasgpt.commands import bench
+from kerasgpt.tasks.templates import DEFAULTS
 
 FIGURES = {
     "file",
@@ -130,3 +131,12 @@ def test_a_fresh_process_that_fails_says_why(run, bundle_copy, monkeypatch):
     outcome = run("bench", bundle_copy)
     assert outcome.code == 1
     assert "a fresh process failed: no such thing" in outcome.err
+
+
+def test_the_folders_settings_and_template_have_no_say_in_a_fresh_process(bundle_copy):
+    DEFAULTS["question_answering"].write(bundle_copy)
+    path = bundle_copy / "generation_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "num_return_sequences": 2, "num_beams": 2}))
+    seconds, peak = bench.fresh_process(bundle_copy, "fp32")
+    assert seconds > 0
+    assert peak > 1e6

@@ -9,6 +9,7 @@ import pytest
 
 from kerasgpt import GenerationConfig, load
 from kerasgpt.tasks.people.comparison import unseal
+from kerasgpt.tasks.templates import TaskTemplate
 
 
 def data_of(path):
@@ -126,9 +127,31 @@ def test_a_setting_of_one_side_is_checked(refuses, bundle, prompts, tmp_path, se
     assert sentence in refuses(*arguments, "--set-a", setting, code=2)
 
 
-def test_one_text_of_each_side(refuses, bundle_copy, prompts, tmp_path):
+def test_one_text_of_each_side_whatever_the_folder_says(run, refuses, bundle_copy, prompts, tmp_path):
     path = bundle_copy / "generation_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "num_return_sequences": 2, "num_beams": 2}))
     arguments = ("compare", bundle_copy, bundle_copy, "--prompts", prompts, "--out", tmp_path / "page.html")
-    assert "1 sample" in refuses(*arguments, code=2)
+    assert run(*arguments, "--set-b", "num_beams=3").code == 0
+    assert {*data_of(tmp_path / "page.html")["pairs"][0]} == {"prompt", "first", "second"}
     assert "No such option '--echo'" in refuses(*arguments, "--echo", code=2)
+
+
+def test_a_model_that_was_tuned_on_a_task_takes_raw_input(run, bundle_copy, bundle, prompts, tmp_path):
+    template = TaskTemplate("completion", "Tell me of {prompt} now", "prompt", "{answer}", 9)
+    template.write(bundle_copy)
+    arguments = ("compare", bundle_copy, bundle, "--prompts", prompts, "--max-new-tokens", 9, "--out")
+    assert run(*arguments, tmp_path / "page.html").code == 0
+    data, texts = data_of(tmp_path / "page.html"), prompts.read_text().splitlines()
+    first = unseal(data["sealed"])["first"]
+    tuned = {
+        pair["prompt"]: pair["first" if side == "a" else "second"]
+        for pair, side in zip(data["pairs"], first, strict=True)
+    }
+    asked = [template.text({"prompt": text}) for text in texts]
+    written = [each.text for each in load(bundle).generate(asked, GenerationConfig(max_new_tokens=9))]
+    expected = dict(zip(texts, written, strict=True))
+    assert tuned
+    assert tuned == {text: expected[text] for text in tuned}
+    alike = run(*arguments, tmp_path / "other.html", "--no-template")
+    assert alike.code == 1
+    assert "nothing to judge" in alike.err

@@ -206,6 +206,42 @@ def test_killed_it_goes_on_to_the_same_result(bundle, passages, tmp_path, run):
     assert run(*arguments, "--json", file).rows == run(*arguments).rows
 
 
+def test_a_result_in_the_models_own_folder_is_no_part_of_the_model(run, model_folder, passages, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    arguments = (
+        "evaluate",
+        folder,
+        "--task",
+        "lambada",
+        "--data",
+        passages,
+        "--json",
+        folder / "result.json",
+    )
+    first = run(*arguments)
+    assert first.code == 0
+    again = run(*arguments)
+    assert (again.code, again.rows) == (0, first.rows)
+
+
+@pytest.mark.parametrize("task", ["few_shot", "summarization"])
+def test_one_option_of_generation_changes_none_of_the_others(run, bundle_copy, reviews, tmp_path, task):
+    path = bundle_copy / "generation_config.json"
+    sampled = {"do_sample": True, "temperature": 1.5, "max_new_tokens": 64, "num_return_sequences": 2}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **sampled}))
+    (tmp_path / "texts.jsonl").write_text('{"text": "It rained. All went home.", "summary": "Rain"}\n')
+    own = ("--method", "generate", "--limit", 4) if task == "few_shot" else ()
+    data = reviews if task == "few_shot" else tmp_path / "texts.jsonl"
+    arguments = ("evaluate", bundle_copy, "--task", task, "--data", data, *own)
+    (plain,), (changed,) = run(*arguments).rows, run(*arguments, "--repetition-penalty", 1.1).rows
+    settings = changed["settings"]["settings"]
+    longest = 16 if task == "few_shot" else 32
+    said = [settings[name] for name in ("temperature", "max_new_tokens", "num_return_sequences")]
+    assert said == [0.0, longest, 1]
+    assert settings["repetition_penalty"] == 1.1
+    assert changed["num_examples"] == plain["num_examples"]
+
+
 def test_options_of_another_task_and_bad_numbers(refuses, bundle, text, reviews):
     arguments = ("evaluate", bundle, "--data", text)
     sentence = refuses(*arguments, "--shots", 3, code=2)

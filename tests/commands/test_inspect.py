@@ -92,6 +92,9 @@ def test_what_is_no_folder_of_ours(refuses, tmp_path):
 def test_a_bundle_without_its_report(refuses, bundle_copy):
     (bundle_copy / "export_report.json").unlink()
     assert "export_report.json: cannot read" in refuses("inspect", bundle_copy, code=1)
+    for damaged in ("{}", '{"artifacts": 3}', '{"artifacts": [{}]}'):
+        (bundle_copy / "export_report.json").write_text(damaged)
+        assert "export_report.json: has no list of artifacts" in refuses("inspect", bundle_copy, code=1)
 
 
 def test_the_graphs_of_a_bundle(run, bundle):

@@ -93,9 +93,13 @@ def test_a_prompt_longer_than_the_context_is_said(run, bundle):
         ('{"prompt": "a", "continuation": 3}', "line 2: prompt and continuation must be strings"),
     ],
 )
-def test_bad_lines_are_named_by_their_number(refuses, bundle, line, sentence):
+def test_bad_lines_are_named_by_their_number_and_those_before_are_answered(run, bundle, line, sentence):
     first = '{"prompt": "a", "continuation": "b"}\n'
-    assert sentence in refuses("score", bundle, stdin=first + line, code=1)
+    outcome = run("score", bundle, stdin=first + line)
+    assert outcome.code == 1
+    assert outcome.err.count("\n") == 1
+    assert sentence in outcome.err
+    assert [(row["prompt"], row["continuation"]) for row in outcome.rows] == [("a", "b")]
 
 
 def test_half_a_surrogate_pair_is_scored_and_given_back(score):

@@ -26,7 +26,8 @@ class ByHeart:
     seeds: list = field(default_factory=list)
 
     def generate(self, prompts, settings):
-        self.seeds += [each.seed + index for index, each in enumerate(settings)]
+        each = settings if isinstance(settings, list) else [settings] * len(prompts)
+        self.seeds += [own.seed + index for index, own in enumerate(each)]
         return [Generation(f" {self.answers[prompt]} ", [], 0, "stop", []) for prompt in prompts]
 
 

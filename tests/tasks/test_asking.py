@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from kerasgpt.errors import UsageError
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Generation
-from kerasgpt.tasks.asking import InputShortenedWarning, ask, fitted_prompts
+from kerasgpt.tasks.asking import InputShortenedWarning, ask, filled_in, fitted_prompts
 from kerasgpt.tasks.templates import DEFAULTS, DoesNotFitError
 from kerasgpt.tokenizer.bpe import Tokenizer
 
@@ -52,3 +53,20 @@ def test_what_cannot_fit_is_named():
     fields = {"context": "c", "question": "why? " * 20}
     with pytest.raises(DoesNotFitError, match="file, line 2: without any context"):
         fitted_prompts(Echo(), DEFAULTS["question_answering"], [fields], 10, ["file, line 2"])
+
+
+@pytest.mark.parametrize("longest", [60, 61])
+def test_an_answer_that_takes_the_whole_context_is_refused(longest):
+    with pytest.raises(UsageError, match=f"answers of {longest} tokens leave no room .* context of 60: set"):
+        fitted_prompts(Echo(), DEFAULTS["completion"], [{"prompt": "To be"}], longest)
+
+
+def test_a_prompt_of_which_nothing_is_left_is_refused():
+    (prompt,) = fitted_prompts(Echo(), DEFAULTS["completion"], [{"prompt": "To be"}], 59)
+    assert prompt == ("T", True)
+    with pytest.raises(DoesNotFitError, match="file, line 1: nothing of the prompt is left in 1 tokens"):
+        fitted_prompts(Echo(), DEFAULTS["completion"], [{"prompt": "北京"}], 59, ["file, line 1"])
+
+
+def test_without_a_template_texts_are_prompts():
+    assert filled_in(None, Echo(), ["a", "b"], 10) == ["a", "b"]

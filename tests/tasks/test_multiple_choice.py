@@ -68,6 +68,8 @@ def test_length_decides_only_where_it_is_divided_by(tmp_path, byte_model) -> Non
         ({"gold": "c"}, "the right answer is 'c'"),
         ({"gold": True}, "the right answer is True"),
         ({"gold": -1}, "the right answer is -1"),
+        ({"choices": ["\ud800", "b"]}, "its question or an answer holds half a surrogate pair"),
+        ({"query": "\ud800"}, "its question or an answer holds half a surrogate pair"),
     ],
 )
 def test_bad_lines_are_named(change: dict, sentence: str) -> None:

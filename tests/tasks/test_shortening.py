@@ -16,6 +16,12 @@ def test_the_nearest_sentences_stay_in_the_order_of_the_text():
     assert nearest_sentences(CONTEXT, asked, _at_most(100)) == CONTEXT
 
 
+def test_white_space_between_sentences_costs_none_of_them():
+    spaced = CONTEXT.replace(". ", ".\n\n\n\n")
+    assert nearest_sentences(spaced, "Cars?", lambda text: len(text) <= len(CONTEXT)) == CONTEXT
+    assert nearest_sentences(spaced, "Cars?", lambda text: len(text) <= len(spaced)) == spaced
+
+
 def test_a_sentence_that_is_too_long_alone_comes_whole_and_is_cut_by_words():
     nearest = nearest_sentences(CONTEXT, "Bob's bicycle?", _at_most(3))
     assert nearest == "Bob rides an old bicycle."

@@ -48,7 +48,14 @@ def test_json_lines_and_nothing_else(tmp_path):
         list(translation.read(["a", "b", "c"]))
 
 
-@pytest.mark.parametrize("name", ["A.JSONL", "a.jsonl.gz"])
+def test_json_lines_beside_text_belong_to_nothing(tmp_path):
+    for name in ("a.ndjson", "b.txt"):
+        (tmp_path / name).write_text('{"source": "x", "target": "y"}\n')
+    with pytest.raises(UsageError, match="from 2 files of text: give two, .* or files of JSON lines"):
+        list(translation.read([str(tmp_path / "a.ndjson"), str(tmp_path / "b.txt")]))
+
+
+@pytest.mark.parametrize("name", ["A.JSONL", "a.jsonl.gz", "a.ndjson"])
 def test_json_lines_are_told_by_how_a_name_ends(tmp_path, name):
     line = b'{"source": "x", "target": "y"}'
     (tmp_path / name).write_bytes(gzip.compress(line) if name.endswith(".gz") else line)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tasks.files.detokenizers import DETOKENIZERS
-from kerasgpt.tasks.files.lines import ending, numbered_objects, text_field, whole_text
+from kerasgpt.tasks.files.lines import JSON_LINES, ending, numbered_objects, text_field, whole_text
 
 SEPARATOR = re.compile(r"(?:\r?\n)?^<\|endoftext\|>(?:\r?\n|\Z)", re.MULTILINE)
 """The line that parts the documents of a text file, in training too, with the line end before it."""
@@ -65,7 +65,7 @@ def parted(text: str, place: str) -> list[Document]:
 
 
 def _texts(path: Path, detokenizer: str | None, apart: bool) -> Iterator[tuple[str, str]]:
-    if ending(path) in (".jsonl", ".ndjson"):
+    if ending(path) in JSON_LINES:
         for place, value in numbered_objects(path):
             yield text_field(value, "text", place), place
         return

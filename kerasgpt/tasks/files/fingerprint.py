@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from kerasgpt.artifacts import MANIFEST, sha256_of
 from kerasgpt.errors import KerasGPTError
 
+OUTCOMES = ".outcomes.jsonl"
+"""What the name of a file of outcomes ends in."""
 
-def fingerprint(folder: str | Path) -> str:
+
+def fingerprint(folder: str | Path, besides: Collection[str | Path] = ()) -> str:
     """Of a bundle the hash of its manifest, which has those of all its files; else of its files.
 
     Those of folders in it, such as a soft prompt's, are among them; those of hidden ones, as .git, are not.
+
+    Args:
+        folder: of the model.
+        besides: files that an evaluation writes, wherever they are; nor do outcomes count.
     """
-    root = Path(folder)
+    root, written = Path(folder), {Path(path).resolve() for path in besides}
     if (root / MANIFEST).is_file():
         return sha256_of(root / MANIFEST)
     whole = hashlib.sha256()
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root)
         is_hidden = any(part.startswith(".") for part in name.parent.parts)
-        if path.is_file() and not is_hidden:
+        is_result = name.name.endswith(OUTCOMES) or path.resolve() in written
+        if path.is_file() and not is_hidden and not is_result:
             whole.update(f"{name.as_posix()} {sha256_of(path)}\n".encode())
     return whole.hexdigest()
 

@@ -12,11 +12,13 @@ from typing import Any
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tasks.files.lines import (
     BYTE_ORDER_MARK,
+    JSON_LINES,
     NOT_JSON,
     ending,
     json_reason,
     numbered_lines,
     numbered_objects,
+    refuse_half_pairs,
     whole_text,
 )
 
@@ -91,7 +93,7 @@ def read_labelled(path: str | Path) -> tuple[list[Labelled], str]:
     path = Path(path)
     if ending(path) == ".json":
         found, template = [_from_object(*each) for each in _listed(path)], PAIRS_TEMPLATE
-    elif ending(path) in (".jsonl", ".ndjson"):
+    elif ending(path) in JSON_LINES:
         found = [_from_object(value, place) for place, value in numbered_objects(path)]
         template = PAIRS_TEMPLATE
     else:
@@ -126,6 +128,7 @@ def _from_object(value: Any, place: str) -> Labelled:
         raise KerasGPTError(f"{place}: its input is no text or empty; give one, or leave the example out")
     if not texts or not all(isinstance(each, str) and each.strip() for each in texts):
         raise KerasGPTError(f"{place}: its output is no text or empty; give one, or leave the example out")
+    refuse_half_pairs([asked, *texts], "input or output", place)
     return Labelled(asked.strip(), tuple(text.strip() for text in texts), place)
 
 

@@ -14,6 +14,9 @@ from kerasgpt.errors import KerasGPTError
 
 BYTE_ORDER_MARK = "\ufeff"
 
+JSON_LINES = (".jsonl", ".ndjson")
+"""What the name of a file of JSON lines ends in."""
+
 NOT_JSON = (ValueError, RecursionError)
 """What reading JSON raises: also where a number has thousands of digits, or lists lie in lists as deep."""
 
@@ -119,7 +122,7 @@ def text_field(value: Mapping[str, Any], name: str, place: str, *, may_be_empty:
     if not isinstance(found, str):
         names = ", ".join(value) or "nothing"
         raise KerasGPTError(f'{place}: has no text "{name}", only {names}; add it, or leave the record out')
-    _refuse_half_pairs([found], name, place)
+    refuse_half_pairs([found], f'"{name}"', place)
     if not found.strip() and not may_be_empty:
         raise KerasGPTError(f'{place}: its "{name}" is empty; give a text, or leave the record out')
     return found
@@ -136,16 +139,20 @@ def text_fields(value: Mapping[str, Any], name: str, place: str) -> tuple[str, .
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         names = ", ".join(value) or "nothing"
         raise KerasGPTError(f'{place}: has no text "{name}", only {names}; add it, or leave the record out')
-    _refuse_half_pairs(texts, name, place)
+    refuse_half_pairs(texts, f'"{name}"', place)
     return tuple(texts)
 
 
-def _refuse_half_pairs(texts: Sequence[str], name: str, place: str) -> None:
-    """Refuse what JSON can spell and UTF-8 cannot."""
+def refuse_half_pairs(texts: Sequence[str], what: str, place: str) -> None:
+    """Refuse what JSON can spell and UTF-8 cannot.
+
+    Raises:
+        KerasGPTError: one of the texts, which `what` names at `place`, holds half a surrogate pair.
+    """
     try:
         "".join(texts).encode()
     except UnicodeEncodeError as error:
         raise KerasGPTError(
-            f'{place}: its "{name}" holds half a surrogate pair, which is no character; mend it, or leave the'
+            f"{place}: its {what} holds half a surrogate pair, which is no character; mend it, or leave the"
             " record out"
         ) from error

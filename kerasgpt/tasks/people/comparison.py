@@ -9,10 +9,10 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from kerasgpt.errors import KerasGPTError, counted
+from kerasgpt.tasks.files.lines import JSON_LINES, ending, numbered_lines, numbered_objects, text_field
 
 Sealed = Mapping[str, Any]
 """What a page does not show: ``a`` and ``b``, what wrote the texts; ``first``, which of them came first."""
@@ -116,30 +116,19 @@ def page(comparison: Comparison) -> str:
 
 
 def read_prompts(path: str) -> list[str]:
-    """Read prompts: a line each, or in ``.jsonl`` files an object with ``prompt``; empty lines are left out.
+    """Read prompts: a line each, or in files of JSON lines an object with ``prompt``.
+
+    Empty lines are left out; a name that ends in ``.gz`` is unpacked.
 
     Raises:
         KerasGPTError: it cannot be read, a line is no such object, or there is no prompt.
     """
-    try:
-        lines = Path(path).read_bytes().decode("utf-8").split("\n")
-    except OSError as error:
-        raise KerasGPTError(f"{path}: cannot read the prompts ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise KerasGPTError(f"{path}: not UTF-8 at byte {error.start}; convert it first") from error
-    numbered = [(number, line.removesuffix("\r")) for number, line in enumerate(lines, 1) if line.strip()]
-    if not numbered:
+    if ending(path) in (*JSON_LINES, ".json"):
+        prompts = [
+            text_field(value, "prompt", place, may_be_empty=True) for place, value in numbered_objects(path)
+        ]
+    else:
+        prompts = [line for _, line in numbered_lines(path) if line.strip()]
+    if not prompts:
         raise KerasGPTError(f"{path}: holds no prompt; give one a line")
-    if not path.endswith(".jsonl"):
-        return [line for _, line in numbered]
-    return [_prompt_of(path, number, line) for number, line in numbered]
-
-
-def _prompt_of(path: str, number: int, line: str) -> str:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise KerasGPTError(f"{path}: line {number} is not JSON ({error})") from error
-    if not isinstance(row, dict) or not isinstance(row.get("prompt"), str):
-        raise KerasGPTError(f'{path}: line {number} has no "prompt" that is a text')
-    return str(row["prompt"])
+    return prompts

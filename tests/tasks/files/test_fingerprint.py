@@ -4,7 +4,7 @@ import pytest
 
 from kerasgpt.artifacts import MANIFEST
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.tasks.files.fingerprint import fingerprint, fingerprints
+from kerasgpt.tasks.files.fingerprint import OUTCOMES, fingerprint, fingerprints
 
 
 def test_a_model_is_told_by_what_its_files_hold(tmp_path) -> None:
@@ -50,3 +50,12 @@ def test_data_is_told_by_what_it_holds(tmp_path) -> None:
     assert one == two != three
     with pytest.raises(KerasGPTError, match="none: cannot read"):
         fingerprints([tmp_path / "none"])
+
+
+def test_what_an_evaluation_writes_into_the_folder_is_no_part_of_the_model(tmp_path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    before = fingerprint(tmp_path)
+    (tmp_path / f"result.fp32{OUTCOMES}").write_text("{}")
+    (tmp_path / "result.json").write_text("{}")
+    assert fingerprint(tmp_path, [tmp_path / "result.json"]) == before
+    assert fingerprint(tmp_path) != before

@@ -57,6 +57,8 @@ def test_lines_of_trec(tmp_path) -> None:
         ("a.json", '[\n{"input": "a",}]', "line 2: not valid JSON"),
         ("a.json", "[3]", "example 1: is no object"),
         ("a.json", "[]", "has no example"),
+        ("a.json", '[{"input": "\\ud800", "output": "b"}]', "example 1: its input or output holds half a"),
+        ("a.json", '[{"input": "a", "output": "\\udc00"}]', "example 1: its input or output holds half a"),
         ("a.json", "[" * 100_000, "not valid JSON (nested too deep)"),
         ("a.json", "[" + "1" * 5000 + "]", "not valid JSON (a number of too many digits)"),
         ("a.jsonl", '{"input": "a", "output": "b"}\n{"output": "b"}\n', 'line 2: has no "input"'),

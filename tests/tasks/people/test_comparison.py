@@ -1,5 +1,6 @@
 """Blind pairs: their order and places, what a page holds, and what it hides."""
 
+import gzip
 import json
 import re
 from collections import Counter
@@ -97,27 +98,36 @@ def test_no_text_is_markup():
     assert "<" not in hostile.data
 
 
+OBJECTS = '{"prompt": "a\\nb"}\n\n{"prompt": "", "id": 3}'
+
+
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
         ("a.txt", "one\r\n\n  \n two", ["one", " two"]),
-        ("a.jsonl", '{"prompt": "a\\nb"}\n\n{"prompt": "", "id": 3}', ["a\nb", ""]),
+        ("a.txt", "\ufeffone\ntwo", ["one", "two"]),
+        *((name, OBJECTS, ["a\nb", ""]) for name in ("a.jsonl", "A.JSONL", "a.ndjson", "a.json")),
+        ("a.jsonl", f"\ufeff{OBJECTS}", ["a\nb", ""]),
     ],
 )
 def test_prompts(tmp_path, name, content, expected):
     (tmp_path / name).write_text(content, newline="")
     assert read_prompts(str(tmp_path / name)) == expected
+    with gzip.open(tmp_path / f"{name}.gz", "wb") as file:
+        file.write(content.encode())
+    assert read_prompts(str(tmp_path / f"{name}.gz")) == expected
 
 
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("a.txt", None, "cannot read the prompts (No such file"),
+        ("a.txt", None, "cannot read (No such file"),
         ("a.txt", b" \n\n", "holds no prompt"),
-        ("a.txt", b"ab\xff", "not UTF-8 at byte 2"),
-        ("a.jsonl", b'\n{"prompt"}', "line 2 is not JSON"),
-        ("a.jsonl", b'{"prompt": 3}', 'line 1 has no "prompt"'),
-        ("a.jsonl", b"[1]", 'line 1 has no "prompt"'),
+        ("a.txt", b"ab\n\xff", "line 2: not UTF-8"),
+        ("a.jsonl", b'\n{"prompt"}', "line 2: not valid JSON"),
+        ("a.jsonl", b'{"prompt": 3}', 'line 1: has no text "prompt"'),
+        ("a.jsonl", b"[1]", "line 1: is no object"),
+        pytest.param("a.jsonl", b"[" * 100_000, "line 1: not valid JSON (nested too deep)", id="deep"),
     ],
 )
 def test_bad_prompts(tmp_path, name, content, sentence):
