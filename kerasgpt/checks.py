@@ -155,7 +155,21 @@ def words(name: str, value: Any) -> tuple[tuple[int, ...], ...]:
     return tuple(ids(f"a member of {name}", member) for member in members)
 
 
-def biases(name: str, value: Any, largest: float) -> dict[int, float]:
+class FixedBiases(dict[int, float]):
+    """Biases by token as frozen settings hold them: whoever wants others makes other settings."""
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("logit_bias is frozen: make other settings by dataclasses.replace")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied and unpickled whole, as it cannot be filled."""
+        return type(self), (dict(self),)
+
+
+def biases(name: str, value: Any, largest: float) -> FixedBiases:
     """Read a mapping of token ids, which JSON makes texts of, to numbers.
 
     Raises:
@@ -176,4 +190,4 @@ def biases(name: str, value: Any, largest: float) -> dict[int, float]:
             raise refusal(name, {key: bias}, wanted) from error
         if not abs(read[token]) <= largest:
             raise refusal(name, {key: bias}, wanted)
-    return read
+    return FixedBiases(read)

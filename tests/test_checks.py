@@ -1,6 +1,9 @@
 """Values are read by type: numpy's as Python's, and no value as of a type that it only resembles."""
 
+import copy
+import json
 import os
+import pickle
 import re
 from fractions import Fraction
 
@@ -90,6 +93,26 @@ def test_biases_are_by_id_and_within_bounds():
             checks.biases("bias", {8: 0, **wrong}, 2)
     with pytest.raises(UsageError, match="bias is 5: it must be"):
         checks.biases("bias", 5, 2)
+
+
+def test_biases_are_fixed_and_copied_whole():
+    biases = checks.biases("bias", {5: 1}, 2)
+    changes = [
+        lambda: biases.__setitem__(5, 2.0),
+        lambda: biases.__delitem__(5),
+        lambda: biases.update({6: 1.0}),
+        lambda: biases.setdefault(6, 1.0),
+        lambda: biases.pop(5),
+        biases.popitem,
+        biases.clear,
+    ]
+    for change in changes:
+        with pytest.raises(TypeError, match="logit_bias is frozen: make other settings"):
+            change()
+    for same in (copy.copy(biases), copy.deepcopy(biases), pickle.loads(pickle.dumps(biases))):
+        assert same == {5: 1.0}
+        assert type(same) is checks.FixedBiases
+    assert json.dumps(biases) == '{"5": 1.0}'
 
 
 def test_one_text_is_no_list_of_texts():

@@ -20,6 +20,7 @@ from kerasgpt.export.reference import record
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import Ids, Logits
+from kerasgpt.recurrent_config import RecurrentConfig
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 OPSET: Final = 18  # the newest that tf2onnx 1.17 writes
@@ -59,6 +60,10 @@ def check_forward(model: Any, formats: Sequence[str], precisions: Sequence[str])
         raise UsageError(
             f"the tf2onnx writer reads TensorFlow's graphs, and Keras runs on {keras.backend.backend()} here:"
             f" load the weights under KERAS_BACKEND=tensorflow"
+        )
+    if isinstance(getattr(model, "config", None), RecurrentConfig):
+        raise UsageError(
+            f"the tf2onnx writer is for a GPT-2 of your own: the direct one writes a {type(model).__name__}"
         )
     if not isinstance(getattr(model, "config", None), GPT2Config):
         raise UsageError(

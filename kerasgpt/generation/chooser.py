@@ -75,16 +75,17 @@ class Chooser:
     def choose(self, logits: Logits) -> Ids:
         """Choose the next token of each row, int64 (B,), from logits float32 (B, V)."""
         chosen = np.empty(len(self._rows), np.int64)
-        for settings, places in self._groups:
-            rows = [self._rows[place] for place in places.tolist()]
-            chosen[places] = sample(
-                logits if len(self._groups) == 1 else logits[places],
-                settings,
-                self._seeds[places],
-                np.array([row.num_written for row in rows]),
-                [row.text for row in rows],
-                self._end_of_text_id,
-            )
+        with np.errstate(invalid="ignore"):  # of logits that are no numbers, whoever writes them tells
+            for settings, places in self._groups:
+                rows = [self._rows[place] for place in places.tolist()]
+                chosen[places] = sample(
+                    logits if len(self._groups) == 1 else logits[places],
+                    settings,
+                    self._seeds[places],
+                    np.array([row.num_written for row in rows]),
+                    [row.text for row in rows],
+                    self._end_of_text_id,
+                )
         return chosen
 
 

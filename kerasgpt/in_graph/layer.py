@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 import keras
+import tensorflow as tf
 
 from kerasgpt.errors import UsageError
 from kerasgpt.in_graph.tokenizer import InGraphTokenizer
@@ -54,8 +55,8 @@ class TokenizerLayer(keras.layers.Layer):
         return "string"
 
     def call(self, texts: Any) -> Any:
-        """Encode string (B,) -> int64 (B, T), or ragged (B, None) without a sequence length."""
-        ids = self.graph.encode(texts)
+        """Encode string (B,) or (B, 1) -> int64 (B, T), or ragged (B, None) without a sequence length."""
+        ids = self.graph.encode(tf.reshape(texts, [-1]) if self._has_columns(texts) else texts)
         if self.sequence_length is None:
             return ids
         return ids.to_tensor(self.tokenizer.end_of_text_id, shape=[None, self.sequence_length])
@@ -75,8 +76,18 @@ class TokenizerLayer(keras.layers.Layer):
         inside = keras.ops.not_equal(ids[:, :-1], self.tokenizer.end_of_text_id)
         return keras.ops.concatenate([keras.ops.ones_like(ids[:, :1], "bool"), inside], axis=1)
 
+    def _has_columns(self, texts: Any) -> bool:
+        """Whether texts come as (B, 1), as columns of data sets do; no others but (B,) are taken."""
+        shape = tuple(getattr(texts, "shape", (None,)))
+        if len(shape) == 2 and shape[1] == 1:
+            return True
+        if len(shape) != 1:
+            raise UsageError(f"texts of shape {shape}: give a text a row, keras.Input((), dtype='string')")
+        return False
+
     def compute_output_spec(self, texts: Any) -> Any:
         """Tell the shape of the ids without running anything."""
+        self._has_columns(texts)
         return keras.KerasTensor((texts.shape[0], self.sequence_length), dtype="int64")
 
     def get_config(self) -> dict[str, Any]:
@@ -88,6 +99,7 @@ class TokenizerLayer(keras.layers.Layer):
                 "merges": [list(pair) for pair in self.tokenizer.merges],
                 "special_tokens": list(self.tokenizer.special_tokens),
                 "end_of_text": self.tokenizer.end_of_text,
+                "roles": self.tokenizer.roles,
             },
             "sequence_length": self.sequence_length,
         }

@@ -66,12 +66,15 @@ class GraphRecurrence:
 
     def _read_prompts(self, ids: Any, lengths: Any) -> tuple[Any, State]:
         """Read prompts: hidden states (B, T, H), and the state after each row's last token that counts."""
+        width = tf.shape(ids)[1]
+        # Of nothing at all there would be nothing to stack: then one column is read, and left out again.
+        ids = tf.pad(ids, [[0, 0], [0, tf.cast(tf.equal(width, 0), tf.int32)]])
         hidden = tf.gather(self._weights[EMBEDDINGS], tf.transpose(ids))  # (T, B, E)
         states = []
         for layer in range(self.config.num_layers):
             hidden, state = self._read_layer(layer, hidden, lengths)
             states.append(state)
-        return tf.transpose(hidden, [1, 0, 2]), tuple(states)
+        return tf.transpose(hidden, [1, 0, 2])[:, :width], tuple(states)
 
     def _read_layer(self, layer: int, inputs: Any, lengths: Any) -> tuple[Any, tuple[Any, ...]]:
         """Read (T, B, E) token by token: hidden states (T, B, H), and the state."""

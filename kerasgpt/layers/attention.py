@@ -136,7 +136,9 @@ class MultiHeadAttention(keras.layers.Layer):
             name="qkv",
         )
         self.qkv.build(hidden_shape)
-        stddev = self.output_initializer_range or self.initializer_range
+        stddev = self.output_initializer_range
+        if stddev is None:
+            stddev = self.initializer_range
         self.output_projection = keras.layers.Dense(
             width,
             kernel_initializer=keras.initializers.RandomNormal(stddev=stddev),

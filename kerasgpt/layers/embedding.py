@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import keras
@@ -23,15 +24,27 @@ def look_up(table: Tensor, ids: Tensor) -> Tensor:
 
 @keras.saving.register_keras_serializable(package="kerasgpt")
 class TokenEmbedding(keras.layers.ReversibleEmbedding):
-    """Keras's ReversibleEmbedding with a dense gradient, and a tied head that is one flat product."""
+    """Keras's ReversibleEmbedding with a dense gradient, and a tied head that is one flat product.
+
+    A head with a `reverse_dtype` or a `logit_soft_cap`, or of its own weights, is Keras's.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.supports_masking = True  # of hidden states, of which nobody reads it after the head
 
     def call(self, inputs: Tensor, reverse: bool = False) -> Tensor:
         """Embed ids (B, T) -> (B, T, D), or in reverse project (..., D) -> logits (..., V)."""
-        if self.quantization_mode is not None or (reverse and not self.tie_weights):
+        is_plain = self.tie_weights and self.reverse_dtype is None and self.logit_soft_cap is None
+        if self.quantization_mode is not None or (reverse and not is_plain):
             return super().call(inputs, reverse=reverse)
         table = ops.cast(self.embeddings, self.compute_dtype)  # (V, D)
         if not reverse:
-            return look_up(table, inputs)
+            vectors = look_up(table, inputs)
+            if self.mask_zero:
+                with suppress(AttributeError):  # as Keras does where a tensor takes no attribute
+                    vectors._keras_mask = ops.not_equal(inputs, 0)
+            return vectors
         # As one flat product: TensorFlow then runs it, and its gradient, without copying the table,
         # where an einsum over three axes is a hundred times slower in the gradient.
         *leading, width = ops.shape(inputs)

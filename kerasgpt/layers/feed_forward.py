@@ -86,7 +86,9 @@ class FeedForward(keras.layers.Layer):
             name="expand",
         )
         self.expand.build(input_shape)
-        stddev = self.output_initializer_range or self.initializer_range
+        stddev = self.output_initializer_range
+        if stddev is None:
+            stddev = self.initializer_range
         self.contract = keras.layers.Dense(
             width,
             kernel_initializer=keras.initializers.RandomNormal(stddev=stddev),

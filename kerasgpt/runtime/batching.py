@@ -172,6 +172,10 @@ class ContinuousBatching:
                 raise self._ended_by(self._failure)
             if self._is_closed:
                 raise UsageError("this batch is closed: open another one")
+            if not self.is_running:
+                raise KerasGPTError(
+                    "this batch's thread is in the process that this one was forked from: open another here"
+                )
             self._waiting.append(submission)
             self._submitted.add(submission)
             self._changed.notify_all()

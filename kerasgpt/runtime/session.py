@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kerasgpt import checks
 from kerasgpt.artifacts import past_name, present_name
-from kerasgpt.errors import KerasGPTError, first_line
+from kerasgpt.errors import KerasGPTError, UsageError, first_line
 from kerasgpt.generation.columns import counting_columns, packed, packed_mask
 from kerasgpt.protocols import Ids, Logits
 from kerasgpt.runtime.graph import data_files, read_graph
@@ -119,7 +119,7 @@ class OnnxStepModel:
 
     def extend(self, state: OnnxState, ids: Ids, num_logits: int | None = None) -> tuple[OnnxState, Logits]:
         """Read several tokens (B, T) -> the state and the logits after the last K, (B, K, V)."""
-        batch, width = ids.shape
+        batch, width = ids.shape[:2]
         past, first = state.mask.shape[1], width - (num_logits or width)
         mask = np.pad(state.mask, ((0, 0), (0, width)), constant_values=1)
         caches, answers = state.caches, []
@@ -206,13 +206,19 @@ def open_session(path: Path, num_threads: int = 0, providers: Sequence[str] = (C
         providers: ONNX Runtime's names of where to compute, the preferred one first.
 
     Raises:
-        UsageError: no such number of threads.
+        UsageError: no such number of threads, or a path that ONNX Runtime cannot open.
         MissingOperatorError: this onnxruntime lacks an operator of the graph, or is too old for the file.
         KerasGPTError: the file is missing or damaged, or so are weights that it keeps in a file beside it, or
             that file is outside its folder.
     """
     if not path.is_file():
         raise KerasGPTError(f"{path}: no such file; export the model again")
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{os.fspath(path)!r}: ONNX Runtime opens no file whose path is not UTF-8; rename its folder"
+        ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = checks.num_threads(num_threads)
     options.log_severity_level = ERRORS_ONLY

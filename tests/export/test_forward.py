@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from kerasgpt import GPT2CausalLM, GPT2Config, export_bundle, load
+from kerasgpt import GPT2CausalLM, GPT2Config, LSTMCausalLM, export_bundle, load
 from kerasgpt.artifacts import ONNX_MODEL, REPORT_MARKDOWN
 from kerasgpt.checkpoints.mapping import named_arrays
 from kerasgpt.errors import KerasGPTError, UsageError
@@ -19,6 +19,7 @@ from kerasgpt.export.onnx_graph import write_onnx
 from kerasgpt.export.proof import prove
 from kerasgpt.export.verification import verify
 from kerasgpt.manifest import Manifest
+from kerasgpt.recurrent_config import RecurrentConfig
 from kerasgpt.runtime.session import OnnxStepModel
 
 
@@ -165,6 +166,9 @@ def test_models_that_are_none_are_named(tokenizer, tmp_path, modified, monkeypat
     nameless = keras.Model(ids, keras.layers.Embedding(280, 4)(ids))
     with pytest.raises(UsageError, match="has no `config`: give the model a GPT2Config"):
         export_bundle(nameless, tokenizer, tmp_path / "b", ("onnx",), writer="tf2onnx")
+    recurrent = LSTMCausalLM(RecurrentConfig("lstm", 280, 16, 1, 8))
+    with pytest.raises(UsageError, match="is for a GPT-2 of your own: the direct one writes a LSTMCausalLM"):
+        export_bundle(recurrent, tokenizer, tmp_path / "b", ("onnx",), writer="tf2onnx")
     nameless.config = modified.config
     with pytest.raises(UsageError, match=r"gives \(.*4\): its call must give logits \(B, T, 280\)"):
         export_bundle(nameless, tokenizer, tmp_path / "b", ("onnx",), writer="tf2onnx")

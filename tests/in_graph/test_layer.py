@@ -98,12 +98,13 @@ def test_in_a_data_pipeline(tokenizer, padded):
 
 def test_its_config_makes_it_again():
     chat = Tokenizer.from_merges([], ["<|user|>"])
-    other = Tokenizer(chat.vocabulary, chat.merges, end_of_text="<|user|>")
+    names = {"end_of_text": "<|user|>", "roles": {"pad_token": "<|endoftext|>"}}
+    other = Tokenizer(chat.vocabulary, chat.merges, **names)
     layer = TokenizerLayer(other, 4)
     again = TokenizerLayer.from_config(json.loads(json.dumps(layer.get_config())))
     assert again.get_config() == layer.get_config()
     assert again(tf.constant(["a"])).numpy().tolist() == layer(tf.constant(["a"])).numpy().tolist()
-    assert again.tokenizer.end_of_text == "<|user|>"
+    assert (again.tokenizer.end_of_text, again.tokenizer.roles) == tuple(names.values())
 
 
 def test_a_length_below_one_is_refused(tokenizer):
@@ -196,3 +197,15 @@ def test_what_comes_after_the_layer_learns_with_xla(tokenizer):
     after = app(tf.constant(TEXTS)).numpy()
     assert np.abs(after - before).max() > 1e-4
     np.testing.assert_allclose(after, whole(tf.constant(TEXTS)), rtol=1e-5)
+
+
+def test_texts_come_as_columns_too_and_in_no_other_shape(tokenizer, padded):
+    inputs = keras.Input((1,), dtype="string")
+    model = keras.Model(inputs, TokenizerLayer(tokenizer, 12)(inputs))
+    assert model.output_shape == (None, 12)
+    assert np.array_equal(model(tf.constant(TEXTS)[:, None]), padded)
+    for shape in ((2,), (1, 1)):
+        with pytest.raises(
+            UsageError, match=r"texts of shape .*: give a text a row, keras.Input\(\(\), dtype="
+        ):
+            TokenizerLayer(tokenizer, 12)(keras.Input(shape, dtype="string"))

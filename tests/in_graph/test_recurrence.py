@@ -39,3 +39,9 @@ def test_padding_and_neighbours_leave_a_row_alone(network):
     taken = model.take(state, tf.constant([1]))
     for layer, own in zip(taken, alone, strict=True):
         np.testing.assert_allclose(layer[0], own[0], atol=1e-6)
+
+
+def test_of_nothing_there_are_no_logits_and_the_state_is_fresh(network):
+    hidden, state = network.read_prompts(tf.zeros((2, 0), tf.int64))
+    assert hidden.shape == (2, 0, network.config.hidden_dim)
+    assert len(state) == network.config.num_layers

@@ -111,3 +111,10 @@ def test_a_traced_function_answers_as_a_plain_call(policy, length):
     np.testing.assert_allclose(
         keras.ops.cast(found, "float32"), keras.ops.cast(expected, "float32"), atol=tolerance
     )
+
+
+@pytest.mark.parametrize(("value", "deviation"), [(0.0, 0.0), (None, 0.02), (0.5, 0.5)])
+def test_the_output_begins_as_spread_as_it_is_told(value, deviation):
+    layer = MultiHeadAttention(num_heads=2, output_initializer_range=value)
+    layer.build((None, None, 64))
+    assert np.std(np.asarray(layer.output_projection.kernel)) == pytest.approx(deviation, rel=0.1)

@@ -1,5 +1,8 @@
 """Embeddings are lookups with a dense gradient, and the head is their transpose or its own."""
 
+import warnings
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -40,3 +43,35 @@ def test_gradients_are_dense(layer):
 def test_configuration_round_trips():
     layer = TokenAndPositionEmbedding(10, 8, 4, 0.1, 0.03, False, name="embedding")
     assert TokenAndPositionEmbedding.from_config(layer.get_config()).get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"logit_soft_cap": 0.5}, {"reverse_dtype": "float32"}, {"mask_zero": True}]
+)
+def test_other_settings_are_keras_own(settings):
+    ours, theirs = (
+        kind(10, 4, dtype="mixed_bfloat16", **settings)
+        for kind in (TokenEmbedding, keras.layers.ReversibleEmbedding)
+    )
+    for layer in (ours, theirs):
+        layer.build(None)
+    theirs.embeddings.assign(ours.embeddings)
+    ids = np.array([[1, 0, 3]])
+    vectors, expected = ours(ids), theirs(ids)
+    np.testing.assert_array_equal(vectors, expected)
+    masks = [getattr(each, "_keras_mask", None) for each in (vectors, expected)]
+    assert [mask is None for mask in masks] == ["mask_zero" not in settings] * 2
+    if masks[0] is not None:
+        np.testing.assert_array_equal(*masks)
+    logits, others = ours(8 * vectors, reverse=True), theirs(8 * expected, reverse=True)
+    assert logits.dtype == others.dtype
+    np.testing.assert_allclose(tf.cast(logits, "float32"), tf.cast(others, "float32"), atol=1e-2)
+
+
+def test_masked_hidden_states_are_read_without_a_warning():
+    layer = TokenEmbedding(6, 4)
+    hidden = keras.layers.Masking()(np.ones((1, 2, 4), np.float32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        layer.build(None)
+        layer(hidden, reverse=True)

@@ -40,3 +40,10 @@ def test_an_unknown_activation_is_refused():
 def test_configuration_round_trips():
     layer = FeedForward(8, "silu", 0.1, 0.03, 0.01, name="feed_forward")
     assert FeedForward.from_config(layer.get_config()).get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize(("value", "deviation"), [(0.0, 0.0), (None, 0.02), (0.5, 0.5)])
+def test_the_output_begins_as_spread_as_it_is_told(value, deviation):
+    layer = FeedForward(12, output_initializer_range=value)
+    layer.build((None, None, 64))
+    assert np.std(np.asarray(layer.contract.kernel)) == pytest.approx(deviation, rel=0.1)

@@ -291,6 +291,24 @@ def test_a_process_may_end_with_one_open(bundle: Path) -> None:
         subprocess.run([sys.executable, "-c", program, str(bundle)], check=True, timeout=60)
 
 
+def test_in_a_forked_process_nobody_waits_for_the_thread_that_is_not_there(bundle: Path) -> None:
+    program = (
+        "import os, sys, kerasgpt; batching = kerasgpt.ContinuousBatching(kerasgpt.load(sys.argv[1]))\n"
+        "batching.generate(['the'])\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    try:\n"
+        "        batching.submit('the')\n"
+        "    except kerasgpt.errors.KerasGPTError as error:\n"
+        "        print(error, flush=True)\n"
+        "    os._exit(0)\n"
+        "os.waitpid(child, 0)"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", program, str(bundle)]
+    child = subprocess.run(command, check=True, timeout=60, capture_output=True, text=True)
+    assert child.stdout.strip().endswith("was forked from: open another here")
+
+
 def test_settings_of_another_type_are_a_sentence(batching: ContinuousBatching) -> None:
     for ask in (batching.submit, batching.stream, batching._model.stream):
         with pytest.raises(UsageError, match="a GenerationConfig"):

@@ -56,6 +56,8 @@ def test_the_vectors_of_ids_are_read_as_those_ids(engines):
     assert vectors.dtype == np.float32
     np.testing.assert_array_equal(ours.all_logits(vectors, LENGTHS), ours.all_logits(IDS, LENGTHS))
     np.testing.assert_array_equal(ours.prefill(vectors, LENGTHS)[1], ours.prefill(IDS, LENGTHS)[1])
+    (state, _), (other, _) = (ours.prefill(reads[:1], LENGTHS[:1]) for reads in (vectors, IDS))
+    np.testing.assert_array_equal(ours.extend(state, vectors[1:, :3])[1], ours.extend(other, IDS[1:, :3])[1])
     moved = ours.all_logits(1.5 * vectors, LENGTHS)
     assert np.abs(moved - ours.all_logits(IDS, LENGTHS)).max() > 0.01
 

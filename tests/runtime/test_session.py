@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,16 @@ def test_a_damaged_file_is_named_in_one_line(
         OnnxStepModel(path, max_sequence_length=8)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""
+
+
+def test_a_folder_that_onnx_runtime_cannot_open_is_named_with_the_remedy(
+    bundle: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / "model.onnx").symlink_to(bundle / artifacts.ONNX_MODEL)
+    with pytest.raises(UsageError, match="opens no file whose path is not UTF-8; rename its folder"):
+        OnnxStepModel(folder / "model.onnx", max_sequence_length=48)
 
 
 @pytest.mark.parametrize("num_threads", [2.0, "2", 2000, -1], ids=str)
