@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from kerasgpt.architectures import type_of
-from kerasgpt.artifacts import SOFT_PROMPT, TASK
+from kerasgpt.artifacts import GENERATION_CONFIG, SOFT_PROMPT, TASK
 from kerasgpt.atomic import atomic_folder
+from kerasgpt.config import read_json
 from kerasgpt.engines import resolve
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.extras import require
@@ -61,6 +62,7 @@ def command(source: str, out: str, written_as: str) -> None:
     click.echo(f"{source}: {found.title}, {shape}\ntokenizer: {whose}", err=True)
     if tokenizer is not None:
         config = _ending_with(tokenizer, config, source)
+        _tell_of_other_ends(files / GENERATION_CONFIG, tokenizer)
     with atomic_folder(out) as folder:
         if written_as == "keras_hub":
             resolve(f"{KERAS_HUB}:write_preset")(config, arrays, folder, tokenizer)
@@ -87,6 +89,20 @@ def _ending_with(tokenizer: Tokenizer, config: AnyConfig, source: str) -> AnyCon
         end = tokenizer.end_of_text
         click.echo(f"{source}: eos_token_id {named} is no special token; texts end with {end}", err=True)
     return found
+
+
+def _tell_of_other_ends(path: Path, tokenizer: Tokenizer) -> None:
+    """Say which further tokens would end a text in transformers, whose settings may list several."""
+    named = read_json(path).get("eos_token_id") if path.is_file() else None
+    others = [
+        index for index in (named if isinstance(named, list) else []) if index != tokenizer.end_of_text_id
+    ]
+    if others:
+        click.echo(
+            f"{path}: ends texts with the ids {others} too, and here {tokenizer.end_of_text} alone ends them:"
+            f" give what they stand for as --stop",
+            err=True,
+        )
 
 
 def _say_left_out(path: Path, prompt: str) -> None:

@@ -173,6 +173,16 @@ def test_texts_end_where_the_tokenizer_says(run, model_folder, tmp_path, out, na
         assert (content["bos_token_id"], content["eos_token_id"]) == (learned.vocabulary["</s>"],) * 2
 
 
+def test_further_ends_of_texts_are_told(run, model_folder, tmp_path, out):
+    source = shutil.copytree(model_folder, tmp_path / "source")
+    settings = json.loads((source / "generation_config.json").read_text())
+    ends = [Tokenizer.from_preset(source).end_of_text_id, 10, 13]
+    (source / "generation_config.json").write_text(json.dumps({**settings, "eos_token_id": ends}))
+    outcome = run("import", source, "--out", out)
+    assert outcome.code == 0
+    assert "ends texts with the ids [10, 13] too, and here <|endoftext|> alone ends them" in outcome.err
+
+
 def test_without_a_tokenizer_it_says_so(run, without_tokenizer, out):
     outcome = run("import", without_tokenizer, "--out", out)
     assert outcome.code == 0
