@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from kerasgpt.errors import KerasGPTError
 
@@ -24,7 +24,11 @@ class CannotWriteError(KerasGPTError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: cannot write ({reason}); free some space or choose another place")
-        self.reason = reason
+        self.path, self.reason = path, reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made anew where it comes out of another process."""
+        return type(self), (self.path, self.reason)
 
 
 _OF_A_DISK: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import math
 import os
@@ -11,10 +10,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
+from operator import index
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
+from kerasgpt.errors import KerasGPTError, UsageError, known_fields, unknown_name
 
 ACTIVATIONS = ("gelu_new", "gelu", "relu", "silu", "tanh")
 
@@ -75,12 +75,14 @@ class Configuration:
         return cls(**{**cls.presets[name], **known_fields(cls, overrides)})
 
     def replace(self, **overrides: Any) -> Self:
-        """A copy with some fields changed.
+        """A copy with some fields changed; ids beyond a smaller vocabulary are its last again.
 
         Raises:
-            UsageError: no such field.
+            UsageError: no such field, or it cannot have such a value.
         """
-        return dataclasses.replace(self, **known_fields(type(self), overrides))
+        size, ids = overrides.get("vocabulary_size"), ("bos_token_id", "eos_token_id")
+        beyond = {name: None for name in ids if isinstance(size, int) and getattr(self, name) >= size}
+        return dataclasses.replace(self, **{**beyond, **known_fields(type(self), overrides)})
 
     @classmethod
     def of_json(cls, fields: Mapping[str, Any], source: str, names: Mapping[str, str] | None = None) -> Self:
@@ -112,7 +114,12 @@ class Configuration:
         """Refuse a size below 1, and a context without room for a token to read and one to write."""
         for name in (*names, "max_sequence_length"):
             value, least = getattr(self, name), 2 if name == "max_sequence_length" else 1
-            if value is not None and value < least:
+            if value is None:
+                continue
+            if isinstance(value, bool) or not hasattr(value, "__index__"):
+                raise UsageError(f"{name} is {value!r}: it must be an integer")
+            object.__setattr__(self, name, index(value))  # numpy's integers too, which JSON does not know
+            if value < least:
                 raise UsageError(f"{name} is {value}: it must be at least {least}")
 
     def to_dict(self) -> dict[str, Any]:
@@ -265,16 +272,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 """GPT-2's four sizes, and minGPT's three for learning, whose context and vocabulary follow the data."""
 
 GPT2Config.presets = PRESETS
-
-
-def known_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Check that each key is a field of the dataclass, or raise UsageError naming the nearest one."""
-    names = [field.name for field in dataclasses.fields(cls)]
-    for key in values:
-        if key not in names:
-            nearest = difflib.get_close_matches(key, names, n=1, cutoff=0.0)
-            raise UsageError(f"unknown setting '{key}': did you mean '{nearest[0]}'?")
-    return dict(values)
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:

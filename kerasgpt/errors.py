@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class KerasGPTError(Exception):
@@ -50,6 +52,20 @@ def unknown_name(kind: str, name: str, known: Iterable[str], prefix: str = "") -
     if not nearest or len(names) <= _MOST_SHOWN:
         sentence += f" Known: {', '.join(prefix + known for known in names)}"
     return UsageError(sentence)
+
+
+def known_fields(cls: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Check that each key is a field of a dataclass.
+
+    Raises:
+        UsageError: one is not; the nearest is named.
+    """
+    names = [field.name for field in dataclasses.fields(cls)]
+    for key in values:
+        if key not in names:
+            nearest = difflib.get_close_matches(str(key), names, n=1, cutoff=0.0)
+            raise UsageError(f"unknown setting '{key}': did you mean '{nearest[0]}'?")
+    return dict(values)
 
 
 def counted(number: int, noun: str) -> str:

@@ -1,6 +1,7 @@
 """A failure leaves what was there, and nothing beside it."""
 
 import os
+import pickle
 import stat
 from pathlib import Path
 
@@ -169,3 +170,9 @@ def test_a_folder_takes_no_files_place(tmp_path):
     with pytest.raises(CannotWriteError, match="a file is there"), atomic_folder(tmp_path / "file"):
         pass
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_the_error_comes_out_of_another_process_whole():
+    error = CannotWriteError(Path("a.txt"), "No space left on device")
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.reason) == (str(error), error.reason)

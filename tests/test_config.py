@@ -1,5 +1,8 @@
 """Settings: their Hugging Face form, their checks, and the sentences they refuse with."""
 
+import json
+
+import numpy as np
 import pytest
 
 from kerasgpt.config import PRESETS, GPT2Config, read_json
@@ -137,3 +140,23 @@ def test_the_other_words_of_hugging_faces_classes_are_read():
     )
     config = GPT2Config.from_huggingface({"n_head": 6, "num_attention_heads": 4})
     assert config.num_heads == 6
+
+
+def test_ids_beyond_a_smaller_vocabulary_are_its_last_again():
+    config = GPT2Config.from_preset("gpt2", bos_token_id=7).replace(vocabulary_size=1024)
+    assert (config.vocabulary_size, config.bos_token_id, config.eos_token_id) == (1024, 7, 1023)
+    assert config.replace(vocabulary_size=2000).eos_token_id == 1023
+    assert config.replace(vocabulary_size=512, eos_token_id=3).eos_token_id == 3
+
+
+def test_sizes_are_integers_numpys_too():
+    config = GPT2Config(
+        vocabulary_size=np.int64(300), max_sequence_length=np.int32(32), num_heads=np.uint8(4)
+    )
+    assert {
+        type(each) for each in (config.vocabulary_size, config.max_sequence_length, config.num_heads)
+    } == {int}
+    assert json.dumps(config.to_huggingface())
+    for wrong in (2.0, "2", True):
+        with pytest.raises(UsageError, match=f"num_layers is {wrong!r}: it must be an integer"):
+            GPT2Config(num_layers=wrong)

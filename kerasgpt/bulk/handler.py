@@ -8,11 +8,13 @@ from typing import Any
 
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
+from kerasgpt import checks
 from kerasgpt.bulk import progress
 from kerasgpt.bulk.answers import Answerer
-from kerasgpt.bulk.records import Record, Task
+from kerasgpt.bulk.records import TASKS, Record, Task
 from kerasgpt.bulk.shards import ShardEntries
 from kerasgpt.engines import load
+from kerasgpt.errors import unknown_name
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.tasks.templates import TaskTemplate
 
@@ -37,6 +39,9 @@ class BundleHandler(ModelHandler[Record, PredictionResult, Answerer]):
         template: what prompts are put into, see `kerasgpt.tasks.templates.read_template`; None means that
             they are taken as they are.
 
+    Raises:
+        UsageError: no such task, or a batch size below 1.
+
     ```python
     answers = records | RunInference(BundleHandler("bundle", settings=GenerationConfig(max_new_tokens=20)))
     ```
@@ -55,7 +60,9 @@ class BundleHandler(ModelHandler[Record, PredictionResult, Answerer]):
         share_model: bool = False,
         template: TaskTemplate | None = None,
     ) -> None:
-        at_once = BATCHES_AT_ONCE * batch_size
+        if task not in TASKS:
+            raise unknown_name("task", task, TASKS)
+        at_once = BATCHES_AT_ONCE * checks.at_least("batch_size", batch_size, 1)
         super().__init__(min_batch_size=at_once, max_batch_size=at_once, large_model=share_model)
         self._bundle = os.fspath(bundle)
         self._task: Task = task

@@ -96,7 +96,8 @@ def encode_records(
     if most_tokens < 1:
         raise UsageError(
             f"a window of {sequence_length} tokens leaves no prompt beside an answer of"
-            f" {template.max_new_tokens}: raise train.sequence_length or lower task.max_new_tokens"
+            f" {template.max_new_tokens}: lengthen the windows (train.sequence_length) or shorten the answers"
+            " (task.max_new_tokens)"
         )
     parts: list[list[int]] = []
     prompt_sizes: list[int] = []

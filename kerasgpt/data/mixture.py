@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 
 from kerasgpt.errors import UsageError
 
@@ -29,7 +30,7 @@ class Mixture:
     """
 
     def __init__(self, weights: Sequence[float]) -> None:
-        are_fine = all(math.isfinite(weight) and weight >= 0 for weight in weights)
+        are_fine = all(_is_number(weight) and math.isfinite(weight) and weight >= 0 for weight in weights)
         if not are_fine or not 0 < sum(weights) < math.inf:
             raise UsageError(
                 f"weights {list(weights)}: each must be a number of 0 or more, one more than 0, and their sum"
@@ -65,6 +66,10 @@ def require_weights(weights: Sequence[float], num_sources: int) -> None:
         raise UsageError(f"{num_sources} paths and {len(weights)} weights: give one weight for each path")
     if len(weights):
         Mixture(weights)
+
+
+def _is_number(weight: object) -> bool:
+    return isinstance(weight, Real)
 
 
 def _share(weights: Sequence[float]) -> int:

@@ -69,7 +69,7 @@ class TokenDataset(StepwiseDataset):
         *,
         first_step: int = 0,
         num_steps: int | None = None,
-        weights: Sequence[float] = (),
+        weights: Sequence[float] | None = (),
         end_of_text_id: int | None = None,
         rows: tuple[int, int] | None = None,
     ) -> None:
@@ -80,7 +80,7 @@ class TokenDataset(StepwiseDataset):
         self.end_of_text_id = end_of_text_id
         self.rows = rows or (0, batch_size)
         sequences: list[Any] = list(ids) if isinstance(ids, list | tuple) else [ids]
-        self._mixture = _mixture_of(sequences, weights)
+        self._mixture = _mixture_of(sequences, () if weights is None else tuple(weights))
         self._windows, self.steps_per_epoch = self._divide(sequences)
 
     def _divide(self, sequences: Sequence[AnyIds]) -> tuple[list[Windows], int]:
@@ -137,7 +137,7 @@ def dataset(
     test_fraction: float = 0.0,
     method: str = "tail",
     errors: ErrorHandling = "strict",
-    weights: Sequence[float] = (),
+    weights: Sequence[float] | None = (),
     deduplicate: bool = False,
     document_mask: bool = False,
     cache: str | os.PathLike[str] | None = None,
@@ -146,7 +146,7 @@ def dataset(
 
     Args:
         paths: a file of text, JSON lines, parquet or ids (nanoGPT's and llm.c's), or several.
-        tokenizer: encodes them; learn one with `kerasgpt.tokenizer.training.learn`.
+        tokenizer: encodes them; learn one with `kerasgpt.Tokenizer.learn`.
         sequence_length: T, tokens of a window.
         batch_size: B, windows of a batch.
         seed: of the order of the windows.
@@ -181,8 +181,9 @@ def dataset(
     if split not in PARTS:
         raise unknown_name("split", split, PARTS)
     require_seed(seed)
-    require_weights(weights, 1 if isinstance(paths, str | os.PathLike) else len(paths))
     files = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    weights = () if weights is None else tuple(weights)
+    require_weights(weights, len(files))
     division = Split(validation_fraction, test_fraction, method)
     packed = pack(
         files,

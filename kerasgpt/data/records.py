@@ -126,7 +126,12 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _feature(name: str, value: Any) -> Any:
-    array = np.atleast_1d(np.asarray(value))
+    try:
+        array = np.atleast_1d(np.asarray(value))
+    except ValueError as error:
+        raise UsageError(
+            f"feature '{name}' has rows of several lengths: a TFRecord holds rows (N,)"
+        ) from error
     if array.ndim > 1:
         raise UsageError(f"feature '{name}' has the shape {array.shape}: a TFRecord holds rows (N,)")
     if array.dtype.kind in "OSTU":

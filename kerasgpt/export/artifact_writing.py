@@ -60,12 +60,14 @@ def write_and_prove(
     """Write a bundle's artifacts one after the other, each proved before the next; see `export_bundle`.
 
     Raises:
+        UsageError: the settings hold an id that the model does not have.
         KerasGPTError: an artifact differs from the model, or cannot be written.
     """
+    lm = StepLanguageModel(step_model(model), tokenizer, settings)
+    lm.requests.check_settings(settings)
     tell("writing the weights and the tokenizer")
     _write_model_folder(model, tokenizer, settings, bundle)
     tell("recording the model's answers")
-    lm = StepLanguageModel(step_model(model), tokenizer, settings)
     reference, logits = record(lm)
     reference.save(bundle / artifacts.PARITY)
     with _logits_file(logits) as full_logits:

@@ -32,7 +32,7 @@ from kerasgpt.export.requests import (
 from kerasgpt.export.serving_folder import write_serving
 from kerasgpt.export.slimming import left_out, remove
 from kerasgpt.export.transformers_js import write_transformers_js
-from kerasgpt.generation.soft_prompt import read_soft_prompt, save_soft_prompt
+from kerasgpt.generation.soft_prompt import fitting_prompt, read_soft_prompt, save_soft_prompt
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.manifest import Manifest
 from kerasgpt.models.causal_lm import CausalLM, load_model
@@ -106,8 +106,8 @@ def export_bundle(
 
     Raises:
         UsageError: an unknown format, precision, writer or form of the weights, an option that would have no
-            effect, a model that the writer does not know, no tokenizer, or `folder` holds something that is
-            no bundle.
+            effect, a model that the writer does not know, no tokenizer, a soft prompt or settings that are
+            not for this model, or `folder` holds something that is no bundle.
         KerasGPTError: an artifact differs from the model, or cannot be written.
 
     ```python
@@ -129,6 +129,9 @@ def export_bundle(
         max_perplexity_increase=max_perplexity_increase,
     )
     model, tokenizer = ours(model, tokenizer)
+    if soft_prompt is not None:
+        sizes = model.config.hidden_dim, model.config.max_sequence_length
+        soft_prompt = fitting_prompt(soft_prompt, *sizes)
     check_model(model, formats, precisions, writer, xla=xla)
     align_end_of_text(model, tokenizer)
     if writer == DIRECT:
@@ -146,8 +149,8 @@ def export_bundle(
         if model_card:
             write_text(bundle / artifacts.MODEL_CARD, model_card)
         if soft_prompt is not None:
-            sizes = {"num_attention_heads": model.config.num_heads, "num_layers": model.config.num_layers}
-            save_soft_prompt(soft_prompt, bundle / artifacts.SOFT_PROMPT, str(target), sizes)
+            words = {"num_attention_heads": model.config.num_heads, "num_layers": model.config.num_layers}
+            save_soft_prompt(soft_prompt, bundle / artifacts.SOFT_PROMPT, str(target), words)
         if "saved_model" in formats:
             write_serving(bundle, target.resolve().name)
         if evaluation_text:

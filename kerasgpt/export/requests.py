@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kerasgpt import artifacts
+from kerasgpt import artifacts, checks
 from kerasgpt.architectures import architecture_of, type_of
 from kerasgpt.checkpoints.mapping import variables_by_name
 from kerasgpt.engines import ENGINE_PRECISIONS
@@ -31,6 +31,8 @@ def check_request(formats: Sequence[str], precisions: Sequence[str], target: Pat
     """
     if writer not in WRITERS:
         raise unknown_name("writer", writer, WRITERS)
+    checks.refuse_text("formats", formats)
+    checks.refuse_text("precisions", precisions)
     for name in formats:
         if name not in artifacts.FORMATS:
             raise unknown_name("format", name, artifacts.FORMATS)

@@ -49,7 +49,7 @@ class RequestReader:
             UsageError: an id is not in the vocabulary.
         """
         for own in settings:
-            self._check_ids(own)
+            self.check_settings(own)
         fitted = [
             self._prompts.fitted(prompt, own.max_new_tokens)
             for prompt, own in zip(prompts, settings, strict=True)
@@ -68,7 +68,12 @@ class RequestReader:
             for number, seed in zip(wanted, seeds.tolist(), strict=True)
         ]
 
-    def _check_ids(self, settings: GenerationConfig) -> None:
+    def check_settings(self, settings: GenerationConfig) -> None:
+        """Refuse settings that are not for this vocabulary.
+
+        Raises:
+            UsageError: they hold an id that is not in it.
+        """
         named = {
             "bad_words_ids": [index for word in settings.bad_words_ids for index in word],
             "allowed_token_ids": settings.allowed_token_ids,

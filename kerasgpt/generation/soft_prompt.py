@@ -36,18 +36,8 @@ class SoftPromptStepModel:
     """
 
     def __init__(self, model: EmbeddingStepModel, prompt: Vectors) -> None:
-        if prompt.ndim != 2 or prompt.shape[1] != model.hidden_dim:
-            raise UsageError(
-                f"a soft prompt of shape {prompt.shape}: the model's vectors are {model.hidden_dim} wide;"
-                " give one that was trained with this model"
-            )
-        if len(prompt) >= model.max_sequence_length:
-            raise UsageError(
-                f"a soft prompt of {len(prompt)} vectors fills the context of {model.max_sequence_length}:"
-                " train a shorter one"
-            )
         self._model = model
-        self.prompt = prompt
+        self.prompt = fitting_prompt(prompt, model.hidden_dim, model.max_sequence_length)
         self.vocabulary_size = model.vocabulary_size
         self.max_sequence_length = model.max_sequence_length - len(prompt)
 
@@ -74,6 +64,34 @@ class SoftPromptStepModel:
     def _prompted(self, ids: Ids, lengths: Ids) -> tuple[Any, Ids]:
         before = np.broadcast_to(self.prompt, (len(ids), *self.prompt.shape))
         return np.concatenate([before, self._model.embed(ids)], axis=1), lengths + len(self.prompt)
+
+
+def fitting_prompt(prompt: Vectors, hidden_dim: int, max_sequence_length: int) -> Vectors:
+    """A soft prompt as float32 (k, D), if a model can read it.
+
+    Args:
+        prompt: (k, D).
+        hidden_dim: D of the model.
+        max_sequence_length: its context.
+
+    Raises:
+        UsageError: the prompt has another width than the model, is empty or fills its context, or a number in
+            it is not finite.
+    """
+    found = np.asarray(prompt, np.float32)
+    if found.ndim != 2 or found.shape[1] != hidden_dim:
+        raise UsageError(
+            f"a soft prompt of shape {found.shape}: the model's vectors are {hidden_dim} wide;"
+            " give one that was trained with this model"
+        )
+    if not 1 <= len(found) < max_sequence_length:
+        raise UsageError(
+            f"a soft prompt of {len(found)} vectors in a context of {max_sequence_length}: give at least one,"
+            " and leave room for a text"
+        )
+    if not np.isfinite(found).all():
+        raise UsageError("a soft prompt holds what is no finite number: train it again")
+    return found
 
 
 def with_soft_prompt(lm: LanguageModel, prompt: Vectors) -> StepLanguageModel:

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from kerasgpt.config import GPT2Config
-from kerasgpt.errors import UsageError
+from kerasgpt.errors import UsageError, known_fields
 from kerasgpt.layers.attention import attention_mask_of
 from kerasgpt.layers.block import TransformerBlock
 from kerasgpt.layers.cache import KVCache, Tensor, empty_cache
@@ -19,7 +19,11 @@ from kerasgpt.models.causal_lm import CausalLM
 
 
 def _as_config(config: GPT2Config | Mapping[str, Any]) -> GPT2Config:
-    return config if isinstance(config, GPT2Config) else GPT2Config(**config)
+    if isinstance(config, GPT2Config):
+        return config
+    if not isinstance(config, Mapping):
+        raise UsageError(f"a GPT-2 is made of a GPT2Config, not of a {type(config).__name__}")
+    return GPT2Config(**known_fields(GPT2Config, config))
 
 
 @keras.saving.register_keras_serializable(package="kerasgpt")

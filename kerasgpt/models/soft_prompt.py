@@ -128,7 +128,8 @@ class SoftPromptCausalLM(GPT2CausalLM):
         A text is read from position k on; padding may lie on its right.
 
         Raises:
-            UsageError: there are positions, a cache or segments, which a soft prompt has no place among.
+            UsageError: there are both token ids and vectors, or neither; or positions, a cache or segments,
+                which a soft prompt has no place among.
         """
         if isinstance(token_ids, Mapping):
             return self.call(**token_ids, training=training)
@@ -136,12 +137,15 @@ class SoftPromptCausalLM(GPT2CausalLM):
             raise UsageError(
                 "a soft prompt goes before a text read whole, without positions, cache or segments"
             )
+        if (token_ids is None) == (inputs_embeds is None):
+            raise UsageError("a call reads token_ids or inputs_embeds: give the one or the other")
         if inputs_embeds is None:
             inputs_embeds = self.backbone.embedding.token_embedding(token_ids)  # (B, T, D)
         batch = ops.shape(inputs_embeds)[0]
         before = ops.cast(self.soft_prompt, self.compute_dtype)
         before = ops.broadcast_to(before, (batch, *before.shape))  # (B, k, D)
         if attention_mask is not None:
+            attention_mask = ops.convert_to_tensor(attention_mask)
             seen = ops.ones((batch, self.num_tokens), dtype=attention_mask.dtype)
             attention_mask = ops.concatenate([seen, attention_mask], axis=1)
         vectors = ops.concatenate([before, ops.cast(inputs_embeds, self.compute_dtype)], axis=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 
+from kerasgpt import checks
 from kerasgpt.errors import UsageError
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.protocols import LanguageModel
@@ -91,6 +92,7 @@ def filled_in(
     Arguments and errors as in `fitted_prompts`, but that an input may also be raw text, see
     `TaskTemplate.parse`. One that was shortened is told of by an InputShortenedWarning.
     """
+    checks.refuse_text("inputs", inputs)
     if template is None:
         return [text for text in inputs if isinstance(text, str)]
     fields = [template.parse(each) if isinstance(each, str) else each for each in inputs]

@@ -83,8 +83,9 @@ class FewShot:
     name = "few_shot"
 
     def __post_init__(self) -> None:
-        if self.shots < 0:
-            raise UsageError(f"shots is {self.shots}: it must be 0 or more")
+        for name in ("shots", "seed"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name} is {getattr(self, name)}: it must be 0 or more")
         if self.method not in METHODS:
             raise unknown_name("method", self.method, METHODS)
         if self.candidates < 2:
@@ -96,6 +97,8 @@ class FewShot:
 
     def read(self, paths: Sequence[str | Path], lm: LanguageModel) -> list[ShotQuestion]:
         """Read questions, in an order drawn by the seed, so that the first few of them are any few."""
+        if not paths:
+            raise UsageError("few_shot: no file of examples; give one or more")
         read = [read_labelled(path) for path in paths]
         questions = [each for found, _ in read for each in found]
         pool = [each for path in self.pool for each in read_labelled(path)[0]] or questions

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kerasgpt import checks
 from kerasgpt.artifacts import TASK, write_json
 from kerasgpt.config import read_json
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
@@ -63,6 +64,7 @@ class TaskTemplate:
     max_new_tokens: int = 64
 
     def __post_init__(self) -> None:
+        checks.at_least("max_new_tokens", self.max_new_tokens, 0)
         if self.task not in FIELDS:
             raise unknown_name("task", self.task, FIELDS)
         for name in _names(self.prompt):

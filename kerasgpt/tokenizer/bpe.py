@@ -7,14 +7,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Self, get_args
 
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 
 from kerasgpt import artifacts, checks
 from kerasgpt.config import PRESETS
-from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.tokenizer import files
 from kerasgpt.tokenizer.encoders import (
     TiktokenEncoder,
@@ -28,6 +28,7 @@ from kerasgpt.tokenizer.training import learn_merges
 from kerasgpt.tokenizer.vocabulary import (
     END_OF_TEXT,
     AllowedSpecial,
+    UnknownIds,
     check_special_tokens,
     gpt2_vocabulary,
     learned_vocabulary,
@@ -37,9 +38,6 @@ from kerasgpt.tokenizer.vocabulary import (
 
 # Characters after which starting tiktoken has paid; a prompt or two are done sooner without.
 _WORTH_TIKTOKEN = 200_000
-
-UnknownIds: TypeAlias = Literal["strict", "ignore"]
-"""What to do about ids that are not in the vocabulary."""
 
 
 class Tokenizer:
@@ -101,8 +99,8 @@ class Tokenizer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Made anew where it is copied or unpickled: the library forgets what special tokens are to it."""
-        names = tuple(self.special_tokens), self.end_of_text, self.roles
-        return type(self), (self.vocabulary, self.merges, *names)
+        special = tuple(self.special_tokens)
+        return type(self), (self.vocabulary, self.merges, special, self.end_of_text, self.roles)
 
     @classmethod
     def from_merges(cls, merges: Sequence[tuple[str, str]], special_tokens: Sequence[str] = ()) -> Self:
@@ -171,14 +169,15 @@ class Tokenizer:
         Raises:
             UsageError: no special token has such a name.
         """
-        (ids,) = self.encode_batch([text], allowed_special=allowed_special)
-        return ids
+        if not isinstance(text, str):
+            raise checks.refusal("text", text, "one text; encode_batch takes several")
+        return self.encode_batch([text], allowed_special=allowed_special)[0]
 
     def encode_batch(self, texts: Sequence[str], *, allowed_special: AllowedSpecial = ()) -> list[list[int]]:
         """Encode many texts, on all cores; see `encode`. One text, and no list of them, is a UsageError."""
         checks.refuse_text("texts", texts)
         if not allowed_special:
-            return self._encode_ordinary(texts)
+            return self._encode_ordinary(list(texts))
         marker = special_pattern(allowed_special, self.special_tokens)
         parts = [marker.split(text) for text in texts]  # every second part is a special token
         ordinary = iter(self._encode_ordinary([part for text in parts for part in text[::2]]))
@@ -223,8 +222,9 @@ class Tokenizer:
             UsageError: an id is not in the vocabulary.
         """
         table = self.pieces if skip_special_tokens else self._pieces_and_names
-        if errors == "ignore":
-            ids = [index for index in ids if 0 <= index < len(table)]
+        if errors not in get_args(UnknownIds):
+            raise unknown_name("error handling", errors, get_args(UnknownIds))
+        ids = [index for index in ids if errors == "strict" or 0 <= index < len(table)]
         for index in ids:
             if not 0 <= index < len(table):
                 raise UsageError(f"id {index} is not in this vocabulary of {self.vocabulary_size}")

@@ -91,7 +91,7 @@ def write(
         names["additional_special_tokens"] = others
     settings = {"tokenizer_class": "GPT2Tokenizer", **names, "add_prefix_space": False}
     if max_sequence_length is not None:
-        settings["model_max_length"] = max_sequence_length
+        settings["model_max_length"] = int(max_sequence_length)
     write_text(folder / artifacts.TOKENIZER, tokenizer_json)
     artifacts.write_json(folder / artifacts.TOKENIZER_CONFIG, settings)
     artifacts.write_json(folder / artifacts.SPECIAL_TOKENS_MAP, names)

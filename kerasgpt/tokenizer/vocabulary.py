@@ -14,6 +14,9 @@ END_OF_TEXT = "<|endoftext|>"
 AllowedSpecial: TypeAlias = Literal["all"] | Collection[str]
 """Special tokens to be recognised in a text: their names, or ``"all"``."""
 
+UnknownIds: TypeAlias = Literal["strict", "ignore"]
+"""What to do about ids that are not in the vocabulary."""
+
 
 @functools.cache
 def byte_alphabet() -> dict[str, int]:

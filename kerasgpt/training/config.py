@@ -20,7 +20,7 @@ from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.training.model_settings import DEFAULT_PRESET, ModelConfig, model_fields
 from kerasgpt.training.settings import LoraConfig, TrainConfig
 from kerasgpt.training.task import TaskConfig
-from kerasgpt.training.values import in_toml, parse_override, refuse_unspellable, typed
+from kerasgpt.training.values import as_tuple, in_toml, parse_override, refuse_unspellable, typed
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class DataConfig:
     document_mask: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "paths", as_tuple(self.paths))
+        object.__setattr__(self, "weights", as_tuple(self.weights))
         if self.errors not in typing.get_args(ErrorHandling):
             raise unknown_name("data.errors", self.errors, typing.get_args(ErrorHandling))
         require_weights(self.weights, len(self.paths))
@@ -170,8 +172,10 @@ class Recipe:
         """
         tables: dict[str, dict[str, Any]] = {}
         for section, table in values.items():
-            if section not in _SECTIONS or not isinstance(table, Mapping):
+            if section not in _SECTIONS:
                 raise unknown_name("section", section, _SECTIONS)
+            if not isinstance(table, Mapping):
+                raise UsageError(f"{section} is {table!r}: it must be a table, [{section}] and its settings")
             tables[section] = dict(table)
         for override in overrides:
             section, key, value = parse_override(override, _SECTIONS)

@@ -8,7 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasgpt.training.settings import TrainConfig
+from kerasgpt.errors import unknown_name
+from kerasgpt.training.settings import SCHEDULES, TrainConfig
 
 
 @keras.saving.register_keras_serializable(package="kerasgpt")
@@ -44,6 +45,8 @@ class WarmUpThenDecay(keras.optimizers.schedules.LearningRateSchedule):
         batches_per_update: int = 1,
     ) -> None:
         super().__init__()
+        if shape not in SCHEDULES:
+            raise unknown_name("schedule", shape, SCHEDULES)
         self.peak = peak
         self.final = final
         self.steps = steps

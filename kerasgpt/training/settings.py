@@ -8,6 +8,7 @@ from math import inf
 from typing import Any
 
 from kerasgpt.errors import UsageError, unknown_name
+from kerasgpt.training.values import as_tuple
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 SCHEDULES = ("cosine", "linear", "constant", "warmup-stable-decay")
@@ -127,6 +128,7 @@ class TrainConfig:
     refit_learning_rate: float = 1e-3
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "freeze", as_tuple(self.freeze))
         for name, (holds, words) in _LIMITS.items():
             if not holds(getattr(self, name)):
                 raise UsageError(f"train.{name} is {getattr(self, name)}: it must be {words}")
@@ -167,6 +169,7 @@ class LoraConfig:
     targets: tuple[str, ...] = ("c_attn",)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "targets", as_tuple(self.targets))
         if self.rank < 0:
             raise UsageError(f"lora.rank is {self.rank}: it must be 0 or more")
         if not 0 < self.alpha < inf:

@@ -8,6 +8,7 @@ from typing import Any
 
 from kerasgpt.errors import UsageError, unknown_name
 from kerasgpt.tasks.templates import DEFAULTS, TaskTemplate
+from kerasgpt.training.values import as_tuple
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class TaskConfig:
     pack: bool = True
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "validation_paths", as_tuple(self.validation_paths))
         if self.name and self.name not in DEFAULTS:
             raise unknown_name("task", self.name, DEFAULTS)
         if self.max_new_tokens < 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 import types
 import typing
@@ -57,6 +58,16 @@ def refuse_unspellable(path: str) -> None:
         raise UsageError(f"{shown}: its name is not UTF-8, as recipes and reports are: rename it") from error
 
 
+def as_tuple(value: Any) -> tuple[Any, ...]:
+    """A sequence as a tuple, so that a list is the same setting; a text or path alone is one of it.
+
+    >>> as_tuple(["a", "b"]), as_tuple("a.txt"), as_tuple(None)
+    (('a', 'b'), ('a.txt',), ())
+    """
+    members = () if value is None else [value] if isinstance(value, str | os.PathLike) else value
+    return tuple(os.fspath(each) if isinstance(each, os.PathLike) else each for each in members)
+
+
 def typed(name: str, value: Any, wanted: Any) -> Any:
     """Check a value from TOML against a field's type; an integer will do for a float, a string for a list.
 
@@ -68,7 +79,7 @@ def typed(name: str, value: Any, wanted: Any) -> Any:
     """
     options = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
     for option in options:
-        if option is float and type(value) is int:
+        if option is float and isinstance(value, int | float) and not isinstance(value, bool):
             return checks.number(name, value, "a number, and none beyond 1.8e308")
         if typing.get_origin(option) is tuple:
             kind = typing.get_args(option)[0]

@@ -11,6 +11,7 @@ from kerasgpt.bulk.handler import BundleHandler, ShardHandler
 from kerasgpt.bulk.records import Record, Rejected
 from kerasgpt.bulk.runners import new_pipeline
 from kerasgpt.bulk.shards import ShardEntries
+from kerasgpt.errors import UsageError
 
 PROMPTS = ["The king", "a", "ROMEO:\nBut soft", "What news", ""]
 SETTINGS = GenerationConfig(max_new_tokens=6, temperature=0.9, seed=3)
@@ -91,3 +92,16 @@ def test_a_shared_model_is_asked_for_by_either_handler(bundle):
         base = BundleHandler(bundle, share_model=share)
         assert base.share_model_across_processes() is share
         assert ShardHandler(base).share_model_across_processes() is share
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ({"task": "summarize"}, "unknown task 'summarize'"),
+        ({"batch_size": 0}, "batch_size is 0: it must be 1 or more"),
+    ],
+    ids=str,
+)
+def test_what_it_cannot_do_is_refused_where_it_is_made(words, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        BundleHandler("bundle", **words)

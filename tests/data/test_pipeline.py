@@ -267,3 +267,27 @@ def test_a_source_too_small_for_a_window_is_not_mixed_in(corpus, tmp_path):
         dataset(paths, tokenizer, 16, 4, weights=[1, 1])
     assert len(dataset(paths, tokenizer, 16, 4))
     assert len(dataset(paths, tokenizer, 16, 4, weights=[1, 0]))
+
+
+def test_paths_may_come_one_by_one_and_weights_in_any_form(tmp_path):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("to be or not to be " * 400)
+    tokenizer = Tokenizer.learn(["to be or not"], 262, minimum_frequency=1)
+    plain = dataset([tmp_path / "a.txt", tmp_path / "b.txt"], tokenizer, 16, 4, cache=tmp_path / "cache")
+    found = dataset(
+        (tmp_path / name for name in ("a.txt", "b.txt")),
+        tokenizer,
+        16,
+        4,
+        weights=None,
+        cache=tmp_path / "cache",
+    )
+    assert len(found) == len(plain)
+    paths = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    mixed = [
+        dataset(paths, tokenizer, 16, 4, weights=weights, cache=tmp_path / "cache")[0][0]
+        for weights in ((1, 2), np.array([1.0, 2.0]))
+    ]
+    np.testing.assert_array_equal(*mixed)
+    with pytest.raises(UsageError, match="each must be a number of 0 or more"):
+        dataset(paths, tokenizer, 16, 4, weights=["1", "2"], cache=tmp_path / "cache")

@@ -180,3 +180,8 @@ def test_strings_are_written_in_any_form_that_holds_them(tmp_path):
     ]
     with pytest.raises(UsageError, match="feature 'mixed' is object"):
         write_records(tmp_path / "b.tfrecord", [{"mixed": np.array(["a", None], object)}])
+
+
+def test_rows_of_several_lengths_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="feature 'x' has rows of several lengths"):
+        write_records(tmp_path / "a.tfrecord", [{"x": [[1], [2, 3]]}])

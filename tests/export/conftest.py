@@ -95,7 +95,8 @@ def export(trained, tmp_path, monkeypatch, prove_only):
 
     def call(*formats, proved=(), **options):
         monkeypatch.setattr(artifact_writing, "prove", prove_only(*proved))
-        return export_bundle(*trained, tmp_path / "bundle", formats, generation_config=SETTINGS, **options)
+        chosen = {"generation_config": SETTINGS, **options}
+        return export_bundle(*trained, tmp_path / "bundle", formats, **chosen)
 
     return call
 

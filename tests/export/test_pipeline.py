@@ -2,13 +2,23 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
 from kerasgpt import GenerationConfig, load
-from kerasgpt.artifacts import FAST_FP32, FORMATS, MODEL_CARD, ONNX_MODEL, TASK, read_generation_config
+from kerasgpt.artifacts import (
+    FAST_FP32,
+    FORMATS,
+    MODEL_CARD,
+    ONNX_MODEL,
+    SOFT_PROMPT,
+    TASK,
+    read_generation_config,
+)
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.export import artifact_writing
 from kerasgpt.export.pipeline import export_folder
+from kerasgpt.generation.soft_prompt import save_soft_prompt
 from kerasgpt.manifest import Manifest
 from kerasgpt.tasks.templates import DEFAULTS, read_template
 
@@ -90,3 +100,33 @@ def test_wrong_requests_are_refused_before_anything_is_written(export, tmp_path,
 def test_a_precision_that_no_format_has_is_refused(export, formats, precision):
     with pytest.raises(UsageError, match=f"precision {precision}: {formats[0]} has no such file"):
         export(*formats, precisions=["fp32", precision])
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            {"generation_config": GenerationConfig(bad_words_ids=[[9999]])},
+            "bad_words_ids holds id 9999: ids go",
+        ),
+        ({"generation_config": GenerationConfig(logit_bias={9999: 1})}, "logit_bias holds id 9999"),
+    ],
+    ids=["words", "biases"],
+)
+def test_settings_that_no_text_could_be_written_by_are_refused(export, tmp_path, options, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        export("onnx", **options)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_soft_prompt_of_another_model_is_refused(model_folder, tmp_path):
+    source = shutil.copytree(model_folder, tmp_path / "source")
+    save_soft_prompt(np.ones((3, 7), np.float32), source / SOFT_PROMPT, "base", {})
+    with pytest.raises(UsageError, match=r"of shape \(3, 7\): the model's vectors are 16 wide"):
+        export_folder(source, tmp_path / "bundle", formats=("onnx",))
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_text_is_no_list_of_formats(export, tmp_path, model_folder):
+    with pytest.raises(UsageError, match="a list of formats is needed, and this is one text"):
+        export_folder(model_folder, tmp_path / "bundle", formats="onnx")

@@ -11,6 +11,7 @@ from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.generation.soft_prompt import (
     SoftPromptStepModel,
+    fitting_prompt,
     is_soft_prompt,
     read_soft_prompt,
     save_soft_prompt,
@@ -73,7 +74,9 @@ def test_vectors_of_tokens_are_those_tokens_before_every_text(lm):
 def test_a_prompt_that_does_not_fit_is_a_sentence(lm):
     with pytest.raises(UsageError, match=r"of shape \(2, 5\): the model's vectors are 257 wide"):
         with_soft_prompt(lm, np.zeros((2, 5), np.float32))
-    with pytest.raises(UsageError, match="of 12 vectors fills the context of 12"):
+    with pytest.raises(
+        UsageError, match="of 12 vectors in a context of 12: give at least one, and leave room"
+    ):
         SoftPromptStepModel(SumModel(), np.zeros((12, 257), np.float32))
 
 
@@ -131,3 +134,23 @@ def test_other_files_of_the_folder_stay(tmp_path):
     save_soft_prompt(np.zeros((3, 4), np.float32), tmp_path, "base", SIZES)
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert read_soft_prompt(tmp_path).shape == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "sentence"),
+    [
+        (np.zeros((3, 7)), r"of shape \(3, 7\): the model's vectors are 4 wide"),
+        (np.zeros(4), r"of shape \(4,\)"),
+        (np.zeros((0, 4)), "of 0 vectors in a context of 12: give at least one"),
+        (np.full((1, 4), np.nan), "holds what is no finite number"),
+    ],
+    ids=["width", "rank", "empty", "NaN"],
+)
+def test_what_no_model_could_read_is_refused(prompt, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        fitting_prompt(prompt, 4, 12)
+
+
+def test_a_prompt_is_taken_in_any_form_that_holds_it():
+    found = fitting_prompt([[1, 2], [3, 4]], 2, 12)
+    assert (found.dtype, found.tolist()) == (np.float32, [[1, 2], [3, 4]])

@@ -410,3 +410,13 @@ def test_the_cache_has_the_documented_layout():
     assert len(cache.keys) == len(cache.values) == 2
     assert tuple(cache.keys[0].shape) == (3, 2, 10, 8)
     assert int(cache.length) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [("gpt2", "is made of a GPT2Config, not of a str"), ({"n_layer": 3}, "unknown setting 'n_layer'")],
+    ids=str,
+)
+def test_what_is_no_configuration_is_refused(given, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        GPT2CausalLM(given)

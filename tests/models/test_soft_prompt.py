@@ -123,3 +123,14 @@ def test_another_model_is_not_saved_behind_a_prompt_that_lies_there(tmp_path):
     with pytest.raises(KerasGPTError, match=r"soft_prompt: is the soft prompt of the model that lies there"):
         other.save_to_preset(tmp_path)
     assert before == {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_ids_or_vectors_are_read_and_a_mask_in_any_form():
+    model = SoftPromptCausalLM(GPT2Config(20, 16, 1, 2, 8), 3)
+    ids, vectors = np.array([[1, 2, 3]]), np.zeros((1, 3, 8), np.float32)
+    for words in ({}, {"token_ids": ids, "inputs_embeds": vectors}):
+        with pytest.raises(UsageError, match="reads token_ids or inputs_embeds"):
+            model.call(**{"token_ids": None, **words})
+    mask = [[1, 1, 0]]
+    expected = model(ids, attention_mask=np.array(mask))
+    np.testing.assert_array_equal(model(ids, attention_mask=mask), expected)

@@ -68,5 +68,10 @@ def test_a_prompt_of_which_nothing_is_left_is_refused():
         fitted_prompts(Echo(), DEFAULTS["completion"], [{"prompt": "北京"}], 59, ["file, line 1"])
 
 
+def test_one_text_is_no_list_of_inputs():
+    with pytest.raises(UsageError, match="a list of inputs is needed, and this is one text"):
+        ask(Echo(), DEFAULTS["translation"], "A dog")
+
+
 def test_without_a_template_texts_are_prompts():
     assert filled_in(None, Echo(), ["a", "b"], 10) == ["a", "b"]

@@ -189,3 +189,10 @@ def test_what_cannot_be_ranked_is_refused(words, tmp_path, byte_model) -> None:
     (tmp_path / "one.txt").write_text("1 a\n1 b\n")
     with pytest.raises(UsageError, match="all outputs are the same"):
         FewShot().read([tmp_path / "one.txt"], byte_model())
+
+
+def test_a_seed_below_zero_and_no_file_are_refused():
+    with pytest.raises(UsageError, match="seed is -1: it must be 0 or more"):
+        FewShot(seed=-1)
+    with pytest.raises(UsageError, match="few_shot: no file of examples"):
+        FewShot().read([], None)

@@ -20,7 +20,12 @@ def test_a_folder_keeps_its_template(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ['{"task": "translation"}', '{"task": "x", "prompt": "", "long_field": ""}']
+    "content",
+    [
+        '{"task": "translation"}',
+        '{"task": "x", "prompt": "", "long_field": ""}',
+        '{"task": "translation", "prompt": "{source}", "long_field": "source", "max_new_tokens": "x"}',
+    ],
 )
 def test_a_damaged_file_is_named(tmp_path, content):
     (tmp_path / TASK).write_text(content)

@@ -285,3 +285,23 @@ def test_to_save_changes_nothing_for_who_encodes_meanwhile(gpt2, tmp_path):
 def test_one_text_is_no_list_of_texts(gpt2):
     with pytest.raises(UsageError, match=r"a list of texts .* write \['low'\]"):
         gpt2.encode_batch("low")
+
+
+def test_what_comes_piece_by_piece_is_read_once():
+    tokenizer = Tokenizer.from_preset("gpt2")
+    ids = tokenizer.encode("Hello world")
+    assert tokenizer.decode(index for index in ids) == "Hello world"
+    assert tokenizer.decode(iter([*ids, 99_999]), errors="ignore") == "Hello world"
+    texts = ["Hello", "world"]
+    assert tokenizer.encode_batch(text for text in texts) == tokenizer.encode_batch(texts)
+
+
+@pytest.mark.parametrize("text", [["Hello", "world"], ["a", "b", "c"], b"abc", None], ids=str)
+def test_what_is_not_one_text_is_refused(text):
+    with pytest.raises(UsageError, match="it must be one text; encode_batch takes several"):
+        Tokenizer.from_preset("gpt2").encode(text)
+
+
+def test_ways_with_unknown_ids_are_two():
+    with pytest.raises(UsageError, match="unknown error handling 'replace'"):
+        Tokenizer.from_preset("gpt2").decode([1], errors="replace")

@@ -5,7 +5,9 @@ import os
 import pytest
 
 from kerasgpt.errors import KerasGPTError, UsageError
-from kerasgpt.training.config import Recipe
+from kerasgpt.training.config import DataConfig, Recipe
+from kerasgpt.training.model_settings import ModelConfig
+from kerasgpt.training.settings import LoraConfig, TrainConfig
 
 TOML = """
 [data]
@@ -133,3 +135,23 @@ def test_unreadable_files_are_sentences(tmp_path):
 def test_a_soft_prompt_is_trained_alone(settings, sentence):
     with pytest.raises(UsageError, match=sentence):
         Recipe.from_dict({}, settings)
+
+
+def test_sequences_of_any_kind_are_one_recipe(tmp_path):
+    settings = {"paths": [tmp_path / "a.txt", "b.txt"], "weights": [1, 2]}
+    given = Recipe(DataConfig(**settings), ModelConfig(), TrainConfig(freeze=["wte.weight"]))
+    read = Recipe.from_dict(
+        {
+            "data": {"paths": [str(tmp_path / "a.txt"), "b.txt"], "weights": [1.0, 2.0]},
+            "train": {"freeze": ["wte.weight"]},
+        }
+    )
+    assert given.differences(read) == []
+    assert given == read
+    assert DataConfig(paths="a.txt", weights=None).paths == ("a.txt",)
+    assert LoraConfig(targets="c_fc").targets == ("c_fc",)
+
+
+def test_a_task_that_is_no_table_is_told_to_be_one():
+    with pytest.raises(UsageError, match=r"task is 'translation': it must be a table, \[task\] and its"):
+        Recipe.from_dict({"task": "translation"})

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from kerasgpt.training.schedule import learning_rate_schedule
+from kerasgpt.errors import UsageError
+from kerasgpt.training.schedule import WarmUpThenDecay, learning_rate_schedule
 from kerasgpt.training.settings import TrainConfig
 
 STEPS, WARMUP, PEAK, FINAL = 110, 10, 2.0, 0.5
@@ -61,3 +62,8 @@ def test_it_is_saved_and_loaded_with_a_model():
     serialized = keras.optimizers.schedules.serialize(schedule)
     again = keras.optimizers.schedules.deserialize(serialized)
     assert again.get_config() == schedule.get_config()
+
+
+def test_an_unknown_shape_is_refused():
+    with pytest.raises(UsageError, match="unknown schedule 'step'"):
+        WarmUpThenDecay(1.0, 0.0, 10, 2, shape="step")
