@@ -81,6 +81,7 @@ def command(
     """
     _require_keras()
     from kerasgpt.training.config import Recipe
+    from kerasgpt.training.journal import CAN_DRAW
     from kerasgpt.training.recipes import recipe_file, task_recipe
     from kerasgpt.training.train import train
 
@@ -95,6 +96,8 @@ def command(
         recipe = Recipe.from_dict(task_recipe(TASKS[task], has_model) if task else {}, overrides)
     if resume and not begun.is_file() and not recipe.data.paths:
         raise UsageError(f"{out}: no run there to go on with; to start one, name --data")
+    if not CAN_DRAW:
+        click.echo("kerasgpt: without pictures of the losses: matplotlib is not installed", err=True)
     run = train(recipe, out, resume=resume, force=force, device=device)
     click.echo(json.dumps(run.summary, indent=2))
 

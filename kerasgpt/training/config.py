@@ -237,6 +237,7 @@ class Recipe:
                 train,
                 steps=train.refit_steps,
                 learning_rate=train.refit_learning_rate,
+                final_learning_rate=min(train.final_learning_rate, train.refit_learning_rate),
                 warmup_steps=min(train.warmup_steps, train.refit_steps // 20),
                 sequence_length_warmup_steps=0,
                 seed=train.seed + 1,

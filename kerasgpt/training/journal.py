@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 from collections.abc import Callable
@@ -13,6 +14,9 @@ from kerasgpt.errors import KerasGPTError
 from kerasgpt.training.processes import together
 
 Record = dict[str, Any]
+
+CAN_DRAW = importlib.util.find_spec("matplotlib") is not None
+"""Whether there are pictures: training itself needs none, and a machine of GPUs may have no matplotlib."""
 
 
 class Journal:
@@ -85,7 +89,9 @@ def read_journal(path: Path) -> list[Record]:
 
 
 def draw_losses(records: list[Record], path: Path) -> None:
-    """Draw training and validation loss over the steps."""
+    """Draw training and validation loss over the steps; nothing where matplotlib is not installed."""
+    if not CAN_DRAW:
+        return
     from matplotlib.figure import Figure  # no pyplot: it would choose a window system
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")

@@ -131,7 +131,7 @@ def model_config(settings: ModelConfig, sequence_length: int, tokenizer: Tokeniz
             raise UsageError(f"{settings.init}: is of type {type_of(config)}, and model.type {settings.type}")
         given = settings.overrides(type_of(config))
         _refuse_other_sizes(settings.init, config, given)
-        config = aligned(config.replace(**given), tokenizer)
+        config = aligned(config, tokenizer).replace(**given)
     else:
         model_type = type_of_preset(preset) if preset else settings.type or "gpt2"
         given = settings.overrides(model_type)

@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 from kerasgpt.artifacts import ADAPTER_CONFIG, ADAPTER_WEIGHTS, write_json
 from kerasgpt.atomic import atomic_file
+from kerasgpt.errors import UsageError
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.training.settings import LoraConfig
 
@@ -23,19 +24,30 @@ def add_adapters(model: GPT2CausalLM, settings: LoraConfig) -> None:
     before. Biases, norms and embeddings are frozen too.
 
     Args:
-        model: with the weights to start from.
+        model: with the weights to start from; what is frozen already stays as it is.
         settings: rank 0 changes nothing.
+
+    Raises:
+        UsageError: all matrices that are to get one are frozen.
     """
     if not settings.rank:
         return
+    layers = [layer for _, layer in _targeted(model, settings) if layer.kernel.trainable]
+    if not layers:
+        raise UsageError("lora.targets are all frozen (train.freeze): leave one of them to be trained")
     for variable in model.trainable_variables:
         variable.trainable = False
-    for _, layer in _adapted(model, settings):
+    for layer in layers:
         layer.enable_lora(settings.rank, lora_alpha=settings.alpha)
 
 
 def _adapted(model: GPT2CausalLM, settings: LoraConfig) -> Iterator[tuple[str, Any]]:
     """Hugging Face's name of each layer that has an adapter, and the layer."""
+    return ((name, layer) for name, layer in _targeted(model, settings) if layer.lora_enabled)
+
+
+def _targeted(model: GPT2CausalLM, settings: LoraConfig) -> Iterator[tuple[str, Any]]:
+    """The same of each that the settings name."""
     for index, block in enumerate(model.backbone.blocks):
         layers = {
             "attn.c_attn": block.attention.qkv,

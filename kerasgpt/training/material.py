@@ -164,8 +164,18 @@ def _tell_of_no_validation(corpus: Material, data: DataConfig, say: Callable[[st
 
 def _tokenizer_of(data: DataConfig, run: Path) -> Tokenizer | None:
     """The tokenizer that is there; None where it is to be learned."""
+    is_begun = (run / artifacts.RUN_CONFIG).is_file() and (
+        run / artifacts.RUN_MODEL / artifacts.TOKENIZER
+    ).is_file()
     if data.tokenizer != "learn":
-        return open_tokenizer(data.tokenizer)
+        tokenizer = open_tokenizer(data.tokenizer)
+        own = Tokenizer.from_preset(run) if is_begun else tokenizer
+        if (own.vocabulary, own.merges) != (tokenizer.vocabulary, tokenizer.merges):
+            raise UsageError(
+                f"{run}: its vocabulary cannot change, and data.tokenizer {data.tokenizer} has another: leave"
+                " that setting as it was, or choose another --out"
+            )
+        return tokenizer
     if (run / artifacts.RUN_MODEL / artifacts.TOKENIZER).is_file():
         _refuse_another_vocabulary(data, run)
         return Tokenizer.from_preset(run)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from kerasgpt.atomic import write_text
 from kerasgpt.training.config import Recipe
-from kerasgpt.training.journal import Record
+from kerasgpt.training.journal import CAN_DRAW, Record
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2330; --soft: #626c7c; --line: #dfe3ea; --page: #fbfbfc; }
@@ -137,7 +137,9 @@ def _curves(records: Sequence[Record]) -> list[str]:
 
 
 def _curve(curve: Curve, records: Sequence[Record]) -> str:
-    """One panel as SVG; none where nothing was recorded."""
+    """One panel as SVG; none where nothing was recorded, or matplotlib is not installed."""
+    if not CAN_DRAW:
+        return ""
     import matplotlib
     from matplotlib.figure import Figure  # no pyplot: it would choose a window system
 

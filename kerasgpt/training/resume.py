@@ -20,6 +20,7 @@ from kerasgpt.artifacts import sha256_of, write_json
 from kerasgpt.atomic import CannotWriteError, atomic_folder
 from kerasgpt.config import read_json
 from kerasgpt.errors import KerasGPTError
+from kerasgpt.training.config import Recipe
 from kerasgpt.training.learner import Learner
 from kerasgpt.training.processes import is_first, read, together
 from kerasgpt.training.settings import TrainConfig
@@ -27,6 +28,8 @@ from kerasgpt.training.settings import TrainConfig
 ARRAYS = "variables.safetensors"
 STATE = "state.json"
 HASHES = "hashes.json"
+_DIVIDING = ("data.validation_fraction:", "data.test_fraction:", "data.split:", "data.deduplicate:", "task.")
+"""Settings that decide what the validation part is, as `Recipe.differences` begins a line of them."""
 _TRAINED = "trained_variables"  # in state.json, beside the state
 
 Arrays = dict[str, NDArray[Any]]
@@ -48,6 +51,8 @@ class RunState:
         best_loss: lowest validation loss.
         best_step: where it was.
         evaluations_since_best: without a lower one.
+        counted_steps: the updates before another recipe, with windows or batches of another size.
+        counted_tokens: what they read.
         is_over: whether no more steps are to come.
         environment: what it is computed with, see `kerasgpt.training.environment`.
     """
@@ -63,6 +68,8 @@ class RunState:
     best_loss: float | None = None
     best_step: int = 0
     evaluations_since_best: int = 0
+    counted_steps: int = 0
+    counted_tokens: int = 0
     is_over: bool = False
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -70,6 +77,10 @@ class RunState:
     def training_seconds(self) -> float:
         """Spent on steps alone."""
         return self.seconds - self.evaluation_seconds
+
+    def tokens_seen(self, settings: TrainConfig) -> int:
+        """Read so far, the latest updates under these settings."""
+        return self.counted_tokens + (self.step - self.counted_steps) * settings.tokens_per_step
 
     def note_validation(self, loss: float) -> bool:
         """Take in an evaluation; whether it is the best so far."""
@@ -85,14 +96,22 @@ class RunState:
         patience = settings.early_stopping_patience
         return self.step >= settings.steps or 0 < patience <= self.evaluations_since_best
 
-    def begin_anew(self, records: Iterable[Mapping[str, Any]]) -> None:
+    def begin_anew(self, records: Iterable[Mapping[str, Any]], before: Recipe, now: Recipe) -> None:
         """Go on under another recipe: with all patience, and with the best model that is there.
+
+        Where the validation part is another one, or none, losses of before are nothing to compare with.
 
         Args:
             records: of the journal. Its evaluations after the checkpoint will not come again, but the model
                 in the run's folder may be that of one of them.
+            before: the recipe so far.
+            now: the other one.
         """
+        self.counted_tokens, self.counted_steps = self.tokens_seen(before.train), self.step
         self.evaluations_since_best = 0
+        if any(line.startswith(_DIVIDING) for line in before.differences(now)):
+            self.best_loss, self.validation_loss, self.best_step = None, None, 0
+            return
         for record in records:
             loss = record.get("validation_loss")
             best = math.inf if self.best_loss is None else self.best_loss

@@ -48,7 +48,7 @@ def sum_up(
     Raises:
         KerasGPTError: the model or the data cannot be read any more.
     """
-    tokens = state.step * recipe.train.tokens_per_step
+    tokens = state.tokens_seen(recipe.train)
     summary: dict[str, Any] = {
         "steps": state.step,
         "best_step": state.best_step if state.best_loss is not None else state.step,
@@ -59,7 +59,7 @@ def sum_up(
         # Examples of a task go where their hashes say, whatever the setting.
         "split": "document" if recipe.task.name else recipe.data.split,
     }
-    if state.best_loss is not None:
+    if state.best_loss is not None and corpus.num_labels("validation"):
         size = corpus.sizes["validation"]
         summary |= {
             "validation_loss": state.best_loss,

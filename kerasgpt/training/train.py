@@ -252,7 +252,7 @@ def _note_environment(
 
 def _begin_anew(run: Path, recipe: Recipe, learner: Learner, state: RunState) -> None:
     """Go on under another recipe, from a checkpoint that knows of the best model before."""
-    state.begin_anew(read_journal(run / artifacts.RUN_METRICS))
+    state.begin_anew(read_journal(run / artifacts.RUN_METRICS), _begun(run, recipe), recipe)
     state.is_over = state.is_enough(recipe.train)
     with together():
         pass  # until all have read checkpoint and journal: now they are written anew

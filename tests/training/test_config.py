@@ -155,3 +155,11 @@ def test_sequences_of_any_kind_are_one_recipe(tmp_path):
 def test_a_task_that_is_no_table_is_told_to_be_one():
     with pytest.raises(UsageError, match=r"task is 'translation': it must be a table, \[task\] and its"):
         Recipe.from_dict({"task": "translation"})
+
+
+def test_a_refits_rate_never_rises_above_its_own():
+    settings = TrainConfig(
+        learning_rate=1e-2, final_learning_rate=1e-3, refit_steps=6, refit_learning_rate=1e-4
+    )
+    again = Recipe(DataConfig(paths=("a.txt",)), train=settings).refit("model").train
+    assert (again.learning_rate, again.final_learning_rate) == (1e-4, 1e-4)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from kerasgpt.errors import KerasGPTError
+from kerasgpt.training import journal
 from kerasgpt.training.journal import Journal, draw_losses, read_journal
 
 
@@ -55,3 +56,9 @@ def test_losses_are_drawn(tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
     draw_losses([], path)
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_matplotlib_nothing_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "CAN_DRAW", False)
+    draw_losses([{"step": 1, "loss": 2.0}], tmp_path / "loss.png")
+    assert not any(tmp_path.iterdir())

@@ -13,6 +13,7 @@ from kerasgpt.engines import load
 from kerasgpt.errors import UsageError
 from kerasgpt.models.gpt2 import GPT2CausalLM
 from kerasgpt.training.config import Recipe
+from kerasgpt.training.freezing import freeze
 from kerasgpt.training.lora import adapter_arrays, add_adapters, save_adapters
 from kerasgpt.training.settings import LoraConfig
 from kerasgpt.training.train import train
@@ -37,6 +38,18 @@ def test_a_model_with_fresh_adapters_answers_as_before_and_only_they_train(targe
     np.testing.assert_array_equal(model(IDS), before)
     assert len(model.trainable_variables) == 2 * count
     assert all("lora" in variable.path for variable in model.trainable_variables)
+
+
+def test_what_is_frozen_gets_no_adapter():
+    model, settings = _model(), LoraConfig(rank=2, targets=("c_attn",))
+    freeze(model, ["h.0.attn.c_attn.weight"])
+    add_adapters(model, settings)
+    assert len(model.trainable_variables) == 2
+    assert {name.split(".")[4] for name in adapter_arrays(model, settings)} == {"1"}
+    model = _model()
+    freeze(model, ["*.c_attn.weight"])
+    with pytest.raises(UsageError, match=r"lora.targets are all frozen \(train.freeze\): leave one of them"):
+        add_adapters(model, settings)
 
 
 def test_no_rank_changes_nothing():

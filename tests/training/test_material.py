@@ -190,6 +190,29 @@ def test_a_run_with_a_tokenizer_of_another_goes_on_with_none_that_it_would_learn
         train(text("data.tokenizer=learn"), tmp_path / "run", resume=True, force=True, quiet=True)
 
 
+def test_a_resumed_run_takes_a_folder_with_its_own_vocabulary_and_no_other(text, tmp_path):
+    run = train(text(), tmp_path / "run", quiet=True)
+    own = Tokenizer.from_preset(run.model_folder)
+    own.save_to_preset(tmp_path / "own")
+    Tokenizer.learn(["another text"] * 2, own.vocabulary_size).save_to_preset(tmp_path / "other")
+    wanted = ("train.steps=9", f"data.tokenizer={tmp_path / 'other'}")
+    with pytest.raises(
+        UsageError, match=r"its vocabulary cannot change, and data.tokenizer .*other has another"
+    ):
+        train(text(*wanted), tmp_path / "run", resume=True, force=True, quiet=True)
+    wanted = ("train.steps=9", f"data.tokenizer={tmp_path / 'own'}")
+    assert train(text(*wanted), tmp_path / "run", resume=True, force=True, quiet=True).summary["steps"] == 9
+
+
+def test_a_run_that_loses_its_validation_part_ends_with_its_last_model(text, tmp_path):
+    run = train(text("train.steps=4"), tmp_path / "run", quiet=True)
+    assert "validation_loss" in run.summary
+    wanted = text("train.steps=6", "data.validation_fraction=0")
+    run = train(wanted, tmp_path / "run", resume=True, force=True, quiet=True)
+    assert (run.summary["steps"], run.summary["best_step"]) == (6, 6)
+    assert "validation_loss" not in run.summary
+
+
 def test_each_source_that_is_mixed_in_has_a_window(text, tmp_path):
     (tmp_path / "small.txt").write_text("To be.")
     given = {"paths": [str(tmp_path / "text.txt"), str(tmp_path / "small.txt")], "weights": [1.0, 1.0]}

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from kerasgpt.training import report
 from kerasgpt.training.config import Recipe
 from kerasgpt.training.report import write_report
 
@@ -84,3 +85,11 @@ def test_it_fetches_nothing_and_is_well_formed(page):
 def test_a_run_without_evaluations_has_a_page_too(tmp_path):
     write_report(tmp_path / "report.html", "short", Recipe(), {"steps": 1}, [], {})
     assert "none were written" in (tmp_path / "report.html").read_text()
+
+
+def test_without_matplotlib_there_is_a_page_without_curves(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "CAN_DRAW", False)
+    write_report(tmp_path / "report.html", "bare", Recipe(), SUMMARY, RECORDS, {})
+    text = (tmp_path / "report.html").read_text()
+    assert "<svg" not in text
+    assert "1,234" in text or "1234" in text

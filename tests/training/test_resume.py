@@ -8,6 +8,7 @@ import pytest
 from kerasgpt.artifacts import sha256_of, write_json
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer.bpe import Tokenizer
+from kerasgpt.training.config import DataConfig, Recipe
 from kerasgpt.training.learner import make_learner
 from kerasgpt.training.resume import ARRAYS, RunState, checkpoints, restore_checkpoint, save_checkpoint
 from kerasgpt.training.settings import TrainConfig
@@ -131,8 +132,22 @@ def test_another_recipe_begins_with_all_patience_and_the_best_model_that_is_ther
     state = RunState(step=4, best_loss=3.0, best_step=2, evaluations_since_best=1)
     losses = {2: 3.0, 4: 3.5, 6: 2.5, 8: 2.75}
     records = [{"step": step, "validation_loss": loss} for step, loss in losses.items()]
-    state.begin_anew([{"step": 5, "loss": 1.0}, *records, {"step": 9, "validation_loss": float("nan")}])
+    records += [{"step": 5, "loss": 1.0}, {"step": 9, "validation_loss": float("nan")}]
+    before, now = Recipe(), Recipe(train=TrainConfig(batch_size=3))
+    state.begin_anew(records, before, now)
     assert (state.best_loss, state.best_step, state.evaluations_since_best) == (2.5, 6, 0)
+    state.step = 6  # two more, in batches of another size
+    tokens = 4 * before.train.tokens_per_step + 2 * now.train.tokens_per_step
+    assert state.tokens_seen(now.train) == tokens
+    state.begin_anew([], now, before)
+    assert state.tokens_seen(before.train) == tokens
+
+
+def test_losses_on_another_validation_part_are_nothing_to_compare_with():
+    state = RunState(step=4, best_loss=3.0, best_step=2, validation_loss=3.5)
+    other = Recipe(data=DataConfig(validation_fraction=0.2))
+    state.begin_anew([{"step": 6, "validation_loss": 2.5}], Recipe(), other)
+    assert (state.best_loss, state.best_step, state.validation_loss) == (None, 0, None)
 
 
 def test_the_state_knows_the_best():
