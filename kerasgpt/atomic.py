@@ -34,11 +34,42 @@ class CannotWriteError(KerasGPTError):
 _OF_A_DISK: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
+def is_stream(path: str | os.PathLike[str]) -> bool:
+    """Whether what is written there follows what was before, as in a pipe or ``/dev/stdout``."""
+    there = Path(path)
+    return there.exists() and not there.is_dir() and (_names_stream(there) or not there.is_file())
+
+
+def _names_stream(path: Path) -> bool:
+    """Whether a path is that of an open file of a process, by its name alone.
+
+    >>> [_names_stream(Path(name)) for name in ("/dev/stdout", "/proc/self/fd/1", "/dev/shm/run/a")]
+    [True, True, False]
+    """
+    parts = Path(os.path.abspath(path)).parts[1:]
+    return parts[:2] in (("dev", "stdout"), ("dev", "stderr"), ("dev", "fd")) or (
+        parts[:1] == ("proc",) and "fd" in parts
+    )
+
+
+@contextmanager
+def unpatterned(path: Path) -> Iterator[Path]:
+    """Yield a folder by a path in which TensorFlow sees no pattern, as it does in brackets: a link to it."""
+    if not set("[]*?\\") & set(os.fspath(path)):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="kerasgpt-") as scratch:
+        link = Path(scratch) / path.name
+        link.symlink_to(os.path.realpath(path), target_is_directory=True)
+        yield link
+
+
 @contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the same folder; when the block succeeds it becomes `path`.
 
-    A link stays one, and what it points to is replaced; a pipe or device is written as it is.
+    A link stays one, and what it points to is replaced; a pipe or device is written as it is, and a file that
+    is a standard stream, as ``/dev/stdout`` may be, at its end.
 
     Raises:
         CannotWriteError: the disk is full or the folder cannot be written; `path` is as it was before.
@@ -47,6 +78,12 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     if asked.exists() and not (asked.is_file() or asked.is_dir()):
         with _told_of(asked, asked):
             yield asked
+        return
+    if is_stream(asked):
+        with tempfile.TemporaryDirectory(prefix="kerasgpt-") as scratch:
+            yield Path(scratch) / "written"
+            with _told_of(asked), asked.open("ab") as stream:
+                stream.write((Path(scratch) / "written").read_bytes())
         return
     target = Path(os.path.realpath(asked))
     temporary: Path | None = None

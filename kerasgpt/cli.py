@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import gc
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -31,6 +32,9 @@ COMMANDS = {
 }
 
 INTERRUPTED = 130  # the shell's convention: 128 + SIGINT
+UNREAD = 141  # as a shell says that SIGPIPE has ended a process
+TOLD_BY_EXIT_CODE = {"verify", "export", "import", "train", "batch", "bench", "demo"}
+"""Commands that do or tell more than they print."""
 
 
 class CommandTable(click.Group):
@@ -77,8 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; None means those of the process.
 
     Returns:
-        The exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+        The exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 141 ended by a reader that has gone.
     """
+    _open_closed_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     warnings.showwarning = _show_warning
     gc.set_threshold(100_000)  # the tables of a vocabulary are no garbage: to look for some takes 20 ms
@@ -90,9 +95,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"kerasgpt: {said or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
     except SystemExit as end:
-        # When whoever read our output has gone, as `head` does, click wraps it and ends: that is no failure.
+        # When whoever read our output has gone, as `head` does, click wraps it and ends: that is no failure,
+        # but where more than the output was wanted.
         is_unread = type(sys.stdout).__module__ == "click.utils"
-        return 0 if is_unread else end.code if isinstance(end.code, int) else 1
+        if is_unread:
+            return UNREAD if TOLD_BY_EXIT_CODE & set(given) else 0
+        return end.code if isinstance(end.code, int) else 1
     except Exception as error:
         if "--debug" in given:
             raise
@@ -105,11 +113,21 @@ def _explain(error: Exception) -> int:
         sentence, code = error.format_message(), error.exit_code
     elif isinstance(error, KerasGPTError):
         sentence, code = str(error), error.exit_code
+    elif isinstance(error, OSError) and error.filename is not None and error.strerror:
+        sentence, code = f"{error.filename}: {error.strerror}; check the path and its permissions", 1
     else:
         first_line = next(iter(str(error).splitlines()), "")
         sentence, code = f"{type(error).__name__}: {first_line} (run 'kerasgpt --debug ...' for more)", 1
     print(f"kerasgpt: {sentence}", file=sys.stderr)
     return code
+
+
+def _open_closed_streams() -> None:
+    """Give a process that was started without standard streams, as daemons are, ones that hold nothing."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nothing = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115 # stays; takes the lowest number
+            setattr(sys, name, nothing)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:

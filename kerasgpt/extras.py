@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-from kerasgpt.errors import MissingExtraError
+from kerasgpt.errors import MissingExtraError, unknown_name
+
+BACKENDS = {"tensorflow": "'kerasgpt[train]'", "jax": "'kerasgpt[jax]'", "torch": "torch"}
+"""What Keras trains on, and what pip installs for it."""
 
 _STDERR = threading.RLock()  # an import may need another; two threads would restore each other's silence
 
@@ -24,13 +27,22 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
         purpose: what it is needed for, such as ``"training"``.
 
     Raises:
-        MissingExtraError: the module is not installed.
+        MissingExtraError: the module is not installed, or Keras is and not what KERAS_BACKEND says.
+        UsageError: KERAS_BACKEND names no backend of Keras.
     """
+    backend = os.environ.get("KERAS_BACKEND")
+    if module == "keras" and backend and backend not in BACKENDS:
+        raise unknown_name("backend in KERAS_BACKEND", backend, BACKENDS)
     try:
         with _native_messages_silenced():
             return importlib.import_module(module)
     except ImportError as error:
-        if error.name and error.name.split(".")[0] != module.split(".")[0]:
+        absent = (error.name or module).split(".")[0]
+        if module == "keras" and absent in BACKENDS:
+            raise MissingExtraError(
+                f"{purpose} needs {absent}, which is not installed: pip install {BACKENDS[absent]}"
+            ) from error
+        if absent != module.split(".")[0]:
             raise  # it is installed, and broken in some other way: let that be seen
         raise missing(module, extra, purpose) from error
 
@@ -55,8 +67,12 @@ def _native_messages_silenced() -> Iterator[None]:
         yield
         return
     with _STDERR:
-        sys.stderr.flush()
-        saved = os.dup(2)
+        if sys.stderr is not None:
+            sys.stderr.flush()
+        saved = _copy_of_stderr()
+        if saved is None:
+            yield
+            return
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:
             os.dup2(nowhere, 2)
@@ -65,3 +81,11 @@ def _native_messages_silenced() -> Iterator[None]:
             os.dup2(saved, 2)
             os.close(saved)
             os.close(nowhere)
+
+
+def _copy_of_stderr() -> int | None:
+    """A second number for standard error; None where it is closed, as a daemon's is."""
+    try:
+        return os.dup(2)
+    except OSError:
+        return None

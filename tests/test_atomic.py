@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerasgpt.atomic import CannotWriteError, atomic_file, atomic_folder, write_text
+from kerasgpt.atomic import (
+    CannotWriteError,
+    atomic_file,
+    atomic_folder,
+    is_stream,
+    unpatterned,
+    write_text,
+)
 from kerasgpt.errors import KerasGPTError
 
 
@@ -176,3 +183,29 @@ def test_the_error_comes_out_of_another_process_whole():
     error = CannotWriteError(Path("a.txt"), "No space left on device")
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.reason) == (str(error), error.reason)
+
+
+def test_a_file_that_is_a_stream_keeps_what_was_there(tmp_path):
+    log = tmp_path / "log.txt"
+    log.write_text("earlier\n")
+    with log.open("ab") as stream:
+        path = f"/dev/fd/{stream.fileno()}"
+        assert is_stream(path)
+        write_text(path, "later\n")
+    assert log.read_text() == "earlier\nlater\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["log.txt"]
+    assert not is_stream(log)
+    assert not is_stream(tmp_path)
+    assert not is_stream(tmp_path / "new")
+
+
+def test_a_path_that_looks_like_a_pattern_is_reached_by_a_plain_one(tmp_path):
+    for name in ("v[2]", "a*b", "c?", "plain"):
+        folder = tmp_path / name / "1"
+        folder.mkdir(parents=True)
+        (folder / "file").write_text(name)
+        with unpatterned(folder) as path:
+            assert not set("[]*?") & set(str(path))
+            assert (path == folder) == (name == "plain")
+            assert (path / "file").read_text() == name
+        assert folder.is_dir()

@@ -110,6 +110,31 @@ def test_interrupted_is_exit_130(run, failing):
     assert outcome.err.strip() == "kerasgpt: interrupted; 2 of 4 shards are finished"
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_without_a_standard_stream_it_works_all_the_same(bundle, closed):
+    """As daemons and programs without a console are started."""
+    command = f"exec '{sys.executable}' -m kerasgpt generate '{bundle}' --engine onnx --prompt the {closed}"
+    process = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert bool(process.stdout) == (closed != ">&-")
+
+
+def test_a_path_that_may_not_be_looked_at_is_a_sentence(run, failing):
+    failing(PermissionError(13, "Permission denied", "secret/folder"))
+    outcome = run("inspect", "model")
+    assert outcome.code == 1
+    assert outcome.err == "kerasgpt: secret/folder: Permission denied; check the path and its permissions\n"
+
+
+def test_a_verdict_is_none_where_the_reader_went_away(bundle):
+    command = [sys.executable, "-m", "kerasgpt", "verify", str(bundle)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 141
+    process.stderr.close()
+
+
 def test_a_reader_that_went_away_is_no_failure(model_folder):
     """As `kerasgpt inspect FOLDER | head -0` does."""
     command = [sys.executable, "-m", "kerasgpt", "inspect", str(model_folder)]

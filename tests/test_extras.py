@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from kerasgpt.errors import MissingExtraError
+from kerasgpt.errors import MissingExtraError, UsageError
 from kerasgpt.extras import require
 
 
@@ -75,3 +75,9 @@ os.write(2, b"heard")
     command = [sys.executable, "-c", code]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert result.stderr == "heard"
+
+
+def test_a_backend_that_keras_does_not_have_is_named(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "nonsense")
+    with pytest.raises(UsageError, match="unknown backend in KERAS_BACKEND 'nonsense': Known: tensorflow"):
+        require("keras", "export", "exporting")

@@ -180,6 +180,8 @@ def _finished(pipeline: Any, output: Output) -> Any:
     try:
         result = pipeline.run()
         result.wait_until_finish()
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(str(_stopped("interrupted", output))) from error
     except Exception as error:
         reason = cause(error)
         if reason == KeyboardInterrupt.__name__:  # Beam makes an error of it

@@ -120,10 +120,11 @@ def fresh_process(root: Path, precision: str, num_threads: int | None = None) ->
     Raises:
         KerasGPTError: it failed; the sentence is its own.
     """
-    arguments = ["generate", str(root), "--engine", "onnx", "--precision", precision, "--prompt", "The"]
+    arguments = ["generate", "--engine", "onnx", "--precision", precision, "--prompt", "The"]
     # Whatever the folder's settings and its task's template would make of it.
     arguments += ["--max-new-tokens", "1", "--num-samples", "1", "--no-template", "--stream"]
     arguments += ["--num-threads", str(num_threads)] if num_threads else []
+    arguments += ["--", str(root)]
     command = child_command("-c", CHILD, *arguments)
     started = time.perf_counter()
     with subprocess.Popen(

@@ -15,7 +15,7 @@ import rich.progress
 from rich.console import Console
 
 from kerasgpt.artifacts import model_folder
-from kerasgpt.atomic import write_text
+from kerasgpt.atomic import is_stream, write_text
 from kerasgpt.commands.accuracy_plot import check_plot, draw
 from kerasgpt.commands.evaluation_table import table
 from kerasgpt.commands.generation_settings import (
@@ -167,6 +167,8 @@ class Subject:
         self, task: Task[Any], lm: LanguageModel, json_file: str | None, restart: bool
     ) -> dict[str, Any]:
         """Evaluate a task, with outcomes kept beside the result's file; gives the result's JSON form."""
+        file = _outcomes_file(json_file, self.precision, getattr(task, "shots", None))
+        read = self._fingerprints() if file else {}
         examples = task.read(self.data, lm)[: self.limit]
         settings = {**dataclasses.asdict(cast(Any, task)), "seed": self.seed, "limit": self.limit}
         content = {
@@ -176,7 +178,6 @@ class Subject:
             "precision": self.precision,
             "num_examples": len(examples),
         }
-        file = _outcomes_file(json_file, self.precision, settings.get("shots"))
         if file and restart:
             file.unlink(missing_ok=True)
         with _bar(f"{task.name} {self.precision}", len(examples)) as bar:
@@ -187,7 +188,7 @@ class Subject:
                 seed=self.seed,
                 batch_size=self.batch_size,
                 file=file,
-                subject={**content, "settings": settings, **self._fingerprints()} if file else None,
+                subject={**content, "settings": settings, **read} if file else None,
                 progress=lambda done: bar.show(done, f"{task.name}: {done:,} of {len(examples):,} examples"),
             )
         return {**content, **_figures(result), "settings": _said(settings), "data": list(self.data)}
@@ -224,8 +225,8 @@ def _task_options(folder: str, task: str, given: Mapping[str, Any]) -> dict[str,
 
 
 def _outcomes_file(json_file: str | None, precision: str, shots: int | None) -> Path | None:
-    """Beside the result: ``result.int8.4-shots.outcomes.jsonl``."""
-    if json_file is None:
+    """Beside the result: ``result.int8.4-shots.outcomes.jsonl``; none where that is no file."""
+    if json_file is None or is_stream(json_file):
         return None
     name = f"{Path(json_file).stem}.{precision}" + (f".{shots}-shots" if shots is not None else "")
     return Path(json_file).with_name(f"{name}{OUTCOMES}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import click
 
 from kerasgpt.artifacts import RUN_CONFIG
 from kerasgpt.commands.several import SeveralCommand
-from kerasgpt.errors import MissingExtraError, UsageError, unknown_name
+from kerasgpt.errors import UsageError
 from kerasgpt.extras import require
 
 RECIPES = (
@@ -37,9 +36,6 @@ TASKS = {
     "question_answering": "question-answering",
 }
 """Task -> the recipe that it has unless another is given."""
-
-BACKENDS = {"tensorflow": "'kerasgpt[train]'", "jax": "'kerasgpt[jax]'", "torch": "torch"}
-"""What Keras trains on, and what pip installs for it."""
 
 
 @click.command("train", cls=SeveralCommand)
@@ -79,7 +75,7 @@ def command(
     they are those the run was begun with. Interrupted by Ctrl-C, a run saves itself first; killed, it
     goes on from its last checkpoint, to the very same numbers.
     """
-    _require_keras()
+    require("keras", "train", "training")
     from kerasgpt.training.config import Recipe
     from kerasgpt.training.journal import CAN_DRAW
     from kerasgpt.training.recipes import recipe_file, task_recipe
@@ -100,24 +96,6 @@ def command(
         click.echo("kerasgpt: without pictures of the losses: matplotlib is not installed", err=True)
     run = train(recipe, out, resume=resume, force=force, device=device)
     click.echo(json.dumps(run.summary, indent=2))
-
-
-def _require_keras() -> None:
-    """Import Keras, or say which of it and the library it is to run on is unknown or not installed."""
-    backend = os.environ.get("KERAS_BACKEND")
-    if backend and backend not in BACKENDS:
-        raise unknown_name("backend in KERAS_BACKEND", backend, BACKENDS)
-    try:
-        require("keras", "train", "training")
-    except MissingExtraError:
-        raise
-    except ImportError as error:  # Keras is there and imports its backend
-        missing = (error.name or "").split(".")[0]
-        if missing in BACKENDS:
-            raise MissingExtraError(
-                f"training needs {missing}, which is not installed: pip install {BACKENDS[missing]}"
-            ) from error
-        raise
 
 
 def _as_settings(

@@ -17,7 +17,7 @@ from google.protobuf import text_format
 
 from kerasgpt import artifacts
 from kerasgpt.architectures import AnyConfig
-from kerasgpt.atomic import write_text
+from kerasgpt.atomic import unpatterned, write_text
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.export.example_requests import Arrays, Examples, texts_of
@@ -46,17 +46,22 @@ def write_files(bundle: Path, name: str) -> None:
     signatures, config = read_signatures(saved_model), artifacts.read_config(bundle)
     settings = artifacts.read_generation_config(bundle)
     with _graphs_as_they_are():
-        model = tf.saved_model.load(str(saved_model))
+        model = _loaded(saved_model)
         examples = Examples.of(texts_of(model), Tokenizer.from_preset(bundle), settings)
         _write_extra_assets(saved_model, model, name, examples, config)
         del model  # two need twice the memory
         for each in sorted(bundle.glob("saved_model_*/1")):
-            _write_extra_assets(each, tf.saved_model.load(str(each)), name, examples, config)
+            _write_extra_assets(each, _loaded(each), name, examples, config)
     for signature in signatures.values():
         inputs = examples.inputs(signature)
         if inputs is not None and sum(array.size for array in inputs.values()) <= _LARGEST_EXAMPLE:
             _write_examples(folder, name, signature.name, inputs)
     _write_templates(folder, name, signatures)
+
+
+def _loaded(path: Path) -> Any:
+    with unpatterned(path) as plain:
+        return tf.saved_model.load(str(plain))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasgpt import artifacts, checks
+from kerasgpt.atomic import unpatterned
 from kerasgpt.errors import KerasGPTError, UsageError, first_line, graph_reason
 from kerasgpt.generation.chooser import settings_of_rows
 from kerasgpt.generation.probabilities import refuse_no_numbers
@@ -285,7 +286,8 @@ def open_file(folder: str | os.PathLike[str], name: str | os.PathLike[str]) -> S
     """
     path = Path(folder) / name
     try:
-        loaded = tf.saved_model.load(str(path))
+        with unpatterned(path) as plain:
+            loaded = tf.saved_model.load(str(plain))
     except Exception as error:  # of a damaged one also an IndexError, a KeyError and others
         reason = first_line(error)
         raise KerasGPTError(f"{path}: cannot load the SavedModel ({reason}); export it again") from error
@@ -294,6 +296,5 @@ def open_file(folder: str | os.PathLike[str], name: str | os.PathLike[str]) -> S
         raise KerasGPTError(f"{path}: has no signature {min(missing)}; export it again")
     config = artifacts.read_config(folder)
     model = SavedModel(loaded, config.vocabulary_size, config.max_sequence_length)
-    return SavedModelLanguageModel(
-        model, Tokenizer.from_preset(folder), artifacts.read_generation_config(folder)
-    )
+    settings = artifacts.read_generation_config(folder)
+    return SavedModelLanguageModel(model, Tokenizer.from_preset(folder), settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from kerasgpt.layers.cache import Tensor, write_columns
@@ -63,7 +64,8 @@ def scaled_dot_product_weights(query: Tensor, key: Tensor, mask: Tensor, scale: 
     # float32 whatever the policy: a half-precision softmax over many columns loses the small ones.
     # To add what hides costs a pass over the scores; to choose, several, and one more in the gradient. It is
     # subtracted, since TensorFlow 2.21 fuses product and sum, wrongly where a graph has several sizes.
-    scores = ops.cast(scores, "float32") - ops.where(mask, 0.0, 1e9)  # (B, N, T, S)
+    hidden = ops.where(mask, np.float32(0), np.float32(1e9))  # plain numbers would become Keras's floatx
+    scores = ops.cast(scores, "float32") - hidden  # (B, N, T, S)
     return ops.softmax(scores, axis=-1)
 
 

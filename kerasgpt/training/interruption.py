@@ -1,4 +1,4 @@
-"""Ctrl-C: the first lets the step finish and everything be saved, the second stops at once."""
+"""Ctrl-C, and SIGTERM: the first lets the step finish and everything be saved, the second stops at once."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ class Interruption:
 
 @contextmanager
 def interruptible(say: Callable[[str], None]) -> Iterator[Interruption]:
-    """Turn the first SIGINT into a request and the second into KeyboardInterrupt.
+    """Turn the first SIGINT or SIGTERM into a request and the second into KeyboardInterrupt.
 
-    In any thread but the main one signals are left alone.
+    SIGTERM is what a machine that is taken away sends, some seconds before it is. In any thread but the main
+    one signals are left alone.
 
     Args:
         say: tells the user what happens.
@@ -45,8 +46,10 @@ def interruptible(say: Callable[[str], None]) -> Iterator[Interruption]:
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
-    before = signal.signal(signal.SIGINT, on_signal)
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield interruption
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            if handler is not None:  # else it was not Python's
+                signal.signal(number, handler)

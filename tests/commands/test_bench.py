@@ -140,3 +140,10 @@ def test_the_folders_settings_and_template_have_no_say_in_a_fresh_process(bundle
     seconds, peak = bench.fresh_process(bundle_copy, "fp32")
     assert seconds > 0
     assert peak > 1e6
+
+
+def test_a_name_that_begins_with_a_dash_is_a_name(bundle, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("-b").symlink_to(bundle)
+    seconds, _ = bench.fresh_process(Path("-b"), "fp32")
+    assert seconds > 0

@@ -367,3 +367,9 @@ def test_keras_is_never_imported(folder: Path, lm: SavedModelLanguageModel) -> N
     )
     assert child.returncode == 0, child.stderr
     assert child.stdout.strip() == str(lm.generate(["hello"])[0].token_ids)
+
+
+def test_a_path_that_looks_like_a_pattern_is_opened(bundle: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "v[2] x"
+    folder.symlink_to(bundle, target_is_directory=True)
+    assert open_bundle(folder).generate(["The"], GenerationConfig(max_new_tokens=2))[0].token_ids

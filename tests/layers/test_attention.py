@@ -118,3 +118,17 @@ def test_the_output_begins_as_spread_as_it_is_told(value, deviation):
     layer = MultiHeadAttention(num_heads=2, output_initializer_range=value)
     layer.build((None, None, 64))
     assert np.std(np.asarray(layer.output_projection.kernel)) == pytest.approx(deviation, rel=0.1)
+
+
+@pytest.mark.parametrize("floatx", ["float16", "bfloat16", "float64"])
+def test_what_keras_takes_plain_numbers_for_changes_nothing(floatx):
+    layer = MultiHeadAttention(num_heads=2, initializer_range=0.5, dtype="float32")
+    hidden = np.random.default_rng(0).normal(size=(2, 5, 8)).astype("float32")
+    mask = attention_mask_of(None, 5, 5, 0)
+    expected, _ = layer(hidden, mask)
+    keras.config.set_floatx(floatx)
+    try:
+        found, _ = layer(hidden, mask)
+    finally:
+        keras.config.set_floatx("float32")
+    np.testing.assert_array_equal(found, expected)

@@ -1,4 +1,4 @@
-"""Ctrl-C once and twice."""
+"""Ctrl-C, or SIGTERM, once and twice."""
 
 import signal
 import threading
@@ -8,16 +8,17 @@ import pytest
 from kerasgpt.training.interruption import InterruptedRunError, interruptible
 
 
-def test_the_first_signal_is_a_request_and_the_second_an_interrupt():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_the_first_signal_is_a_request_and_the_second_an_interrupt(number):
     said = []
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt), interruptible(said.append) as interruption:
         assert not interruption.is_requested
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
         assert interruption.is_requested
         assert len(said) == 1
-        signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+        signal.raise_signal(number)
+    assert signal.getsignal(number) is before
 
 
 def test_other_threads_leave_signals_alone():

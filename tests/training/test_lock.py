@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -91,3 +92,19 @@ def test_an_old_folder_whose_new_one_is_there_is_deleted(tmp_path):
     put_right(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     assert (tmp_path / "model" / "new").exists()
+
+
+def test_a_folder_that_was_there_stays(tmp_path):
+    (tmp_path / "mine").mkdir()
+    with locked(tmp_path / "mine"):
+        pass
+    assert (tmp_path / "mine").is_dir()
+    with locked(tmp_path / "new"):
+        pass
+    assert not (tmp_path / "new").exists()
+
+
+def test_it_hides_no_error_where_the_folder_cannot_be_taken_away(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KerasGPTError, match="of the data"), locked(Path(".")):
+        raise KerasGPTError("of the data")

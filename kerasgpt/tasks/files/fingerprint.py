@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from kerasgpt.artifacts import MANIFEST, sha256_of
-from kerasgpt.errors import KerasGPTError
+from kerasgpt.errors import KerasGPTError, UsageError
 
 OUTCOMES = ".outcomes.jsonl"
 """What the name of a file of outcomes ends in."""
@@ -39,10 +39,13 @@ def fingerprints(paths: Sequence[str | Path]) -> list[str]:
     """Hashes of files.
 
     Raises:
+        UsageError: one is a pipe, which would be empty after it.
         KerasGPTError: one cannot be read.
     """
     found = []
-    for path in paths:
+    for path in map(Path, paths):
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise UsageError(f"{path}: is no file that can be read twice, as --json takes: give a file")
         try:
             found.append(sha256_of(path))
         except OSError as error:

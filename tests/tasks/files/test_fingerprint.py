@@ -1,9 +1,10 @@
 import json
+import os
 
 import pytest
 
 from kerasgpt.artifacts import MANIFEST
-from kerasgpt.errors import KerasGPTError
+from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.tasks.files.fingerprint import OUTCOMES, fingerprint, fingerprints
 
 
@@ -59,3 +60,9 @@ def test_what_an_evaluation_writes_into_the_folder_is_no_part_of_the_model(tmp_p
     (tmp_path / "result.json").write_text("{}")
     assert fingerprint(tmp_path, [tmp_path / "result.json"]) == before
     assert fingerprint(tmp_path) != before
+
+
+def test_a_pipe_is_refused_and_not_read(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="pipe: is no file that can be read twice"):
+        fingerprints([tmp_path / "pipe"])
