@@ -81,9 +81,11 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         return
     if is_stream(asked):
         with tempfile.TemporaryDirectory(prefix="kerasgpt-") as scratch:
-            yield Path(scratch) / "written"
+            temporary = Path(scratch) / "written"
+            temporary.touch()
+            yield temporary
             with _told_of(asked), asked.open("ab") as stream:
-                stream.write((Path(scratch) / "written").read_bytes())
+                stream.write(temporary.read_bytes())
         return
     target = Path(os.path.realpath(asked))
     temporary: Path | None = None

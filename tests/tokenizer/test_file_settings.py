@@ -14,12 +14,6 @@ from kerasgpt.tokenizer.file_settings import Settings
 TEXT = "the rain in the plain"
 
 
-@pytest.fixture
-def folder(tmp_path):
-    Tokenizer.learn([TEXT] * 2, 270, special_tokens=["<|x|>"]).save_to_preset(tmp_path)
-    return tmp_path
-
-
 def change(path, **values):
     """Change some values of a JSON file."""
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))

@@ -20,17 +20,6 @@ from kerasgpt.tokenizer.bpe import Tokenizer
 TEXT = "the rain in the plain"
 
 
-@pytest.fixture
-def folder(tmp_path):
-    Tokenizer.learn([TEXT] * 2, 270, special_tokens=["<|x|>"]).save_to_preset(tmp_path)
-    return tmp_path
-
-
-def change(path, **values):
-    """Change some values of a JSON file."""
-    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
-
-
 def test_both_forms_say_the_same(folder):
     whole = files.read(folder)
     (folder / TOKENIZER).unlink()
@@ -44,7 +33,8 @@ def test_tokens_that_transformers_kept_apart_are_special(folder):
     (folder / TOKENIZER).unlink()
     size = len(files.read(folder).vocabulary)
     (folder / ADDED_TOKENS).write_text(json.dumps({"<|pad|>": size}))
-    change(folder / SPECIAL_TOKENS_MAP, pad_token="<|pad|>")
+    path = folder / SPECIAL_TOKENS_MAP
+    path.write_text(json.dumps({**json.loads(path.read_text()), "pad_token": "<|pad|>"}))
     contents = files.read(folder)
     assert contents.vocabulary["<|pad|>"] == size
     assert contents.special_tokens == ["<|pad|>", "<|x|>", "<|endoftext|>"]
