@@ -81,11 +81,11 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         return
     if is_stream(asked):
         with tempfile.TemporaryDirectory(prefix="kerasgpt-") as scratch:
-            temporary = Path(scratch) / "written"
-            temporary.touch()
-            yield temporary
+            written = Path(scratch) / "written"
+            written.touch()
+            yield written
             with _told_of(asked), asked.open("ab") as stream:
-                stream.write(temporary.read_bytes())
+                stream.write(written.read_bytes())
         return
     target = Path(os.path.realpath(asked))
     temporary: Path | None = None
