@@ -101,9 +101,8 @@ class WrittenTask:
         fields, places = [record.fields for record in examples], [record.place for record in examples]
         prompts = fitted_prompts(lm, self.template, fields, self.writing.max_new_tokens, places)
         writing: GenerationConfig | list[GenerationConfig] = self.writing
-        if (
-            not self.writing.is_greedy
-        ):  # else seeds have no say, and rows of one setting are searched together
+        # Where seeds have no say, rows of one setting are searched together.
+        if not self.writing.is_greedy:
             writing = [
                 dataclasses.replace(self.writing, seed=self.writing.seed + record.number - index)
                 for index, record in enumerate(examples)  # generate adds the index again

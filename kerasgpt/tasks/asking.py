@@ -94,7 +94,10 @@ def filled_in(
     """
     checks.refuse_text("inputs", inputs)
     if template is None:
-        return [text for text in inputs if isinstance(text, str)]
+        texts = [each for each in inputs if isinstance(each, str)]
+        if len(texts) < len(inputs):
+            raise UsageError("fields by name need a task's template, and this model has none: give texts")
+        return texts
     fields = [template.parse(each) if isinstance(each, str) else each for each in inputs]
     prompts = fitted_prompts(lm, template, fields, max_new_tokens)
     warn_of_shortened(template, prompts)

@@ -224,7 +224,7 @@ class Tokenizer:
         table = self.pieces if skip_special_tokens else self._pieces_and_names
         if errors not in get_args(UnknownIds):
             raise unknown_name("error handling", errors, get_args(UnknownIds))
-        ids = [index for index in ids if errors == "strict" or 0 <= index < len(table)]
+        ids = list(ids) if errors == "strict" else [index for index in ids if 0 <= index < len(table)]
         for index in ids:
             if not 0 <= index < len(table):
                 raise UsageError(f"id {index} is not in this vocabulary of {self.vocabulary_size}")

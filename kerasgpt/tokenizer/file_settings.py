@@ -50,7 +50,7 @@ class Settings:
 
     def named(self, role: str) -> list[str]:
         """The tokens that have a role, in the order of the files."""
-        tokens = (text_of(content.get(role)) for content in self.files.values())
+        tokens = (_text_of(content.get(role)) for content in self.files.values())
         return [token for token in tokens if isinstance(token, str)]
 
     def special(self) -> list[str]:
@@ -61,7 +61,7 @@ class Settings:
         for content in self.files.values():
             for name in _LISTS:
                 listed = content.get(name)
-                yield from (token for each in _members(listed) if isinstance(token := text_of(each), str))
+                yield from (token for each in _members(listed) if isinstance(token := _text_of(each), str))
             decoder = content.get("added_tokens_decoder")
             for token in _members(decoder):
                 if (
@@ -74,7 +74,7 @@ class Settings:
             yield from self.named(role)
 
 
-def text_of(token: Any) -> Any:
+def _text_of(token: Any) -> Any:
     """What a settings file calls a token: by its name, or as an object with its content."""
     return token.get("content") if isinstance(token, dict) else token
 

@@ -75,3 +75,5 @@ def test_one_text_is_no_list_of_inputs():
 
 def test_without_a_template_texts_are_prompts():
     assert filled_in(None, Echo(), ["a", "b"], 10) == ["a", "b"]
+    with pytest.raises(UsageError, match="fields by name need a task's template, and this model has none"):
+        filled_in(None, Echo(), ["a", {"prompt": "b"}], 10)
