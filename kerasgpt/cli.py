@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import click
 
+from kerasgpt import signals
 from kerasgpt.engines import resolve
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.version import __version__
@@ -81,12 +82,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; None means those of the process.
 
     Returns:
-        The exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 141 ended by a reader that has gone.
+        The exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 141 ended by a reader that has gone,
+        128 and the number of another signal that ended it.
     """
     _open_closed_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     warnings.showwarning = _show_warning
     gc.set_threshold(100_000)  # the tables of a vocabulary are no garbage: to look for some takes 20 ms
+    with signals.raised():
+        return _exit_code(given)
+
+
+def _exit_code(given: list[str]) -> int:
     try:
         code = cli.main(given, prog_name="kerasgpt", standalone_mode=False)
         return code if isinstance(code, int) else 0

@@ -18,6 +18,7 @@ from kerasgpt.bulk.progress import Distribution
 from kerasgpt.bulk.records import Rejected, Task
 from kerasgpt.bulk.runners import DIRECT, cause, is_direct, opened_pipeline
 from kerasgpt.bulk.shards import Shard, ShardEntries, read, survey
+from kerasgpt.bulk.worker_processes import watched
 from kerasgpt.errors import KerasGPTError
 
 
@@ -159,7 +160,7 @@ def run(
                 build(pipeline, left, handler, job.task, output, job.template.fields if job.template else ())
                 try:
                     result = _finished(pipeline, output)
-                except (KerasGPTError, KeyboardInterrupt):
+                except BaseException:  # an interruption too
                     if is_direct(runner) and not storage.is_address(job.output):
                         forget(job.output)  # elsewhere some worker may still be writing
                     raise
@@ -178,8 +179,9 @@ def run(
 def _finished(pipeline: Any, output: Output) -> Any:
     """Run a pipeline to its end."""
     try:
-        result = pipeline.run()
-        result.wait_until_finish()
+        with watched():
+            result = pipeline.run()
+            result.wait_until_finish()
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(str(_stopped("interrupted", output))) from error
     except Exception as error:
