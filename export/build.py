@@ -35,7 +35,7 @@ def build(path: Path) -> list[dict[str, Any]]:
     options = plan.get("options", {})
     for purpose in ("calibration", "evaluation"):
         if f"{purpose}_data" in plan:
-            options[f"{purpose}_text"] = (ROOT / plan[f"{purpose}_data"]).read_text("utf-8")
+            options[f"{purpose}_text"] = (ROOT / plan[f"{purpose}_data"]).read_bytes().decode("utf-8")
     if "generation" in plan:
         options["generation_config"] = kerasgpt.GenerationConfig(**plan["generation"])
     if "model_card" in plan:

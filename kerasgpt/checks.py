@@ -99,12 +99,13 @@ def sequence(name: str, value: Any, wanted: str) -> list[Any]:
     Raises:
         UsageError: it is none, or a text, whose characters nobody means.
     """
-    if not isinstance(value, str | bytes | bytearray | Mapping):
-        try:
-            return list(value)
-        except TypeError:
-            pass
-    raise refusal(name, value, wanted)
+    if isinstance(value, str | bytes | bytearray | Mapping):
+        raise refusal(name, value, wanted)
+    try:
+        members = iter(value)
+    except TypeError:
+        raise refusal(name, value, wanted) from None
+    return list(members)
 
 
 def refuse_text(name: str, value: Any) -> None:
@@ -117,6 +118,16 @@ def refuse_text(name: str, value: Any) -> None:
     """
     if isinstance(value, str):
         raise UsageError(f"a list of {name} is needed, and this is one text: write [{value[:20]!r}]")
+
+
+def several(name: str, value: Any) -> list[Any]:
+    """Read what there may be several of, such as prompts, from any sequence or iterator.
+
+    Raises:
+        UsageError: it is none, or one text.
+    """
+    refuse_text(name, value)
+    return sequence(name, value, "a list")
 
 
 def ids(name: str, value: Any, wanted: str = "a sequence of ids") -> tuple[int, ...]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import gc
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Sequence
 
@@ -120,6 +122,9 @@ def _explain(error: Exception) -> int:
         sentence, code = error.format_message(), error.exit_code
     elif isinstance(error, KerasGPTError):
         sentence, code = str(error), error.exit_code
+    elif isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+        where = tempfile.gettempdir()
+        sentence, code = f"{error.strerror}; free some space, in {where} too, or set TMPDIR to another", 1
     elif isinstance(error, OSError) and error.filename is not None and error.strerror:
         sentence, code = f"{error.filename}: {error.strerror}; check the path and its permissions", 1
     else:

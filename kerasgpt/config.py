@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
-from operator import index
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from kerasgpt import checks
 from kerasgpt.errors import KerasGPTError, UsageError, known_fields, unknown_name
 
 ACTIVATIONS = ("gelu_new", "gelu", "relu", "silu", "tanh")
@@ -110,16 +110,20 @@ class Configuration:
             sentence = re.sub(r"\w+", lambda word: keys.get(word[0], word[0]), str(error))
             raise KerasGPTError(f"{source}: {sentence}") from error
 
+    def _require_kinds(self) -> None:
+        """Refuse values of other kinds than the fields'; numpy's, unknown to JSON, become Python's."""
+        read = {"int": checks.integer, "float": checks.number, "bool": checks.flag}
+        for field in dataclasses.fields(self):
+            kind, _, null = str(field.type).partition(" | ")
+            value = getattr(self, field.name)
+            if kind in read and not (null and value is None):
+                object.__setattr__(self, field.name, read[kind](field.name, value))
+
     def _require_sizes(self, *names: str) -> None:
         """Refuse a size below 1, and a context without room for a token to read and one to write."""
         for name in (*names, "max_sequence_length"):
             value, least = getattr(self, name), 2 if name == "max_sequence_length" else 1
-            if value is None:
-                continue
-            if isinstance(value, bool) or not hasattr(value, "__index__"):
-                raise UsageError(f"{name} is {value!r}: it must be an integer")
-            object.__setattr__(self, name, index(value))  # numpy's integers too, which JSON does not know
-            if value < least:
+            if value is not None and value < least:
                 raise UsageError(f"{name} is {value}: it must be at least {least}")
 
     def to_dict(self) -> dict[str, Any]:
@@ -178,6 +182,7 @@ class GPT2Config(Configuration):
     eos_token_id: int | None = None
 
     def __post_init__(self) -> None:
+        self._require_kinds()
         self._require_sizes("vocabulary_size", "num_layers", "num_heads", "hidden_dim", "intermediate_dim")
         if self.hidden_dim % self.num_heads:
             raise UsageError(

@@ -59,6 +59,7 @@ class RecurrentConfig(Configuration):
     eos_token_id: int | None = None
 
     def __post_init__(self) -> None:
+        self._require_kinds()
         if self.cell not in GATES:
             raise unknown_name("cell", self.cell, GATES)
         self._require_sizes("vocabulary_size", "num_layers", "hidden_dim", "embedding_dim")

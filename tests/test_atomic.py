@@ -1,18 +1,24 @@
 """A failure leaves what was there, and nothing beside it."""
 
+import errno
 import os
 import pickle
+import shutil
 import stat
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from kerasgpt import renaming
 from kerasgpt.atomic import (
     CannotWriteError,
     atomic_file,
     atomic_folder,
     is_stream,
+    require_place,
     unpatterned,
     write_text,
 )
@@ -73,6 +79,7 @@ def test_an_interruption_between_the_renames_keeps_the_old_folder(tmp_path, monk
         return replace(path, other)
 
     monkeypatch.setattr(Path, "replace", interrupted)
+    monkeypatch.setattr(renaming, "exchanged", lambda one, other: False)  # as where they are two
     with pytest.raises(KeyboardInterrupt), atomic_folder(target) as temporary:
         (temporary / "new").write_text("new")
     assert os.listdir(target) == ["old"]
@@ -209,3 +216,100 @@ def test_a_path_that_looks_like_a_pattern_is_reached_by_a_plain_one(tmp_path):
             assert (path == folder) == (name == "plain")
             assert (path / "file").read_text() == name
         assert folder.is_dir()
+
+
+@pytest.mark.parametrize("full", ["of temporary files", "of the output", "of both"])
+def test_of_two_disks_the_full_one_is_named(tmp_path, monkeypatch, full):
+    scratch, target = tmp_path / "scratch", tmp_path / "out" / "folder"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+
+    def usage(folder):
+        is_full = full == "of both" or (full == "of temporary files") == (Path(folder) == scratch)
+        return SimpleNamespace(free=0 if is_full else 2**40)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    there = scratch if full == "of temporary files" else target
+    remedy = "there, or set TMPDIR to" if there is scratch else "or choose"
+    with (
+        pytest.raises(CannotWriteError, match=rf"{there}: cannot write \(No space left.*\); free.* {remedy}"),
+        atomic_folder(target),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert not target.exists()
+
+
+def test_what_appeared_meanwhile_stays(tmp_path):
+    target = tmp_path / "folder"
+    with (
+        pytest.raises(CannotWriteError, match="folder: cannot write .something else has been put there mean"),
+        atomic_folder(target, lambda folder: not any(folder.iterdir())) as temporary,
+    ):
+        (temporary / "new").write_text("new")
+        target.mkdir()
+        (target / "precious").write_text("precious")
+    assert os.listdir(target) == ["precious"]
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_a_mount_point_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(os.path, "ismount", lambda path: True)
+    with (
+        pytest.raises(CannotWriteError, match="place of a mount point.; name a folder inside"),
+        atomic_folder(tmp_path),
+    ):
+        raise AssertionError
+
+
+def test_a_private_file_stays_private(tmp_path):
+    write_text(tmp_path / "file", "old")
+    (tmp_path / "file").chmod(0o600)
+    write_text(tmp_path / "file", "new")
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o600
+
+
+def test_files_in_a_folder_have_a_users_usual_permissions_and_it_the_groups(tmp_path):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o2775)
+    with atomic_folder(tmp_path / "shared" / "new") as temporary:
+        (temporary / "private").touch(mode=0o600)
+    umask = os.umask(0)
+    os.umask(umask)
+    folder = tmp_path / "shared" / "new"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o2000 | (0o777 & ~umask)
+    assert stat.S_IMODE((folder / "private").stat().st_mode) == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("place", [atomic_folder, atomic_file])
+def test_folders_that_were_made_for_nothing_go_again(tmp_path, place):
+    with pytest.raises(ZeroDivisionError), place(tmp_path / "a" / "b" / "c"):
+        (tmp_path / "a" / "kept").mkdir()
+        raise ZeroDivisionError
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "kept"]
+
+
+@pytest.mark.parametrize("place", [atomic_folder, atomic_file])
+def test_a_name_as_long_as_names_may_be(tmp_path, place):
+    with place(tmp_path / ("x" * 255)):
+        pass
+    assert os.listdir(tmp_path) == ["x" * 255]
+
+
+def test_a_scratch_folder_that_looks_like_a_pattern_is_not_used(tmp_path, monkeypatch):
+    (tmp_path / "[x]").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "[x]"))
+    with unpatterned(tmp_path / "[x]") as plain:
+        assert not set("[]*?") & set(str(plain))
+        assert plain.samefile(tmp_path / "[x]")
+
+
+def test_a_place_for_a_file_is_looked_at_beforehand(tmp_path):
+    require_place(tmp_path / "new" / "file")
+    (tmp_path / "file").write_text("")
+    require_place(tmp_path / "file")
+    require_place("/dev/stdout")
+    with pytest.raises(CannotWriteError, match=r"file/deep: cannot write \(Not a directory\); free"):
+        require_place(tmp_path / "file" / "deep")
+    with pytest.raises(CannotWriteError, match=r"a folder is there\); name a file"):
+        require_place(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

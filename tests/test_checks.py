@@ -115,6 +115,12 @@ def test_biases_are_fixed_and_copied_whole():
     assert json.dumps(biases) == '{"5": 1.0}'
 
 
+def test_an_error_of_an_iterator_is_its_own():
+    assert checks.several("prompts", iter(["a", "b"])) == ["a", "b"]
+    with pytest.raises(TypeError, match="unsupported"):
+        checks.several("prompts", (1 + each for each in "a"))
+
+
 def test_one_text_is_no_list_of_texts():
     checks.refuse_text("prompts", ["abc"])
     with pytest.raises(UsageError, match=r"a list of prompts .* this is one text: write \['abc'\]"):

@@ -126,6 +126,14 @@ def test_a_path_that_may_not_be_looked_at_is_a_sentence(run, failing):
     assert outcome.err == "kerasgpt: secret/folder: Permission denied; check the path and its permissions\n"
 
 
+def test_a_full_disk_of_nobody_s_file_is_a_sentence(run, failing):
+    failing(OSError(28, "No space left on device"))
+    outcome = run("inspect", "model")
+    assert outcome.code == 1
+    assert outcome.err.startswith("kerasgpt: No space left on device; free some space, in ")
+    assert outcome.err.endswith(" too, or set TMPDIR to another\n")
+
+
 def test_a_verdict_is_none_where_the_reader_went_away(bundle):
     command = [sys.executable, "-m", "kerasgpt", "verify", str(bundle)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

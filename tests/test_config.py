@@ -60,6 +60,9 @@ def test_attention_scales():
         ({"layer_norm_epsilon": 0.0}, "it must be above 0"),
         ({"initializer_range": -1.0}, r"initializer_range is -1\.0: it must be 0 or more"),
         ({"initializer_range": float("nan")}, "initializer_range is nan"),
+        ({"tie_word_embeddings": "false"}, "tie_word_embeddings is 'false': it must be true or false"),
+        ({"dropout": "0.1"}, r"dropout is '0\.1': it must be a number"),
+        ({"eos_token_id": 1.5}, r"eos_token_id is 1\.5: it must be an integer"),
     ],
 )
 def test_impossible_shapes_are_refused(fields, sentence):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from kerasgpt.atomic import unpatterned
 from kerasgpt.checkpoints.mapping import weights as table
 from kerasgpt.checkpoints.stored import Arrays, StoredArray
 from kerasgpt.config import GPT2Config, read_json
@@ -75,15 +77,25 @@ def _canonical(stored: Mapping[str, StoredArray], config: GPT2Config) -> Arrays:
 def _open(folder: Path) -> Arrays:
     """List a checkpoint's weights, leaving out what an optimizer added."""
     prefix = _prefix(folder)
-    tensorflow = require("tensorflow", "train", "reading a TensorFlow checkpoint")
-    failures = (tensorflow.errors.OpError, IndexError, RuntimeError, ValueError)  # its reader raises each
+    failures = (_tensorflow().errors.OpError, IndexError, RuntimeError, ValueError)  # its reader raises each
     try:
-        reader = tensorflow.train.load_checkpoint(str(prefix))
-        shapes = reader.get_variable_to_shape_map()
+        with _reader(prefix) as reader:
+            shapes = reader.get_variable_to_shape_map()
     except failures as error:
         raise KerasGPTError(f"{prefix}.index: cannot read ({first_line(error)}); copy it again") from error
     names = [name for name in shapes if name.startswith("model/") and not _SLOT.search(name)]
-    return {name: _stored(reader, name, tuple(shapes[name]), prefix, failures) for name in names}
+    return {name: _stored(name, tuple(shapes[name]), prefix, failures) for name in names}
+
+
+def _tensorflow() -> Any:
+    return require("tensorflow", "train", "reading a TensorFlow checkpoint")
+
+
+@contextmanager
+def _reader(prefix: Path) -> Iterator[Any]:
+    """TensorFlow's reader, which opens the files of data when it is first asked for some."""
+    with unpatterned(prefix.parent) as folder:
+        yield _tensorflow().train.load_checkpoint(str(folder / prefix.name))
 
 
 def _prefix(folder: Path) -> Path:
@@ -96,11 +108,12 @@ def _prefix(folder: Path) -> Path:
 
 
 def _stored(
-    reader: Any, name: str, shape: tuple[int, ...], prefix: Path, failures: tuple[type[Exception], ...]
+    name: str, shape: tuple[int, ...], prefix: Path, failures: tuple[type[Exception], ...]
 ) -> StoredArray:
     def read() -> NDArray[Any]:
         try:
-            return reader.get_tensor(name)
+            with _reader(prefix) as reader:
+                return reader.get_tensor(name)
         except failures as error:
             raise KerasGPTError(
                 f"{prefix}: cannot read {name} ({first_line(error)}); its data is cut or damaged,"

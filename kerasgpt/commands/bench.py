@@ -16,6 +16,7 @@ import click
 import numpy as np
 
 from kerasgpt import artifacts
+from kerasgpt.atomic import require_place
 from kerasgpt.engines import resolve
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.export.proof import child_command, child_environment
@@ -59,6 +60,8 @@ def command(folder: str, num_threads: int | None, json_file: str | None) -> None
     if not files:
         raise UsageError(f"{root}: has no ONNX file: export the model again with --formats onnx")
     require("onnxruntime", "", "the onnx engine")
+    if json_file is not None:
+        require_place(json_file)
     click.echo(_line("precision", "file MiB", "prefill ms", "tokens/s", "batch 8", "first s", "memory MiB"))
     measured = {}
     for precision, file in files.items():

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from kerasgpt.artifacts import model_folder
-from kerasgpt.atomic import write_text
+from kerasgpt.atomic import require_place, write_text
 from kerasgpt.commands.generation_settings import answer_options, settings_of, without_words
 from kerasgpt.commands.json_output import echo_json
 from kerasgpt.commands.several import SeveralCommand
@@ -75,6 +75,7 @@ def _write_page(folders: Sequence[str], prompts: str, out: str, given: dict[str,
     bad_words, shuffle_seed = given.pop("bad_words"), given.pop("shuffle_seed")
     no_template = given.pop("no_template")
     own = [{kind: given.pop(f"{kind}_{side}") for kind in ("engine", "precision", "set")} for side in "ab"]
+    require_place(out)
     texts = read_prompts(prompts)
     settings = [_settings(folder, given, side["set"]) for folder, side in zip(folders, own, strict=True)]
     sides, written = [], []

@@ -62,9 +62,19 @@ def _train(run: Path, overrides: tuple[str, ...]) -> None:
         raise InterruptedRunError(f"{stopped}, or with the same 'kerasgpt demo'") from stopped
     summary = read_json(run / artifacts.RUN_SUMMARY)
     click.echo(
-        f"{summary['test_bits_per_byte']:.3f} bits per byte on the last 10 % of the text, after"
-        f" {summary['seconds']:.0f} s of training ({summary['tokens_per_second']:,.0f} tokens a second)"
+        f"{_score(summary, recipe.data.test_fraction)}{summary['seconds']:.0f} s of training"
+        f" ({summary['tokens_per_second']:,.0f} tokens a second)"
     )
+
+
+def _score(summary: dict[str, Any], test_fraction: float) -> str:
+    """Bits per byte on the test part, or the validation part; nothing where there is none."""
+    parts = {"test": f"the last {100 * test_fraction:g} % of the text", "validation": "the validation part"}
+    for part, words in parts.items():
+        bits = summary.get(f"{part}_bits_per_byte")
+        if bits is not None:
+            return f"{bits:.3f} bits per byte on {words}, after "
+    return "no part of the text to score it by, after "
 
 
 def _export(run: Path, bundle: Path) -> None:

@@ -15,7 +15,7 @@ import rich.progress
 from rich.console import Console
 
 from kerasgpt.artifacts import model_folder
-from kerasgpt.atomic import is_stream, write_text
+from kerasgpt.atomic import is_stream, require_place, write_text
 from kerasgpt.commands.accuracy_plot import check_plot, draw
 from kerasgpt.commands.evaluation_table import table
 from kerasgpt.commands.generation_settings import (
@@ -120,6 +120,8 @@ def command(
         raise UsageError(f"--seed is {seed}: it must be 0 or more")
     if plot:
         check_plot(plot, shots)
+    for file in filter(None, (plot, json_file)):
+        require_place(file)
     own = _task_options(folder, task, {**given, "pool": pool or None})
     tasks = [make_task(task, model_folder(folder), {**own, "shots": each}) for each in shots or [None]]
     results = []

@@ -95,7 +95,7 @@ def command(
 
 def _text(path: str, purpose: str) -> str:
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_bytes().decode("utf-8")  # line ends as they are
     except OSError as error:
         raise KerasGPTError(f"{path}: cannot read {purpose} ({error.strerror or error})") from error
     except UnicodeDecodeError as error:

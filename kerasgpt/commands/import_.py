@@ -63,7 +63,7 @@ def command(source: str, out: str, written_as: str) -> None:
     if tokenizer is not None:
         config = _ending_with(tokenizer, config, source)
         _tell_of_other_ends(files / GENERATION_CONFIG, tokenizer)
-    with atomic_folder(out) as folder:
+    with atomic_folder(out, lambda _: False) as folder:
         if written_as == "keras_hub":
             resolve(f"{KERAS_HUB}:write_preset")(config, arrays, folder, tokenizer)
             if template is not None:

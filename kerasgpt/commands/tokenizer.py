@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import click
 
 from kerasgpt import checks
+from kerasgpt.artifacts import CONFIG, MANIFEST, RUN_CONFIG
 from kerasgpt.commands.several import SeveralCommand
 from kerasgpt.data.reading import ErrorHandling
 from kerasgpt.data.sources import read_documents
@@ -45,6 +47,8 @@ def train(
     out: str,
 ) -> None:
     """Learn a vocabulary from files, read as a stream."""
+    if any((Path(out) / name).exists() for name in (MANIFEST, CONFIG, RUN_CONFIG)):
+        raise UsageError(f"{out}: holds a model, to which its tokenizer belongs; choose another folder")
     texts = read_documents(paths, errors)
     tokenizer = Tokenizer.learn(
         texts, vocabulary_size, minimum_frequency=min_frequency, special_tokens=special_tokens

@@ -78,7 +78,7 @@ def command(
     require("keras", "train", "training")
     from kerasgpt.training.config import Recipe
     from kerasgpt.training.journal import CAN_DRAW
-    from kerasgpt.training.recipes import recipe_file, task_recipe
+    from kerasgpt.training.recipes import recipe_file, task_recipe, without_size
     from kerasgpt.training.train import train
 
     overrides = [*_as_settings(paths, task, validation_data, **given), *settings]
@@ -86,7 +86,9 @@ def command(
     if config is None and resume and begun.is_file():
         config = str(begun)
     if config:
-        recipe = Recipe.from_toml(recipe_file(config), overrides)
+        recipe = Recipe.from_toml(recipe_file(config), [] if given["preset"] else overrides)
+        if given["preset"]:
+            recipe = Recipe.from_dict(without_size(recipe), overrides)
     else:
         has_model = bool(given["preset"] or given["init"])
         recipe = Recipe.from_dict(task_recipe(TASKS[task], has_model) if task else {}, overrides)

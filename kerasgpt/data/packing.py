@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,7 +24,7 @@ from kerasgpt.data.corpus import Corpus, Survey
 from kerasgpt.data.encoding import Row, encode_pieces
 from kerasgpt.data.progress import ByteProgress
 from kerasgpt.data.reading import ErrorHandling
-from kerasgpt.data.shards import INDEX, Ids, JoinedIds, PartSize, Shard, write_shard
+from kerasgpt.data.shards import INDEX, Ids, JoinedIds, PartSize, Shard, allow_open_files, write_shard
 from kerasgpt.data.sources import fingerprint
 from kerasgpt.data.splits import PARTS, Part, Split
 from kerasgpt.errors import KerasGPTError
@@ -105,6 +106,7 @@ class PackedCorpus:
             corpus = cls(folder, values["dtype"], values["num_sources"], values["num_duplicates"], shards)
             for shard in shards:
                 shard.require_files(corpus.dtype)
+            allow_open_files(sum(shard.num_files for shard in shards))
         except (KeyError, TypeError, ValueError, OSError) as error:
             raise KerasGPTError(f"{folder}: damaged token files ({error}); delete the folder") from error
         return corpus
@@ -144,13 +146,14 @@ def pack(
         cache: folder of packed folders; None means `cache_folder`.
 
     Raises:
-        KerasGPTError: a file cannot be read, or the cache not be written; nothing half-written is left.
+        KerasGPTError: a file cannot be read.
+        CannotWriteError: the cache cannot be written; nothing half-written is left.
     """
     corpus = Corpus.of(paths, split, errors, deduplicate, separate)
     root = cache_folder() if cache is None else Path(cache)
     states = _states(corpus)  # before they are read for the first time
     folder = root / f"tokens-{_key(corpus, tokenizer)}"
-    with held(folder, lambda: _tell_of_waiting(folder)):
+    with _cached(folder, cache), held(folder, lambda: _tell_of_waiting(folder)):
         if (folder / INDEX).is_file():
             try:
                 return PackedCorpus.read(folder)
@@ -165,6 +168,18 @@ def pack(
             shutil.rmtree(folder, ignore_errors=True)
             raise
     return PackedCorpus.read(folder)
+
+
+@contextmanager
+def _cached(folder: Path, cache: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Say where else the cache may be, if it cannot be written and nobody said where."""
+    try:
+        yield
+    except CannotWriteError as error:
+        if cache is not None or not error.path.is_relative_to(folder):
+            raise
+        remedy = "free some space, or set KERASGPT_CACHE to another folder"
+        raise CannotWriteError(error.path, error.reason, remedy) from error
 
 
 def _tell_of_waiting(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -21,6 +22,7 @@ from kerasgpt.data.splits import PARTS, Part
 from kerasgpt.errors import KerasGPTError
 
 INDEX = "index.json"
+_OTHER_FILES = 512  # that a process may have open beside the ids
 TOKENS_PER_SHARD = 1 << 24  # what is lost at most when encoding is killed: some seconds of work
 
 
@@ -103,6 +105,11 @@ class Shard:
             return np.empty(0, np.uint64)
         return np.memmap(self.folder / f"{part}.documents", np.uint64, mode="r")
 
+    @property
+    def num_files(self) -> int:
+        """How many files it maps, if all parts of it are read."""
+        return sum((size.num_tokens > 0) + (size.num_documents > 0) for size in self.sizes.values())
+
     def require_files(self, dtype: str) -> None:
         """Check that the files are as long as they must be.
 
@@ -132,6 +139,28 @@ class Shard:
             return cls(folder, int(values["source"]), int(values["num_pieces"]), sizes)
         except (KeyError, TypeError, ValueError) as error:
             raise KerasGPTError(f"{folder}: damaged token files ({error}); delete the folder") from error
+
+
+def allow_open_files(count: int) -> None:
+    """Let this process hold so many more files open, if the system's limit can be raised: a map holds one.
+
+    Raises:
+        KerasGPTError: it cannot.
+    """
+    try:
+        resource = importlib.import_module("resource")
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + _OTHER_FILES
+    if soft == resource.RLIM_INFINITY or wanted <= soft:
+        return
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise KerasGPTError(
+            f"the data is in {count} files of token ids, and this system lets a process open {hard}: raise"
+            f" 'ulimit -n' to {wanted}, or train on less data at a time"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def write_shard(folder: Path, rows: Iterator[Row], source: int) -> Shard | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import os
 import time
 from typing import Any, TypeAlias
 
@@ -16,6 +17,8 @@ Inputs: TypeAlias = NDArray[np.int32] | dict[str, NDArray[np.int32]]
 Batch: TypeAlias = tuple[Inputs, NDArray[np.int32], NDArray[np.float32]]
 """ids int32 (B, T), or them with ``segment_ids`` and ``position_ids``; labels int32 (B, T); weights float32
 (B, T)."""
+
+_MOST_LOOKED_AT = 2  # batches, to see their shapes
 
 
 class StepwiseDataset(keras.utils.PyDataset, abc.ABC):
@@ -51,9 +54,11 @@ class StepwiseDataset(keras.utils.PyDataset, abc.ABC):
         self.first_step = first_step
         self.num_steps = num_steps
         self.waited_seconds = 0.0
-        self._epochs_done = 0
+        self._passes_done = 0
         self._has_begun = False
-        self._num_asked = 0  # since the epoch began
+        self._asked: set[int] = set()  # indices, in this pass over the data
+        self._looked_at: set[int] = set()  # asked for too, but maybe only to see what a batch is
+        self._process = os.getpid()
 
     @property
     def num_batches(self) -> int:
@@ -65,20 +70,36 @@ class StepwiseDataset(keras.utils.PyDataset, abc.ABC):
 
     def __getitem__(self, index: int) -> Batch:
         began = time.perf_counter()
-        self._num_asked += 1
-        batch = self.batch(self.first_step + index + self._epochs_done * self.steps_per_epoch)
+        self._note(index)
+        batch = self.batch(self.first_step + index + self._passes_done * self.steps_per_epoch)
         self.waited_seconds += time.perf_counter() - began
         return batch
 
-    def on_epoch_begin(self) -> None:
-        """Called by `fit`: the next epoch has an order of its own.
+    def _note(self, index: int) -> None:
+        """Take in that a batch is asked for: each comes once in a pass over the data, in any order."""
+        if os.getpid() != self._process:
+            return  # the copy of a worker process, which is asked for a part of them
+        if index in self._asked:
+            self._begin_pass()
+        self._asked.add(index)
 
-        Before its first epoch it looks at two batches, or on JAX at any one, in an epoch that it then drops.
+    def on_epoch_begin(self) -> None:
+        """Called by `fit`: the next pass over the data has an order of its own.
+
+        An epoch is a part of one where `fit` was given `steps_per_epoch`. Before its first epoch `fit` looks
+        at two batches, or on JAX at any one, in an epoch that it then drops.
         """
-        was_read = self._num_asked > 1 or self.num_batches == 1
-        if self._has_begun and was_read and self.num_steps is None:
-            self._epochs_done += 1
-        self._has_begun, self._num_asked = True, 0
+        read = self._asked | self._looked_at
+        if self._has_begun and len(read) >= self.num_batches:
+            self._begin_pass()
+        elif not self._has_begun or len(self._asked) <= _MOST_LOOKED_AT:
+            self._looked_at, self._asked = read, set()
+        self._has_begun = True
+
+    def _begin_pass(self) -> None:
+        self._asked, self._looked_at = set(), set()
+        if self.num_steps is None:
+            self._passes_done += 1
 
     @abc.abstractmethod
     def batch(self, step: int) -> Batch:

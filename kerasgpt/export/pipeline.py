@@ -26,8 +26,10 @@ from kerasgpt.export.requests import (
     check_effects,
     check_embeds,
     check_model,
+    check_provenance,
     check_request,
     check_soft_prompt,
+    may_be_replaced,
 )
 from kerasgpt.export.serving_folder import write_serving
 from kerasgpt.export.slimming import left_out, remove
@@ -116,6 +118,7 @@ def export_bundle(
     """
     target = Path(folder)
     check_request(formats, precisions, target, writer)
+    check_provenance(provenance)
     if soft_prompt is not None:
         check_soft_prompt(formats, precisions)
         inputs_embeds = True
@@ -138,7 +141,7 @@ def export_bundle(
         model = in_float32(model)
     settings = generation_config or GenerationConfig()
     unwanted = left_out(model.config, formats, precisions, weights, fast_only, inputs_embeds)
-    with atomic_folder(target) as bundle:
+    with atomic_folder(target, may_be_replaced) as bundle:
         if writer == TF2ONNX:
             proofs = write_and_prove_forward(model, tokenizer, bundle, tell)
         else:

@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from kerasgpt import artifacts
 from kerasgpt.engines import resolve
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.export.proof import Proof, artifact_path
+from kerasgpt.export.variants import EMBEDS
 from kerasgpt.generation.language_model import StepLanguageModel
+from kerasgpt.generation.soft_prompt import read_soft_prompt, with_soft_prompt
 from kerasgpt.models.causal_lm import load_model
 from kerasgpt.models.language_model import step_model
 from kerasgpt.tasks.language_modeling import evaluate
@@ -24,14 +27,16 @@ def all_measured(
 ) -> list[Proof]:
     """Proofs with the perplexities of their artifacts on a text.
 
-    That of the trained model's own weights is measured only where no exported file has float32's.
+    That of the trained model's own weights is measured only where no exported file has float32's, and where
+    there is a soft prompt that of the file alone which reads it.
     """
     files = [proof for proof in proofs if proof.engine != "keras"]
     has_baseline = any(proof.precision == "fp32" for proof in files)
-    return [
-        proof if proof.engine == "keras" and has_baseline else measured(bundle, proof, text, tell)
-        for proof in proofs
-    ]
+    has_prompt = (bundle / artifacts.SOFT_PROMPT).exists()
+    left_out = {"keras"} if has_baseline else set()
+    if has_prompt:
+        left_out = {proof.engine for proof in proofs} - {EMBEDS}
+    return [proof if proof.engine in left_out else measured(bundle, proof, text, tell) for proof in proofs]
 
 
 def measured(bundle: Path, proof: Proof, text: str, tell: Callable[[str], None]) -> Proof:
@@ -42,6 +47,8 @@ def measured(bundle: Path, proof: Proof, text: str, tell: Callable[[str], None])
     else:
         room = "in_graph" if proof.engine.startswith("saved_model") else "runtime"
         lm = resolve(f"kerasgpt.{room}.language_model:open_file")(bundle, file)
+    if (prompt := bundle / artifacts.SOFT_PROMPT).exists():
+        lm = with_soft_prompt(lm, read_soft_prompt(prompt))
     perplexity = evaluate(lm, text)["perplexity"]
     tell(f"{file}: perplexity {perplexity:.4f} on the evaluation data")
     return dataclasses.replace(proof, perplexity=perplexity)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from kerasgpt import artifacts, checks
 from kerasgpt.architectures import architecture_of, type_of
 from kerasgpt.checkpoints.mapping import variables_by_name
 from kerasgpt.engines import ENGINE_PRECISIONS
-from kerasgpt.errors import UsageError, unknown_name
+from kerasgpt.errors import UsageError, first_line, unknown_name
 from kerasgpt.export.price import MAX_PERPLEXITY_INCREASE
 from kerasgpt.extras import require
 from kerasgpt.models.causal_lm import CausalLM
@@ -49,8 +50,22 @@ def check_request(formats: Sequence[str], precisions: Sequence[str], target: Pat
         require("tf2onnx", "export", "the tf2onnx writer")
     if "saved_model" in formats:
         require("tensorflow", "export", "exporting a SavedModel")
-    if not _may_be_replaced(target):
+    if not may_be_replaced(target):
         raise UsageError(f"{target}: exists and is no bundle; choose another folder, or remove it")
+
+
+def check_provenance(provenance: dict[str, Any] | None) -> None:
+    """Refuse what the manifest, which is JSON, cannot hold.
+
+    Raises:
+        UsageError: a value is none that JSON has.
+    """
+    try:
+        json.dumps(provenance)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"provenance: {first_line(error)}; give texts, numbers, lists and mappings"
+        ) from error
 
 
 def check_embeds(inputs_embeds: bool, formats: Sequence[str], writer: str) -> None:
@@ -167,7 +182,8 @@ def align_end_of_text(model: Any, tokenizer: Tokenizer) -> None:
         )
 
 
-def _may_be_replaced(target: Path) -> bool:
+def may_be_replaced(target: Path) -> bool:
+    """Whether a bundle may take the place of what is there: of nothing, a bundle or an empty folder."""
     if not target.exists() or (target / artifacts.MANIFEST).is_file():
         return True
     return target.is_dir() and not any(target.iterdir())

@@ -67,11 +67,15 @@ def verify(folder: str | os.PathLike[str], *, strict: bool = False) -> Verificat
         strict: whether an artifact whose engine is not installed counts as failed.
 
     Raises:
-        KerasGPTError: it is no bundle, or its manifest cannot be read.
+        KerasGPTError: it is no bundle, has links to folders or out of it, or its manifest cannot be read.
     """
     root = Path(folder)
     if not (root / artifacts.MANIFEST).is_file():
         raise KerasGPTError(f"{root}: no {artifacts.MANIFEST}: not a bundle; make one with 'kerasgpt export'")
+    artifacts.folder_kind(root)  # refuses links that lead out of it
+    for path in root.rglob("*"):
+        if path.is_symlink() and path.is_dir():
+            raise KerasGPTError(f"{path}: is a link to a folder, which no bundle has; remove it")
     manifest = Manifest.read(root)
     return Verification(str(root), [*_hash_checks(root, manifest), *_parity_checks(root, manifest)], strict)
 

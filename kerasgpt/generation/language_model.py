@@ -83,7 +83,7 @@ class StepLanguageModel:
             UsageError: an id is not in the vocabulary, `prompts` is one text and no list, or there are
                 neither one nor as many settings as prompts.
         """
-        checks.refuse_text("prompts", prompts)
+        prompts = checks.several("prompts", prompts)
         each = settings_of_rows(self.settings if settings is None else settings, len(prompts))
         rows = self.requests.read(prompts, each)
         searched = [number for number, row in enumerate(rows) if row.settings.num_beams > 1]

@@ -52,8 +52,8 @@ class Scorer:
             UsageError: the lists differ in length, an id is not in the vocabulary, or a continuation
                 is longer than the context.
         """
-        checks.refuse_text("prompts", prompts)
-        checks.refuse_text("continuations", continuations)
+        prompts = checks.several("prompts", prompts)
+        continuations = checks.several("continuations", continuations)
         if len(prompts) != len(continuations):
             raise UsageError(
                 f"{counted(len(prompts), 'prompt')} and {counted(len(continuations), 'continuation')}:"

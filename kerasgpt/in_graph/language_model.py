@@ -152,7 +152,7 @@ class SavedModelLanguageModel:
             UsageError: the graph cannot do what the settings ask, or finds that they make no sense, or an
                 id is not in the vocabulary.
         """
-        checks.refuse_text("prompts", prompts)
+        prompts = checks.several("prompts", prompts)
         each = settings_of_rows(self.settings if settings is None else settings, len(prompts))
         for own in each:
             self._check(own)

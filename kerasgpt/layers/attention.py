@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasgpt.errors import UsageError
 from kerasgpt.layers.cache import Tensor, write_columns
 from kerasgpt.layers.dropout import Dropout
 from kerasgpt.layers.fused_attention import fused_causal_attention
@@ -130,6 +131,10 @@ class MultiHeadAttention(keras.layers.Layer):
     def build(self, hidden_shape: Any, *_: Any) -> None:
         """Make W_qkv (D, 3D) and W_o (D, D)."""
         width = hidden_shape[-1]
+        if width % self.num_heads:
+            raise UsageError(
+                f"a width of {width} is not a multiple of num_heads {self.num_heads}: change one"
+            )
         self.head_dim = width // self.num_heads
         self.qkv = keras.layers.Dense(
             3 * width,

@@ -67,6 +67,7 @@ class PositionEmbedding(keras.layers.Layer):
         self, max_sequence_length: int, hidden_dim: int, initializer_range: float = 0.02, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        self.autocast = False  # positions may come as floats, of which half precision has few
         self.max_sequence_length = max_sequence_length
         self.hidden_dim = hidden_dim
         self.initializer_range = initializer_range
@@ -129,6 +130,7 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.autocast = False  # ids may, too
         self.vocabulary_size = vocabulary_size
         self.max_sequence_length = max_sequence_length
         self.hidden_dim = hidden_dim

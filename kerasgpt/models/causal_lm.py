@@ -25,6 +25,10 @@ class CausalLM(keras.Model):
     model_type: ClassVar[str]
     config: Any
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.autocast = False  # ids may come as floats, of which half precision has few
+
     def export(
         self,
         filepath: str | os.PathLike[str],

@@ -42,6 +42,7 @@ class GPT2(keras.Model):
 
     def __init__(self, config: GPT2Config | Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.autocast = False  # as in CausalLM
         self.config = config = _as_config(config)
         self.embedding = TokenAndPositionEmbedding(
             config.vocabulary_size,
@@ -174,7 +175,8 @@ class GPT2(keras.Model):
 class GPT2CausalLM(CausalLM):
     """GPT-2 with its language-model head: the probability of each next token.
 
-    An ordinary Keras model: `compile`, `fit` on (ids, next ids), `evaluate`, `save`, `export`.
+    An ordinary Keras model: `compile`, `fit` on (ids, next ids), `evaluate`, `save`, `export`. Keras knows
+    the class of a saved model in a process that has imported it: ``from kerasgpt import GPT2CausalLM``.
 
     Args:
         config: a GPT2Config, or its `to_dict`.

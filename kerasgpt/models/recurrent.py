@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeAlias
 import keras
 from keras import ops
 
-from kerasgpt.errors import UsageError
+from kerasgpt.errors import UsageError, known_fields
 from kerasgpt.layers.cache import Tensor
 from kerasgpt.layers.embedding import TokenEmbedding
 from kerasgpt.models.causal_lm import CausalLM
@@ -35,7 +35,11 @@ class RecurrentCausalLM(CausalLM):
     def __init__(self, config: RecurrentConfig | Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not isinstance(config, RecurrentConfig):
-            config = RecurrentConfig(**config)
+            if not isinstance(config, Mapping):
+                raise UsageError(
+                    f"a recurrent model is made of a RecurrentConfig, not of a {type(config).__name__}"
+                )
+            config = RecurrentConfig(**known_fields(RecurrentConfig, config))
         if config.cell != self.model_type:
             raise UsageError(f"cell {config.cell}: a {type(self).__name__} has the cell {self.model_type}")
         self.config = config

@@ -65,6 +65,8 @@ class ContinuousBatching:
         max_batch_size: int = MAX_BATCH_SIZE,
         prefill_tokens: int = PREFILL_TOKENS,
     ) -> None:
+        if isinstance(model, ContinuousBatching):
+            raise UsageError("this is a running batch already: give what it was made of, or use it as it is")
         if not isinstance(model, StepLanguageModel):
             raise UsageError("this engine runs its loop inside the graph: use the onnx or the keras engine")
         self._model = model
@@ -110,7 +112,7 @@ class ContinuousBatching:
 
     def generate(self, prompts: Sequence[Prompt], settings: Settings | None = None) -> list[Generation]:
         """Continue each prompt; see `StepLanguageModel.generate`."""
-        checks.refuse_text("prompts", prompts)
+        prompts = checks.several("prompts", prompts)
         each = settings_of_rows(self._model.settings if settings is None else settings, len(prompts))
         if any(own.num_beams > 1 for own in each):
             return self._model.generate(prompts, each)

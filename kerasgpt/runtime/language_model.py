@@ -145,6 +145,7 @@ def open_file(
     prefix_cache_tokens: int = 0,
 ) -> StepLanguageModel:
     """Open one of a bundle's ONNX files with its tokenizer and settings; see `open_bundle`."""
+    kept = checks.at_least("prefix_cache_tokens", prefix_cache_tokens, 0, " (off)")
     root = Path(folder)
     path = root / name
     if not artifacts.lies_in(root, path):
@@ -163,13 +164,13 @@ def open_file(
             f"{path}: has {model.vocabulary_size} ids and {artifacts.CONFIG} says {config.vocabulary_size};"
             f" export the model again"
         )
-    if prefix_cache_tokens and isinstance(model, RecurrentOnnxModel):
+    if kept and isinstance(model, RecurrentOnnxModel):
         raise UsageError(
-            f"prefix_cache_tokens {prefix_cache_tokens}: a recurrent model's state cannot go back to where"
+            f"prefix_cache_tokens {kept}: a recurrent model's state cannot go back to where"
             f" another prompt parts from it; leave it out"
         )
     settings = artifacts.read_generation_config(root)
-    return StepLanguageModel(model, tokenizer, settings, prefix_cache_tokens=prefix_cache_tokens)
+    return StepLanguageModel(model, tokenizer, settings, prefix_cache_tokens=kept)
 
 
 def open_step_model(

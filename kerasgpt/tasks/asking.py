@@ -92,7 +92,7 @@ def filled_in(
     Arguments and errors as in `fitted_prompts`, but that an input may also be raw text, see
     `TaskTemplate.parse`. One that was shortened is told of by an InputShortenedWarning.
     """
-    checks.refuse_text("inputs", inputs)
+    inputs = checks.several("inputs", inputs)
     if template is None:
         texts = [each for each in inputs if isinstance(each, str)]
         if len(texts) < len(inputs):

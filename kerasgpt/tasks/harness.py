@@ -7,19 +7,26 @@ Importing this registers it; as a program, this is the harness's own with it reg
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kerasgpt.engines import load
+from kerasgpt.errors import MissingExtraError
 from kerasgpt.extras import require
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.tasks.pairs import fit
 from kerasgpt.tasks.stretches import split
 
-require("lm_eval", "tasks", "the harness's model")
+try:
+    require("lm_eval", "tasks", "the harness's model")
+except MissingExtraError as error:
+    if __name__ == "__main__":
+        sys.exit(f"kerasgpt: {error}")
+    raise
 
-from lm_eval.api.model import TemplateLM  # noqa: E402
-from lm_eval.api.registry import register_model  # noqa: E402
+from lm_eval.api.model import TemplateLM
+from lm_eval.api.registry import register_model
 
 MAX_NEW_TOKENS = 256  # the harness's own default
 

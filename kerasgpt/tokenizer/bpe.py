@@ -129,8 +129,8 @@ class Tokenizer:
             The tokenizer: ids 0-255 are bytes, then come merges, special tokens and ``<|endoftext|>``.
 
         Raises:
-            UsageError: `texts` is one text; `vocabulary_size` leaves no room for the bytes and the special
-                tokens, or is above 2^24; or a special token is empty, double or also a piece.
+            UsageError: `texts` is one text or holds others; `vocabulary_size` leaves no room for the bytes
+                and special tokens, or is above 2^24; or a special token is empty, double or also a piece.
 
         >>> Tokenizer.learn(["low lower lowest"], 260, minimum_frequency=1).encode("low")
         [257]

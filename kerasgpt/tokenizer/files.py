@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from kerasgpt import artifacts
-from kerasgpt.atomic import write_text
+from kerasgpt.atomic import atomic_file
 from kerasgpt.config import read_json
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer.file_settings import END_OF_TEXT_ROLE, ROLES, Settings, is_plain_special
@@ -92,12 +93,17 @@ def write(
     settings = {"tokenizer_class": "GPT2Tokenizer", **names, "add_prefix_space": False}
     if max_sequence_length is not None:
         settings["model_max_length"] = int(max_sequence_length)
-    write_text(folder / artifacts.TOKENIZER, tokenizer_json)
-    artifacts.write_json(folder / artifacts.TOKENIZER_CONFIG, settings)
-    artifacts.write_json(folder / artifacts.SPECIAL_TOKENS_MAP, names)
-    write_text(folder / artifacts.VOCABULARY, json.dumps(contents.vocabulary, ensure_ascii=False))
     lines = ["#version: 0.2", *(" ".join(pair) for pair in contents.merges)]
-    write_text(folder / artifacts.MERGES, "\n".join(lines) + "\n")
+    texts = {
+        artifacts.TOKENIZER: tokenizer_json,
+        artifacts.TOKENIZER_CONFIG: artifacts.json_text(settings),
+        artifacts.SPECIAL_TOKENS_MAP: artifacts.json_text(names),
+        artifacts.VOCABULARY: json.dumps(contents.vocabulary, ensure_ascii=False),
+        artifacts.MERGES: "\n".join(lines) + "\n",
+    }
+    with ExitStack() as stack:  # all are written before the first is renamed
+        for name, text in texts.items():
+            stack.enter_context(atomic_file(folder / name)).write_text(text, encoding="utf-8")
 
 
 def read_vocabulary(path: Path) -> dict[str, int]:

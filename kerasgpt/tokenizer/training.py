@@ -29,9 +29,9 @@ def learn_merges(
         into the vocabulary when the text has too few frequent pairs.
 
     Raises:
-        UsageError: `texts` is one text; `vocabulary_size` leaves no room for the bytes and the special
-            tokens, or is above `LARGEST_VOCABULARY`; or a special token is empty, double or a single
-            byte's name.
+        UsageError: `texts` is one text, or holds what is none; `vocabulary_size` leaves no room for the
+            bytes and the special tokens, or is above `LARGEST_VOCABULARY`; or a special token is empty,
+            double or a single byte's name.
 
     >>> learn_merges(["low lower lowest"], 260, 1)
     [('l', 'o'), ('lo', 'w'), ('Ġ', 'low')]
@@ -54,6 +54,8 @@ def learn_merges(
 
 def _spelled(text: str) -> str:
     """The text as it is encoded: half a surrogate pair, which no UTF-8 can spell, is read as U+FFFD."""
+    if not isinstance(text, str):
+        raise checks.refusal("a member of texts", text, "a text")
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import keras
 import numpy as np
 
+from kerasgpt.data.splits import Part
+from kerasgpt.errors import UsageError
 from kerasgpt.training.devices import Device
 from kerasgpt.training.material import Material
 
-DATA, DEVICES = "data", "devices"
+DATA, VALIDATION, DEVICES = "data", "validation data", "devices"
+_REFUSED = {
+    DATA: "the data is another",
+    VALIDATION: "the validation data is another",
+    DEVICES: "the devices are others",
+}
+"""What may not change unforced, and how that is said."""
 _NUM_SAMPLES, _SAMPLE_TOKENS = 1024, 64  # places spread over the data, and the ids at each that are hashed
 
 
@@ -30,7 +40,8 @@ def environment(device: Device, corpus: Material, devices: str = "") -> dict[str
         "device": f"{device.kind}: {device.name}",
         "keras": keras.__version__,
         backend: _version(backend),
-        DATA: _fingerprint(corpus),
+        DATA: _fingerprint(corpus, "train"),
+        VALIDATION: _fingerprint(corpus, "validation"),
     }
 
 
@@ -51,9 +62,41 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def _fingerprint(corpus: Material) -> str:
-    """Hash ids spread over the data to train on, and how many there are."""
-    ids = corpus.ids("train")
+def changed_facts(
+    before: dict[str, str], now: dict[str, str], run: Path, say: Callable[[str], None], *, force: bool
+) -> set[str]:
+    """Tell what is no longer as it was at a checkpoint.
+
+    Args:
+        before: the environment at the checkpoint; empty where there was none.
+        now: the environment of this process.
+        run: folder of the run.
+        say: tells of each.
+        force: whether other data or devices are taken too.
+
+    Returns:
+        The names of what has changed.
+
+    Raises:
+        UsageError: data or devices are others, and that is not forced.
+    """
+    # Checkpoints of older versions do not know the validation data.
+    known = {**before, VALIDATION: before.get(VALIDATION, now[VALIDATION])}
+    changed = changes(known, now) if before else []
+    for line in changed:
+        for fact, words in _REFUSED.items():
+            if line.startswith(f"{fact}:") and not force:
+                raise UsageError(
+                    f"{run}: {words} than this run was begun with ({line}): bring it back, add --force to go"
+                    " on with it, or choose another --out"
+                )
+        say(f"since the checkpoint this has changed, and with it the last bits of all numbers: {line}")
+    return {line.partition(":")[0] for line in changed}
+
+
+def _fingerprint(corpus: Material, part: Part) -> str:
+    """Hash ids spread over a part of the data, and how many there are."""
+    ids = corpus.ids(part)
     hashed = hashlib.sha256()
     for start in np.linspace(0, max(len(ids) - _SAMPLE_TOKENS, 0), _NUM_SAMPLES, dtype=np.int64):
         hashed.update(np.ascontiguousarray(ids[int(start) : int(start) + _SAMPLE_TOKENS]).tobytes())

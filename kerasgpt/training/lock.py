@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from kerasgpt import artifacts
+from kerasgpt.atomic import remove_empty
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.folder_lock import held
 
@@ -20,7 +21,7 @@ _OURS: Final = (  # what is written beside and then renamed, by its name in the 
 
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
-    """Hold the folder of a run, made if need be; one that was made and stays empty is taken away again.
+    """Hold the folder of a run, made if need be; what was made and stays empty is taken away again.
 
     Raises:
         KerasGPTError: another process holds it, or the folder cannot be made.
@@ -31,14 +32,13 @@ def locked(run: Path) -> Iterator[None]:
             f"{run}: another process trains in this folder; wait for it, or choose another --out"
         )
 
-    was_there = run.is_dir()
+    missing = [folder for folder in (run, *run.parents) if not folder.exists()]
     with held(run, refuse):
         try:
             put_right(run)
             yield
         finally:  # as the holder: another's folder may be empty too
-            if not was_there and run.is_dir() and not any(run.iterdir()):
-                run.rmdir()
+            remove_empty(missing)
 
 
 def put_right(run: Path) -> None:

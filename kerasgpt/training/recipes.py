@@ -9,6 +9,9 @@ from typing import Any
 from kerasgpt.errors import unknown_name
 from kerasgpt.training.config import Recipe
 
+SIZES = ("num_layers", "num_heads", "hidden_dim", "intermediate_dim", "embedding_dim")
+"""The fields of ``[model]`` that a preset is about."""
+
 
 def packaged_recipes() -> dict[str, Path]:
     """Name -> file of each; its first lines say the command, what it takes, and what it reaches.
@@ -32,6 +35,13 @@ def recipe_file(name: str) -> Path:
     if not Path(name).exists() and not Path(name).suffix and Path(name).name == name:
         raise unknown_name("recipe", name, known)
     return Path(name)
+
+
+def without_size(recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """The settings of a recipe without its model's sizes, which another preset brings along."""
+    settings = recipe.to_dict()
+    settings["model"] = {name: value for name, value in settings["model"].items() if name not in SIZES}
+    return settings
 
 
 def task_recipe(name: str, has_model: bool) -> dict[str, dict[str, Any]]:

@@ -20,7 +20,6 @@ from kerasgpt.artifacts import sha256_of, write_json
 from kerasgpt.atomic import CannotWriteError, atomic_folder
 from kerasgpt.config import read_json
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.training.config import Recipe
 from kerasgpt.training.learner import Learner
 from kerasgpt.training.processes import is_first, read, together
 from kerasgpt.training.settings import TrainConfig
@@ -28,8 +27,6 @@ from kerasgpt.training.settings import TrainConfig
 ARRAYS = "variables.safetensors"
 STATE = "state.json"
 HASHES = "hashes.json"
-_DIVIDING = ("data.validation_fraction:", "data.test_fraction:", "data.split:", "data.deduplicate:", "task.")
-"""Settings that decide what the validation part is, as `Recipe.differences` begins a line of them."""
 _TRAINED = "trained_variables"  # in state.json, beside the state
 
 Arrays = dict[str, NDArray[Any]]
@@ -96,20 +93,20 @@ class RunState:
         patience = settings.early_stopping_patience
         return self.step >= settings.steps or 0 < patience <= self.evaluations_since_best
 
-    def begin_anew(self, records: Iterable[Mapping[str, Any]], before: Recipe, now: Recipe) -> None:
-        """Go on under another recipe: with all patience, and with the best model that is there.
-
-        Where the validation part is another one, or none, losses of before are nothing to compare with.
+    def begin_anew(
+        self, records: Iterable[Mapping[str, Any]], before: TrainConfig, *, is_comparable: bool
+    ) -> None:
+        """Go on under another recipe or with other data: with all patience, and the best model that is there.
 
         Args:
             records: of the journal. Its evaluations after the checkpoint will not come again, but the model
                 in the run's folder may be that of one of them.
-            before: the recipe so far.
-            now: the other one.
+            before: the settings so far.
+            is_comparable: whether losses of before are on the same validation data, of which there is some.
         """
-        self.counted_tokens, self.counted_steps = self.tokens_seen(before.train), self.step
+        self.counted_tokens, self.counted_steps = self.tokens_seen(before), self.step
         self.evaluations_since_best = 0
-        if any(line.startswith(_DIVIDING) for line in before.differences(now)):
+        if not is_comparable:
             self.best_loss, self.validation_loss, self.best_step = None, None, 0
             return
         for record in records:

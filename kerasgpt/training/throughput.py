@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import numpy as np
@@ -14,9 +15,13 @@ from kerasgpt.training.settings import TrainConfig
 
 # Dense products at their best, by the makers' data sheets, in teraflops: half precision, float32.
 PEAKS = {
+    "H200 NVL": (835.0, 417.5),
     "H200": (989.0, 495.0),
+    "H100 NVL": (835.0, 417.5),
+    "H100 PCIe": (756.0, 378.0),
     "H100": (989.0, 495.0),
     "A100": (312.0, 156.0),
+    "L40S": (362.0, 183.0),
     "L40": (181.0, 90.5),
     "L4": (121.0, 60.0),
     "A10": (125.0, 62.5),
@@ -61,7 +66,7 @@ def peak_teraflops(settings: TrainConfig, device: Device) -> float:
     if device.kind == "cpu":
         return measured_teraflops()
     for name, (half, full) in PEAKS.items():
-        if name in device.name:
+        if re.search(rf"\b{name}\b(?! (Ti|D|Laptop)\b)", device.name):  # those are others
             return full if settings.precision == "float32" else half
     return 0.0
 

@@ -23,7 +23,7 @@ from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.config import Recipe
 from kerasgpt.training.devices import Device, choose_device
 from kerasgpt.training.distribution import described, distributed, require_engine
-from kerasgpt.training.environment import DATA, DEVICES, changes, environment
+from kerasgpt.training.environment import DATA, DEVICES, VALIDATION, changed_facts, environment
 from kerasgpt.training.fitting import Sitting
 from kerasgpt.training.interruption import InterruptedRunError
 from kerasgpt.training.journal import draw_losses, read_journal
@@ -38,9 +38,6 @@ from kerasgpt.training.report import write_report
 from kerasgpt.training.resume import RunState, checkpoints, restore_checkpoint, save_checkpoint
 from kerasgpt.training.summary import sum_up
 from kerasgpt.training.values import refuse_unspellable
-
-_REFUSED = {DATA: "the data is another", DEVICES: "the devices are others"}
-"""What of the environment may not change unforced, and how that is said."""
 
 
 @dataclass(frozen=True)
@@ -149,9 +146,10 @@ def _run(
         _require_same(run, recipe, now)  # before any variable is made, which all have to make alike
         learner = make_learner(recipe, tokenizer, say)
         state = restore_checkpoint(run / artifacts.RUN_CHECKPOINTS, learner, say)
-        _note_environment(state, now, run, say, force)
-        if is_changed:
-            _begin_anew(run, recipe, learner, state)
+        changed = changed_facts(state.environment, now, run, say, force=force)
+        state.environment = now
+        if is_changed or changed & {DATA, VALIDATION}:
+            _begin_anew(run, recipe, learner, state, is_comparable=VALIDATION not in changed)
         state.is_over = state.is_enough(sizes)  # a forced recipe may have more steps
         with together():
             if is_first():
@@ -234,25 +232,10 @@ def _require_same(run: Path, recipe: Recipe, now: dict[str, str]) -> None:
     require_same({**facts, "recipe": digest, "list of checkpoints": ", ".join(saved[:9]) or "empty"})
 
 
-def _note_environment(
-    state: RunState, now: dict[str, str], run: Path, say: Callable[[str], None], force: bool
-) -> None:
-    """Name what is no longer as it was at the checkpoint; other data or more devices only if forced."""
-    changed = changes(state.environment, now) if state.environment else []
-    for line in changed:
-        for fact, words in _REFUSED.items():
-            if line.startswith(f"{fact}:") and not force:
-                raise UsageError(
-                    f"{run}: {words} than this run was begun with ({line}): bring it back, add --force to go"
-                    " on with it, or choose another --out"
-                )
-        say(f"since the checkpoint this has changed, and with it the last bits of all numbers: {line}")
-    state.environment = now
-
-
-def _begin_anew(run: Path, recipe: Recipe, learner: Learner, state: RunState) -> None:
+def _begin_anew(run: Path, recipe: Recipe, learner: Learner, state: RunState, *, is_comparable: bool) -> None:
     """Go on under another recipe, from a checkpoint that knows of the best model before."""
-    state.begin_anew(read_journal(run / artifacts.RUN_METRICS), _begun(run, recipe), recipe)
+    records = read_journal(run / artifacts.RUN_METRICS)
+    state.begin_anew(records, _begun(run, recipe).train, is_comparable=is_comparable)
     state.is_over = state.is_enough(recipe.train)
     with together():
         pass  # until all have read checkpoint and journal: now they are written anew

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,6 +72,14 @@ def test_a_damaged_or_missing_index_is_named(openai_folder):
     index.unlink()
     with pytest.raises(KerasGPTError, match=r"holds no model\.ckpt\.index; copy it too"):
         read_folder(openai_folder)
+
+
+def test_a_path_that_looks_like_a_pattern_is_none(openai_folder, openai_arrays, tmp_path):
+    there = Path(shutil.copytree(openai_folder, tmp_path / "model [1]" / "gpt*"))
+    _, arrays = read_folder(there)
+    assert len(arrays) == len(openai_arrays)
+    for array in arrays.values():
+        assert np.isfinite(array.read()).all()
 
 
 def test_two_checkpoints_are_one_too_many(openai_folder):

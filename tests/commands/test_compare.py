@@ -155,3 +155,9 @@ def test_a_model_that_was_tuned_on_a_task_takes_raw_input(run, bundle_copy, bund
     alike = run(*arguments, tmp_path / "other.html", "--no-template")
     assert alike.code == 1
     assert "nothing to judge" in alike.err
+
+
+def test_a_folder_in_the_place_of_the_page_is_said_before_the_work(refuses, bundle, prompts, tmp_path):
+    arguments = (bundle, bundle, "--prompts", prompts, "--out", tmp_path)
+    sentence = refuses("compare", *arguments, "--engine-b", "keras", code=1)
+    assert sentence.endswith("cannot write (a file is to be written, and a folder is there); name a file\n")

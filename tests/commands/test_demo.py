@@ -1,6 +1,7 @@
 """`kerasgpt demo`: its course and its refusals; the whole of it runs in tests/end_to_end."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,19 +16,21 @@ SUMMARY = {"test_bits_per_byte": 2.2951, "seconds": 200.4, "tokens_per_second": 
 @pytest.fixture
 def course(monkeypatch, model_folder, tmp_path):
     """Stand-ins for the four stages: what was asked of each, and what it answered."""
-    asked = []
+    asked, summary = [], dict(SUMMARY)
 
-    class Recipe:
-        @staticmethod
-        def from_toml(path, overrides):
-            return path, overrides
+    class Recipe(tuple):
+        data = SimpleNamespace(test_fraction=0.1)
+
+        @classmethod
+        def from_toml(cls, path, overrides):
+            return cls((path, overrides))
 
     def train(recipe, run, *, resume):
         asked.append(("train", recipe, run, resume))
         run.mkdir(parents=True, exist_ok=True)
         if not (run / "model").exists():
             (run / "model").symlink_to(model_folder)
-        (run / "summary.json").write_text(json.dumps(SUMMARY))
+        (run / "summary.json").write_text(json.dumps(summary))
 
     def export_folder(run, bundle, tell):
         asked.append(("export", run, bundle))
@@ -51,6 +54,7 @@ def course(monkeypatch, model_folder, tmp_path):
     monkeypatch.setattr(demo, "resolve", stages.__getitem__)
     monkeypatch.setattr(demo, "_generation", lambda bundle, engine: {"text": texts[engine]})
     asked_and_answers = {"asked": asked, "status": demo_status, "texts": texts}
+    asked_and_answers |= {"summary": summary, "data": Recipe.data}
     asked_and_answers["arguments"] = ("demo", "--run", tmp_path / "run", "--out", tmp_path / "bundle")
     return asked_and_answers
 
@@ -125,3 +129,19 @@ def test_each_engine_writes_in_a_process_of_its_own_from_its_own_files(bundle, m
     assert demo._generation(bundle, engine) == {"text": "x"}
     own = {"keras": "model.safetensors", "onnx": "onnx", "saved_model": "saved_model"}[engine]
     assert seen == {"engine": engine, "own": {own}}
+
+
+@pytest.mark.parametrize(
+    ("scores", "sentence"),
+    [
+        ({"test_bits_per_byte": 2.0}, "2.000 bits per byte on the last 5 % of the text, after 3 s of"),
+        ({"validation_bits_per_byte": 2.5}, "2.500 bits per byte on the validation part, after 3 s of"),
+        ({}, "no part of the text to score it by, after 3 s of"),
+        ({"test_bits_per_byte": None, "validation_bits_per_byte": 2.5}, "2.500 bits per byte on the valid"),
+    ],
+)
+def test_the_score_is_of_the_part_that_is_there(run, course, scores, sentence):
+    course["data"].test_fraction = 0.05
+    course["summary"].clear()
+    course["summary"].update({"seconds": 3.0, "tokens_per_second": 10.0, **scores})
+    assert sentence in run(*course["arguments"]).out

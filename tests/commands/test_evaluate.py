@@ -275,3 +275,15 @@ def test_a_line_that_is_wrong_is_named(refuses, bundle, tmp_path):
     path.write_text('{"text": "To be"}\n{"texts": "or not"}\n')
     sentence = refuses("evaluate", bundle, "--task", "lambada", "--data", path, code=1)
     assert f'{path}, line 2: has no text "text"' in sentence
+
+
+@pytest.mark.parametrize("option", [("--json", "results"), ("--shots", "0,1", "--plot", "plot.png")])
+def test_where_results_cannot_be_written_is_said_before_the_work(refuses, tmp_path, option):
+    *words, name = option
+    (tmp_path / name).mkdir()
+    arguments = ("--task", "few_shot", "--data", "x", *words, tmp_path / name)
+    sentence = refuses("evaluate", tmp_path / "no-model", *arguments, code=1)
+    assert sentence == (
+        f"kerasgpt: {tmp_path / name}: cannot write (a file is to be written, and a folder is there); name a"
+        " file\n"
+    )

@@ -3,7 +3,8 @@
 import pytest
 
 from kerasgpt.artifacts import RUN_CONFIG, sha256_of
-from kerasgpt.export import artifact_writing
+from kerasgpt.commands import export
+from kerasgpt.export import artifact_writing, pipeline
 from kerasgpt.export.parity import Parity
 from kerasgpt.export.proof import Proof
 from kerasgpt.manifest import Manifest
@@ -160,3 +161,24 @@ def test_tf2onnx_writes_a_folder_that_scores(run, model_folder, tmp_path):
     line = '{"prompt": "To be", "continuation": " or"}'
     (found,), (expected,) = (run("score", folder, stdin=line).rows for folder in (out, model_folder))
     assert found["logprob"] == pytest.approx(expected["logprob"], abs=1e-3)
+
+
+def test_line_ends_of_held_out_text_are_left_as_they_are(tmp_path):
+    (tmp_path / "text").write_bytes(b"one\r\ntwo\rthree\n")
+    assert export._text(str(tmp_path / "text"), "the data") == "one\r\ntwo\rthree\n"
+
+
+def test_what_appeared_meanwhile_is_not_replaced(run, monkeypatch, model_folder, tmp_path, proven):
+    out = tmp_path / "bundle"
+    write = pipeline.write_report
+
+    def appear(*arguments):
+        out.mkdir()
+        (out / "precious").write_text("precious")
+        write(*arguments)
+
+    monkeypatch.setattr(pipeline, "write_report", appear)
+    outcome = run("export", model_folder, "--out", out, "--formats", "onnx")
+    assert outcome.code == 1
+    assert "bundle: cannot write (something else has been put there meanwhile)" in outcome.err
+    assert [path.name for path in out.iterdir()] == ["precious"]

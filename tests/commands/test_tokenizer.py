@@ -1,6 +1,7 @@
 """`kerasgpt tokenizer`: learn, encode and decode, against the tokenizers library itself."""
 
 import json
+import os
 
 import pytest
 import tokenizers
@@ -121,3 +122,23 @@ def test_bad_input_to_encode_and_decode(refuses, tmp_path):
     )
     (tmp_path / "tokenizer.json").write_text("{}")
     assert "tokenizer.json: cannot read" in refuses("tokenizer", "decode", tmp_path, code=1)
+
+
+@pytest.mark.parametrize("file", ["config.json", "kerasgpt.json", "config.toml"])
+def test_the_tokenizer_of_a_model_is_not_written_over(refuses, data, tmp_path, file):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / file).write_text("{}")
+    words = ("--data", data, "--vocabulary-size", 300, "--out", tmp_path / "model")
+    sentence = refuses("tokenizer", "train", *words, code=2)
+    assert "model: holds a model, to which its tokenizer belongs; choose another folder" in sentence
+    assert os.listdir(tmp_path / "model") == [file]
+
+
+def test_a_full_disk_leaves_the_tokenizer_that_was_there(run, learned, data, full_disk):
+    before = {path.name: path.read_bytes() for path in learned.iterdir()}
+    words = ("--data", data, "--vocabulary-size", 600, "--min-frequency", 1, "--out", learned)
+    with full_disk(len(before["tokenizer.json"]) + 2000):
+        outcome = run("tokenizer", "train", *words)
+    assert outcome.code == 1
+    assert "cannot write (" in outcome.err
+    assert {path.name: path.read_bytes() for path in learned.iterdir()} == before

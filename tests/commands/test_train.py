@@ -55,12 +55,20 @@ def test_a_run_that_is_not_there_cannot_go_on(tmp_path, capsys):
 
 
 def test_options_and_settings_change_the_recipe(arguments, tmp_path, capsys):
-    (tmp_path / "recipe.toml").write_text("[train]\nsteps = 3\nseed = 7\n[model]\npreset = 'gpt2'\n")
+    (tmp_path / "recipe.toml").write_text(
+        "[train]\nsteps = 3\nseed = 7\n[model]\nintermediate_dim = 50\ndropout = 0.25\n"
+    )
     given = ["--config", str(tmp_path / "recipe.toml"), "--preset", "gpt-nano", "--errors", "replace"]
     assert cli.main(arguments(*given, train__steps=1)) == 0
     recipe = Recipe.from_toml(tmp_path / "run" / "config.toml")
     assert (recipe.model.preset, recipe.train.steps, recipe.train.seed) == ("gpt-nano", 1, 7)
     assert recipe.data.errors == "replace"
+    assert set(recipe.model.fields) == {
+        "dropout",
+        "num_layers",
+        "num_heads",
+        "hidden_dim",
+    }  # no size but --set's
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -338,3 +339,46 @@ def test_a_disk_that_is_full_is_named_and_nothing_is_left(tmp_path, stories, tok
     with full_disk(1000), pytest.raises(KerasGPTError, match="cannot write .*free some space"):
         pack([stories], tokenizer, Split(0.1), deduplicate=True, cache=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_says_how_to_have_it_elsewhere(
+    tmp_path, stories, tokenizer, monkeypatch
+):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("KERASGPT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(KerasGPTError, match="cannot write .*, or set KERASGPT_CACHE to another folder"):
+        pack([stories], tokenizer, Split(0.1))
+    with pytest.raises(KerasGPTError, match="cannot write .* or choose another place"):
+        pack([stories], tokenizer, Split(0.1), cache=tmp_path / "file")
+
+
+@pytest.fixture
+def few_files():
+    """A limit of open files as the usual one of 1,024 is to a corpus of hundreds of shards."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_more_shards_than_files_may_be_open_are_read(tmp_path, stories, tokenizer, monkeypatch, few_files):
+    monkeypatch.setattr(shards, "TOKENS_PER_SHARD", 100)
+    corpus = pack([stories], tokenizer, Split(0.1, 0.1, "document"), cache=tmp_path)
+    parts = {part: corpus.ids(part) for part in PARTS}
+    assert sum(shard.num_files for shard in corpus.shards) > 100
+    assert {part: len(ids) for part, ids in parts.items()} == {
+        part: size.num_tokens for part, size in corpus.sizes.items()
+    }
+
+
+def test_more_files_than_the_system_allows_are_refused_in_a_sentence(monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: asked.append(limits))
+    asked = []
+    shards.allow_open_files(10)
+    shards.allow_open_files(1000)
+    assert asked == [(1512, 4096)]
+    with pytest.raises(
+        KerasGPTError, match="in 5000 files .* lets a process open 4096: raise 'ulimit -n' to"
+    ):
+        shards.allow_open_files(5000)

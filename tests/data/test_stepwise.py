@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -23,7 +24,7 @@ def test_a_run_goes_on_from_any_step():
 
 
 @pytest.mark.parametrize("looked_at", [0, 2])  # `fit` shuffles the batches of an epoch, if it is let
-def test_an_epoch_counts_once_more_than_one_batch_was_asked_for(looked_at):
+def test_what_is_only_looked_at_is_no_pass(looked_at):
     data = Counted(4, 2)
     data.on_epoch_begin()
     data[looked_at]  # JAX looks at its shape
@@ -32,6 +33,44 @@ def test_an_epoch_counts_once_more_than_one_batch_was_asked_for(looked_at):
     data.on_epoch_begin()
     assert _steps(data) == [3, 4, 5]
     assert data.waited_seconds > 0
+
+
+class Seen(keras.Model):
+    """Notes the steps of the batches it is trained on."""
+
+    def call(self, inputs):
+        return inputs
+
+    def train_step(self, data):
+        self.steps.append(int(np.asarray(data[0])[0, 0]))
+        return {"loss": 0.0}
+
+
+class Six(Counted):
+    steps_per_epoch = 6
+
+
+@pytest.mark.parametrize("words", [{}, *({"steps_per_epoch": count} for count in (1, 2, 3, 6))])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_pass_over_the_data_may_take_several_epochs(words, shuffle):
+    model, passes = Seen(), 3
+    model.steps = []
+    model.compile(run_eagerly=True)
+    epochs = passes * 6 // words.get("steps_per_epoch", 6)
+    model.fit(Six(4, 2), epochs=epochs, shuffle=shuffle, verbose=0, **words)
+    found = [model.steps[6 * number : 6 * number + 6] for number in range(passes)]
+    assert [sorted(steps) for steps in found] == [list(range(6 * n, 6 * n + 6)) for n in range(passes)]
+    if not shuffle:
+        assert model.steps == sorted(model.steps)
+
+
+def test_a_second_fit_goes_on_with_the_next_pass():
+    model, data = Seen(), Six(4, 2)
+    model.compile(run_eagerly=True)
+    for number in range(3):
+        model.steps = []
+        model.fit(data, verbose=0)
+        assert sorted(model.steps) == list(range(6 * number, 6 * number + 6))
 
 
 @pytest.mark.parametrize("sizes", [(0, 2), (4, 0)])

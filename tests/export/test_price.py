@@ -1,14 +1,18 @@
 import math
 
+import numpy as np
 import pytest
 
 from kerasgpt.engines import load
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.export.parity import Parity
+from kerasgpt.export.pipeline import export_bundle
 from kerasgpt.export.price import all_measured, check_prices
 from kerasgpt.export.proof import Proof
+from kerasgpt.models.causal_lm import load_model
 from kerasgpt.runtime.language_model import open_file
 from kerasgpt.tasks.language_modeling import evaluate
+from kerasgpt.tokenizer.bpe import Tokenizer
 
 PARITY = Parity(0.0, 0.0, 1, 0, [])
 
@@ -46,3 +50,14 @@ def test_more_than_a_tenth_more_is_refused(perplexity, holds):
         return
     with pytest.raises(KerasGPTError, match=r"int4: raises the perplexity by .* %, allowed are 10 %"):
         check_prices(proofs, 10)
+
+
+def test_behind_a_soft_prompt_the_file_that_reads_it_is_measured_with_it(model_folder, tmp_path):
+    model, tokenizer = load_model(model_folder), Tokenizer.from_preset(model_folder)
+    prompt = np.random.default_rng(0).normal(size=(3, model.config.hidden_dim)).astype("float32")
+    text = "Speak, speak.\n"
+    out = tmp_path / "bundle"
+    proofs = export_bundle(model, tokenizer, out, formats=["onnx"], soft_prompt=prompt, evaluation_text=text)
+    measured = {proof.engine: proof.perplexity for proof in proofs if proof.perplexity is not None}
+    assert measured == {"onnx_embeds": evaluate(load(out), text)["perplexity"]}
+    assert measured["onnx_embeds"] != evaluate(load(model_folder), text)["perplexity"]

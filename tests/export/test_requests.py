@@ -13,8 +13,16 @@ from kerasgpt.export.requests import (
     check_effects,
     check_embeds,
     check_model,
+    check_provenance,
     check_request,
 )
+
+
+def test_a_provenance_that_json_cannot_hold_is_refused():
+    check_provenance(None)
+    check_provenance({"trained": {"steps": 5, "loss": 1.5, "by": ["me"]}})
+    with pytest.raises(UsageError, match="provenance: Object of type PosixPath is not JSON"):
+        check_provenance({"source": Path("here")})
 
 
 @pytest.mark.parametrize(

@@ -150,3 +150,17 @@ def test_strictness_and_the_form_for_programs():
             {"name": "b", "status": "not checked", "detail": "tensorflow is not installed"},
         ],
     }
+
+
+def test_links_to_folders_and_out_of_the_bundle_are_refused(bundle_copy, tmp_path):
+    assets = bundle_copy / "saved_model" / "1" / "assets"
+    (assets / "loop").symlink_to("..")
+    with pytest.raises(
+        KerasGPTError, match="assets/loop: is a link to a folder, which no bundle has; remove it"
+    ):
+        verify(bundle_copy)
+    (assets / "loop").unlink()
+    (tmp_path / "secret").mkdir()
+    (assets / "out").symlink_to(tmp_path / "secret")
+    with pytest.raises(KerasGPTError, match="assets/out: leads to .*secret, outside the bundle; refused"):
+        verify(bundle_copy)

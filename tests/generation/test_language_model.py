@@ -151,6 +151,13 @@ def test_one_text_in_place_of_a_list_is_refused(lm) -> None:
         lm.generate("hello")
     with pytest.raises(UsageError, match="a list of continuations"):
         lm.score(["x"], "y")
+    with pytest.raises(UsageError, match="prompts is None: it must be a list"):
+        lm.generate(None)
+
+
+def test_prompts_may_come_from_an_iterator(lm) -> None:
+    assert lm.generate(iter(["hello", "you"])) == lm.generate(["hello", "you"])
+    assert lm.score(iter(["hello"]), iter([" you"])) == lm.score(["hello"], [" you"])
 
 
 def test_a_tokenizer_of_another_model_is_refused(rule_model, byte_tokenizer) -> None:

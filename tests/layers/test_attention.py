@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerasgpt.errors import UsageError
 from kerasgpt.layers.attention import MultiHeadAttention, attention_mask_of, num_query_blocks
 
 
@@ -132,3 +133,8 @@ def test_what_keras_takes_plain_numbers_for_changes_nothing(floatx):
     finally:
         keras.config.set_floatx("float32")
     np.testing.assert_array_equal(found, expected)
+
+
+def test_heads_that_do_not_divide_the_width_are_refused():
+    with pytest.raises(UsageError, match="a width of 8 is not a multiple of num_heads 3"):
+        MultiHeadAttention(3)(np.zeros((1, 3, 8), "float32"), None)

@@ -1,11 +1,18 @@
 """Models come from presets and folders, each by the class of its own architecture."""
 
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
 import pytest
 
 from kerasgpt import GPT2CausalLM, GRUCausalLM, LSTMCausalLM, RecurrentConfig
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import UsageError
 from kerasgpt.models.causal_lm import load_model, model_class, refuse_recurrence
+from kerasgpt.models.gpt2 import GPT2
 
 
 def test_a_folder_is_loaded_by_its_own_class(recurrent_folder, model_folder):
@@ -37,3 +44,47 @@ def test_only_what_is_no_gpt2_is_refused():
     refuse_recurrence(GPT2Config(), "lora.rank")
     with pytest.raises(UsageError, match="lora.rank: a model of type gru"):
         refuse_recurrence(RecurrentConfig("gru"), "lora.rank")
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda policy: GPT2(GPT2Config(5000, 16, 1, 2, 8), dtype=policy),
+        lambda policy: GPT2CausalLM(GPT2Config(5000, 16, 1, 2, 8), dtype=policy),
+        lambda policy: LSTMCausalLM(RecurrentConfig("lstm", 5000, 16, 1, 8), dtype=policy),
+    ],
+    ids=["GPT2", "GPT2CausalLM", "LSTMCausalLM"],
+)
+def test_ids_that_come_as_floats_are_the_same_ids(make, policy):
+    """As those of a `keras.Input` without a dtype do; bfloat16 has whole numbers up to 256 only."""
+    model, ids = make(policy), np.random.default_rng(0).integers(0, 5000, (4, 9))
+    expected = np.asarray(keras.ops.cast(model(ids), "float32"))
+    inputs = keras.Input((9,))
+    for found in (model(ids.astype("float32")), keras.Model(inputs, model(inputs))(ids)):
+        np.testing.assert_array_equal(np.asarray(keras.ops.cast(found, "float32")), expected)
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        (GPT2Config(), "is made of a RecurrentConfig, not of a GPT2Config"),
+        ({"foo": 1}, "unknown setting 'foo'"),
+    ],
+)
+def test_what_is_no_configuration_is_refused(config, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        LSTMCausalLM(config)
+
+
+def test_a_saved_model_is_read_by_a_process_that_has_its_class(tmp_path):
+    model = GPT2CausalLM(GPT2Config(50, 16, 1, 2, 8))
+    model.build()
+    model.save(tmp_path / "model.keras")
+    program = (
+        "import keras, sys; from kerasgpt import GPT2CausalLM; print(keras.saving.load_model(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "model.keras")]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert result.returncode == 0, result.stderr
+    assert "GPT2CausalLM" in result.stdout

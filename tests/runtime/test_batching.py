@@ -269,6 +269,11 @@ def test_sizes_are_checked(fp32: StepLanguageModel, words: dict[str, Any]) -> No
         ContinuousBatching(fp32, **words)
     with pytest.raises(UsageError, match="this engine runs its loop inside the graph"):
         ContinuousBatching(object())
+    with (
+        ContinuousBatching(fp32) as running,
+        pytest.raises(UsageError, match="this is a running batch already: give what it was made of"),
+    ):
+        ContinuousBatching(running)
 
 
 def test_what_an_error_leaves_is_dropped(fp32: StepLanguageModel) -> None:

@@ -1,5 +1,6 @@
 """The adapter for lm-eval: what the harness asks of a model is what our own tasks say of it."""
 
+import os
 import subprocess
 import sys
 
@@ -84,6 +85,20 @@ def test_the_program_is_the_harness_s_own() -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "lm-eval" in result.stdout
+
+
+def test_without_the_harness_a_sentence_says_so(tmp_path) -> None:
+    (tmp_path / "lm_eval.py").write_text("raise ModuleNotFoundError('no lm_eval', name='lm_eval')\n")
+    result = subprocess.run(
+        [sys.executable, "-m", "kerasgpt.tasks.harness", "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert result.returncode == 1
+    assert result.stderr.strip().endswith("pip install 'kerasgpt[tasks]'")
+    assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

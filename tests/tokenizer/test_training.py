@@ -175,6 +175,8 @@ def test_half_a_surrogate_pair_is_read_as_it_is_encoded():
 def test_one_text_is_no_list_of_texts():
     with pytest.raises(UsageError, match="a list of texts"):
         learn_merges("low lower", 260, 1)
+    with pytest.raises(UsageError, match="a member of texts is b'low': it must be a text"):
+        learn_merges([b"low"], 260, 1)
 
 
 def test_sizes_beyond_reason():

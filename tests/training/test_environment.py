@@ -1,9 +1,22 @@
 """What a checkpoint says it was computed with."""
 
-import numpy as np
+from pathlib import Path
 
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from kerasgpt.errors import UsageError
 from kerasgpt.training.devices import Device
-from kerasgpt.training.environment import changes, environment
+from kerasgpt.training.environment import (
+    DATA,
+    DEVICES,
+    VALIDATION,
+    changed_facts,
+    changes,
+    environment,
+)
+from kerasgpt.training.train import train
 
 
 class _Corpus:
@@ -11,13 +24,12 @@ class _Corpus:
         self._ids = np.asarray(ids, "uint16")
 
     def ids(self, part):
-        assert part == "train"
-        return self._ids
+        return self._ids if part == "train" else self._ids[:1]
 
 
 def test_backend_device_versions_and_data_are_described():
     described = environment(Device("cpu", "Some CPU"), _Corpus(range(100)))
-    assert list(described) == ["backend", "device", "keras", "tensorflow", "data"]
+    assert list(described) == ["backend", "device", "keras", "tensorflow", "data", "validation data"]
     assert (described["backend"], described["device"]) == ("tensorflow", "cpu: Some CPU")
     assert described["data"].startswith("100 tokens, ")
 
@@ -27,6 +39,26 @@ def test_data_differs_when_an_id_does():
     one, other = environment(device, _Corpus([1, 2, 3])), environment(device, _Corpus([1, 2, 4]))
     assert [change.partition(":")[0] for change in changes(one, other)] == ["data"]
     assert changes(one, one) == []
+    other = environment(device, _Corpus([0, 2, 3]))
+    assert [change.partition(":")[0] for change in changes(one, other)] == ["data", "validation data"]
+
+
+@pytest.mark.parametrize("fact", [DATA, VALIDATION, DEVICES])
+def test_other_data_or_devices_are_refused_unless_forced(fact):
+    before, now = {DATA: "a", VALIDATION: "b", DEVICES: "c"}, {DATA: "a", VALIDATION: "b", DEVICES: "c"}
+    now[fact] = "other"
+    said = []
+    with pytest.raises(UsageError, match=r"run: the .*other.* than this run was begun with .*: \w -> other"):
+        changed_facts(before, now, Path("run"), said.append, force=False)
+    assert changed_facts(before, now, Path("run"), said.append, force=True) == {fact}
+    (line,) = said
+    assert line.endswith(f"{fact}: {before[fact]} -> other")
+
+
+def test_a_checkpoint_of_an_older_version_knows_no_validation_data():
+    now = {DATA: "a", VALIDATION: "b"}
+    assert changed_facts({DATA: "a"}, now, Path("run"), print, force=False) == set()
+    assert changed_facts({}, now, Path("run"), print, force=False) == set()
 
 
 def test_each_change_is_named_with_both_values():
@@ -38,3 +70,18 @@ def test_each_change_is_named_with_both_values():
         "tensorflow: 2.21.0 -> none",
         "jax: none -> 0.10",
     ]
+
+
+def test_the_best_model_on_other_validation_data_is_another(recipe, corpus, tmp_path):
+    """The first text is easier than the second: its losses are nothing to compare with."""
+    (tmp_path / "easy.txt").write_text("to be or not to be\n" * 200)
+    settings = ("train.learning_rate=0.001", "train.early_stopping_patience=3", "train.evaluate_every=2")
+    easy = recipe(f"data.paths=['{tmp_path / 'easy.txt'}']", *settings)
+    before = train(easy, tmp_path / "run", quiet=True)
+    best = load_file(before.folder / "model" / "model.safetensors")
+    longer = ("train.steps=12", *settings)
+    after = train(recipe(*longer), before.folder, resume=True, force=True, quiet=True)
+    assert after.summary["validation_loss"] > before.summary["validation_loss"] + 0.1
+    assert after.summary["best_step"] > before.summary["steps"]
+    now = load_file(after.folder / "model" / "model.safetensors")
+    assert any((now[name] != best[name]).any() for name in best)

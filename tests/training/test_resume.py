@@ -8,7 +8,7 @@ import pytest
 from kerasgpt.artifacts import sha256_of, write_json
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer.bpe import Tokenizer
-from kerasgpt.training.config import DataConfig, Recipe
+from kerasgpt.training.config import Recipe
 from kerasgpt.training.learner import make_learner
 from kerasgpt.training.resume import ARRAYS, RunState, checkpoints, restore_checkpoint, save_checkpoint
 from kerasgpt.training.settings import TrainConfig
@@ -134,19 +134,18 @@ def test_another_recipe_begins_with_all_patience_and_the_best_model_that_is_ther
     records = [{"step": step, "validation_loss": loss} for step, loss in losses.items()]
     records += [{"step": 5, "loss": 1.0}, {"step": 9, "validation_loss": float("nan")}]
     before, now = Recipe(), Recipe(train=TrainConfig(batch_size=3))
-    state.begin_anew(records, before, now)
+    state.begin_anew(records, before.train, is_comparable=True)
     assert (state.best_loss, state.best_step, state.evaluations_since_best) == (2.5, 6, 0)
     state.step = 6  # two more, in batches of another size
     tokens = 4 * before.train.tokens_per_step + 2 * now.train.tokens_per_step
     assert state.tokens_seen(now.train) == tokens
-    state.begin_anew([], now, before)
+    state.begin_anew([], now.train, is_comparable=True)
     assert state.tokens_seen(before.train) == tokens
 
 
 def test_losses_on_another_validation_part_are_nothing_to_compare_with():
     state = RunState(step=4, best_loss=3.0, best_step=2, validation_loss=3.5)
-    other = Recipe(data=DataConfig(validation_fraction=0.2))
-    state.begin_anew([{"step": 6, "validation_loss": 2.5}], Recipe(), other)
+    state.begin_anew([{"step": 6, "validation_loss": 2.5}], TrainConfig(), is_comparable=False)
     assert (state.best_loss, state.best_step, state.validation_loss) == (None, 0, None)
 
 
