@@ -38,7 +38,8 @@ class RunState:
 
     Attributes:
         step: updates done.
-        data_offset: updates whose data was passed over, by going back behind a spike and on after it.
+        data_offset: updates whose data was passed over, by going back behind a spike and on after it; or by
+            which the data is ahead of the updates (or behind, below 0) since batches were of another size.
         num_rollbacks: how often it went back to the last checkpoint.
         rolls_back: whether the step just done is a spike to go back behind.
         seconds: spent training and evaluating, in all sittings.
@@ -94,7 +95,12 @@ class RunState:
         return self.step >= settings.steps or 0 < patience <= self.evaluations_since_best
 
     def begin_anew(
-        self, records: Iterable[Mapping[str, Any]], before: TrainConfig, *, is_comparable: bool
+        self,
+        records: Iterable[Mapping[str, Any]],
+        before: TrainConfig,
+        now: TrainConfig,
+        *,
+        is_comparable: bool,
     ) -> None:
         """Go on under another recipe or with other data: with all patience, and the best model that is there.
 
@@ -102,9 +108,13 @@ class RunState:
             records: of the journal. Its evaluations after the checkpoint will not come again, but the model
                 in the run's folder may be that of one of them.
             before: the settings so far.
+            now: those from here on. Where their batches are of another size the data goes on where it was, up
+                to a part of a batch.
             is_comparable: whether losses of before are on the same validation data, of which there is some.
         """
         self.counted_tokens, self.counted_steps = self.tokens_seen(before), self.step
+        read = (self.step + self.data_offset) * before.tokens_per_step
+        self.data_offset = read // now.tokens_per_step - self.step
         self.evaluations_since_best = 0
         if not is_comparable:
             self.best_loss, self.validation_loss, self.best_step = None, None, 0

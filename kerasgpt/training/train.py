@@ -235,7 +235,8 @@ def _require_same(run: Path, recipe: Recipe, now: dict[str, str]) -> None:
 def _begin_anew(run: Path, recipe: Recipe, learner: Learner, state: RunState, *, is_comparable: bool) -> None:
     """Go on under another recipe, from a checkpoint that knows of the best model before."""
     records = read_journal(run / artifacts.RUN_METRICS)
-    state.begin_anew(records, _begun(run, recipe).train, is_comparable=is_comparable)
+    before = _begun(run, recipe).train
+    state.begin_anew(records, before, recipe.train, is_comparable=is_comparable)
     state.is_over = state.is_enough(recipe.train)
     with together():
         pass  # until all have read checkpoint and journal: now they are written anew

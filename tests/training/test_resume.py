@@ -134,18 +134,29 @@ def test_another_recipe_begins_with_all_patience_and_the_best_model_that_is_ther
     records = [{"step": step, "validation_loss": loss} for step, loss in losses.items()]
     records += [{"step": 5, "loss": 1.0}, {"step": 9, "validation_loss": float("nan")}]
     before, now = Recipe(), Recipe(train=TrainConfig(batch_size=3))
-    state.begin_anew(records, before.train, is_comparable=True)
+    state.begin_anew(records, before.train, now.train, is_comparable=True)
     assert (state.best_loss, state.best_step, state.evaluations_since_best) == (2.5, 6, 0)
     state.step = 6  # two more, in batches of another size
     tokens = 4 * before.train.tokens_per_step + 2 * now.train.tokens_per_step
     assert state.tokens_seen(now.train) == tokens
-    state.begin_anew([], now.train, is_comparable=True)
+    state.begin_anew([], now.train, before.train, is_comparable=True)
     assert state.tokens_seen(before.train) == tokens
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "expected"),
+    [(12, 10), (6, 20), (24, 5), (7, 17)],  # batches of so many rows that 10 of 12 are
+)
+def test_with_batches_of_another_size_the_data_goes_on_where_it_was(batch_size, expected):
+    state = RunState(step=8, data_offset=2)
+    now = TrainConfig(batch_size=batch_size)
+    state.begin_anew([], TrainConfig(batch_size=12), now, is_comparable=True)
+    assert state.step + state.data_offset == expected
 
 
 def test_losses_on_another_validation_part_are_nothing_to_compare_with():
     state = RunState(step=4, best_loss=3.0, best_step=2, validation_loss=3.5)
-    state.begin_anew([{"step": 6, "validation_loss": 2.5}], TrainConfig(), is_comparable=False)
+    state.begin_anew([{"step": 6, "validation_loss": 2.5}], TrainConfig(), TrainConfig(), is_comparable=False)
     assert (state.best_loss, state.best_step, state.validation_loss) == (None, 0, None)
 
 
