@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from kerasgpt import artifacts
-from kerasgpt.errors import KerasGPTError
+from kerasgpt.errors import KerasGPTError, counted
 from kerasgpt.export.proof import artifact_path, child_backend, prove
+from kerasgpt.generation.soft_prompt import fitting_prompt, read_soft_prompt
 from kerasgpt.manifest import Manifest
 
 ENGINE_NEEDS = {"keras": "keras", "onnx": "onnxruntime", "saved_model": "tensorflow"}
@@ -77,7 +78,8 @@ def verify(folder: str | os.PathLike[str], *, strict: bool = False) -> Verificat
         if path.is_symlink() and path.is_dir():
             raise KerasGPTError(f"{path}: is a link to a folder, which no bundle has; remove it")
     manifest = Manifest.read(root)
-    return Verification(str(root), [*_hash_checks(root, manifest), *_parity_checks(root, manifest)], strict)
+    checks = [*_hash_checks(root, manifest), *_prompt_checks(root), *_parity_checks(root, manifest)]
+    return Verification(str(root), checks, strict)
 
 
 def _hash_checks(root: Path, manifest: Manifest) -> list[Check]:
@@ -90,6 +92,19 @@ def _hash_checks(root: Path, manifest: Manifest) -> list[Check]:
     there = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
     strangers = sorted(there - manifest.files.keys() - {artifacts.MANIFEST})
     return checks + [Check(name, "not checked", "the manifest does not name it") for name in strangers]
+
+
+def _prompt_checks(root: Path) -> list[Check]:
+    """Of a soft prompt, whether the model can read it."""
+    if not (root / artifacts.SOFT_PROMPT).exists():
+        return []
+    config: Any = artifacts.read_config(root)
+    try:
+        prompt = read_soft_prompt(root / artifacts.SOFT_PROMPT)
+        size = len(fitting_prompt(prompt, config.hidden_dim, config.max_sequence_length))
+    except KerasGPTError as error:
+        return [Check(artifacts.SOFT_PROMPT, "failed", str(error))]
+    return [Check(artifacts.SOFT_PROMPT, "ok", f"{counted(size, 'vector')} before every text")]
 
 
 def _parity_checks(root: Path, manifest: Manifest) -> list[Check]:

@@ -2,15 +2,17 @@
 
 import shutil
 
+import numpy as np
 import onnx
 import pytest
 import safetensors.numpy
 from onnx import numpy_helper
 
-from kerasgpt.artifacts import FAST_FP32, MANIFEST, ONNX_MODEL, SAVED_MODEL, WEIGHTS
+from kerasgpt.artifacts import FAST_FP32, MANIFEST, ONNX_MODEL, SAVED_MODEL, SOFT_PROMPT, WEIGHTS
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.export import verification
 from kerasgpt.export.verification import Check, Verification, verify
+from kerasgpt.generation.soft_prompt import save_soft_prompt
 from kerasgpt.manifest import Manifest
 
 WEIGHT = "transformer.h.1.mlp.c_fc.weight"
@@ -164,3 +166,13 @@ def test_links_to_folders_and_out_of_the_bundle_are_refused(bundle_copy, tmp_pat
     (assets / "out").symlink_to(tmp_path / "secret")
     with pytest.raises(KerasGPTError, match="assets/out: leads to .*secret, outside the bundle; refused"):
         verify(bundle_copy)
+
+
+def test_a_soft_prompt_that_the_model_cannot_read_fails(bundle_copy, monkeypatch, prove_only):
+    monkeypatch.setattr(verification, "prove", prove_only())
+    for width, status, words in ((16, "ok", "3 vectors before every text"), (8, "failed", "are 16 wide")):
+        vectors = np.zeros((3, width), np.float32)
+        save_soft_prompt(vectors, bundle_copy / SOFT_PROMPT, "model", {})
+        (check,) = [check for check in verify(bundle_copy).checks if check.name == SOFT_PROMPT]
+        assert check.status == status
+        assert words in check.detail
