@@ -84,8 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; None means those of the process.
 
     Returns:
-        The exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 141 ended by a reader that has gone,
-        128 and the number of another signal that ended it.
+        The exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted (and a run that saved itself, be it at
+        SIGTERM), 141 ended by a reader that has gone, 128 and the number of another signal that ended it.
     """
     _open_closed_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)

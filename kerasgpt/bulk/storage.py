@@ -17,8 +17,8 @@ from apache_beam.io.filesystems import FileSystems
 from kerasgpt.atomic import atomic_file
 from kerasgpt.errors import KerasGPTError, UsageError
 
-UNREADABLE = (OSError, EOFError, zlib.error, ValueError)
-"""What reading raises: the last three where a .gz is cut off or damaged, or a scheme is unknown."""
+UNREADABLE = (OSError, EOFError, zlib.error, ValueError, RecursionError)
+"""What reading raises: where a .gz is cut off or damaged, a scheme is unknown, or JSON is nested too deep."""
 
 
 def is_address(path: str) -> bool:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from kerasgpt.checkpoints.stored import Arrays, StoredArray
 from kerasgpt.errors import KerasGPTError
 
+MOST_COMPRESSED = 2000  # times smaller than its numbers deflate makes an array, at its best some 1,030
+
 
 def open_datasets(path: Path) -> Arrays:
     """List the arrays of an HDF5 file by their paths in it; links to other files are not followed.
@@ -41,6 +43,10 @@ def _stored(dataset: Any, name: str, path: Path) -> StoredArray:
     def read() -> NDArray[Any]:
         if dataset.dtype.kind != "f" and not is_bfloat16:
             raise KerasGPTError(f"{path}: {name} holds {dataset.dtype}; give weights of a float type")
+        if dataset.nbytes > MOST_COMPRESSED * max(dataset.id.get_storage_size(), 1):
+            raise KerasGPTError(
+                f"{path}: {name} claims {dataset.nbytes:,} bytes that the file does not hold; copy it again"
+            )
         try:
             numbers = np.asarray(dataset[()])
         except (OSError, RuntimeError) as error:

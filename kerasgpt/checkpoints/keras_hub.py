@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kerasgpt import artifacts
 from kerasgpt.checkpoints.hdf5 import open_datasets
-from kerasgpt.checkpoints.mapping import Weight
+from kerasgpt.checkpoints.mapping import Weight, require_layers
 from kerasgpt.checkpoints.mapping import weights as table
 from kerasgpt.checkpoints.stored import Arrays, StoredArray
 from kerasgpt.config import GPT2Config, read_json
@@ -52,10 +52,12 @@ def read_folder(source: str | os.PathLike[str], weights: bool = True) -> tuple[G
         raise KerasGPTError(
             f"{path}: describes '{values['registered_name']}'; only {BACKBONES[0]} is a GPT-2"
         )
-    config = _config(values.get("config", {}), str(path))
+    own = values.get("config")
+    config = _config(own if isinstance(own, dict) else {}, str(path))
     if not weights:
         return config, {}
     stored = open_datasets(Path(source) / WEIGHTS)
+    require_layers(stored, config, str(source))
     # Presets of KerasNLP's time call the list of layers otherwise.
     lists = ("layers/", "_layer_checkpoint_dependencies/")
     return config, _canonical(

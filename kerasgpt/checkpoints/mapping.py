@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -230,6 +230,19 @@ def _plain_start(model: Any) -> Iterator[None]:
         layer.embeddings_initializer = drawn
 
 
+def require_layers(arrays: Sized, config: AnyConfig, source: str) -> None:
+    """Refuse a configuration of more layers than there are arrays, before something is made for each of them.
+
+    Raises:
+        KerasGPTError: there are fewer arrays.
+    """
+    if config.num_layers > len(arrays):
+        raise KerasGPTError(
+            f"{source}: holds {len(arrays)} weights, and its configuration asks for {config.num_layers}"
+            " layers"
+        )
+
+
 def checked_arrays(
     arrays: Mapping[str, NDArray[Any] | StoredArray], config: AnyConfig, source: str
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
@@ -245,6 +258,7 @@ def checked_arrays(
     Raises:
         KerasGPTError: an array is missing, left over, of another shape, unreadable, or not all finite.
     """
+    require_layers(arrays, config, source)
     given = dict(arrays) if isinstance(config, RecurrentConfig) else canonical_names(arrays)
     if config.tie_word_embeddings:
         given.pop(HEAD, None)  # a tied head, written out all the same

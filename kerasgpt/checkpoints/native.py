@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from kerasgpt import artifacts
 from kerasgpt.architectures import AnyConfig
 from kerasgpt.atomic import CannotWriteError, atomic_file
-from kerasgpt.checkpoints.mapping import named_arrays
+from kerasgpt.checkpoints.mapping import named_arrays, require_layers
 from kerasgpt.checkpoints.stored import Arrays, StoredArray
 from kerasgpt.config import read_json
 from kerasgpt.errors import KerasGPTError
@@ -43,7 +43,11 @@ def read_folder(source: str | os.PathLike[str], weights: bool = True) -> tuple[A
         KerasGPTError: a file is missing or damaged.
     """
     folder = artifacts.model_folder(source)
-    return artifacts.read_config(folder), read_weights(folder) if weights else {}
+    config = artifacts.read_config(folder)
+    arrays = read_weights(folder) if weights else {}
+    if weights:
+        require_layers(arrays, config, str(folder))
+    return config, arrays
 
 
 def read_weights(folder: str | os.PathLike[str]) -> Arrays:

@@ -12,6 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from kerasgpt.atomic import unpatterned
+from kerasgpt.checkpoints.mapping import require_layers
 from kerasgpt.checkpoints.mapping import weights as table
 from kerasgpt.checkpoints.stored import Arrays, StoredArray
 from kerasgpt.config import GPT2Config, read_json
@@ -47,7 +48,11 @@ def read_folder(source: str | os.PathLike[str], weights: bool = True) -> tuple[G
     """
     folder = Path(source)
     config = read_hparams(folder / HPARAMS)
-    return config, _canonical(_open(folder), config) if weights else {}
+    if not weights:
+        return config, {}
+    stored = _open(folder)
+    require_layers(stored, config, str(folder))
+    return config, _canonical(stored, config)
 
 
 def read_hparams(path: Path) -> GPT2Config:

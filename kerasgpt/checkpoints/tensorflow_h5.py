@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kerasgpt import artifacts
 from kerasgpt.checkpoints.hdf5 import open_datasets
+from kerasgpt.checkpoints.mapping import require_layers
 from kerasgpt.checkpoints.mapping import weights as table
 from kerasgpt.checkpoints.stored import Arrays
 from kerasgpt.config import GPT2Config
@@ -28,7 +29,11 @@ def read_folder(source: str | os.PathLike[str], weights: bool = True) -> tuple[G
         KerasGPTError: a file is missing or damaged.
     """
     config = artifacts.read_gpt2_config(source)
-    return config, _canonical(open_datasets(Path(source) / WEIGHTS), config) if weights else {}
+    if not weights:
+        return config, {}
+    stored = open_datasets(Path(source) / WEIGHTS)
+    require_layers(stored, config, str(source))
+    return config, _canonical(stored, config)
 
 
 def _canonical(stored: Arrays, config: GPT2Config) -> Arrays:

@@ -84,23 +84,25 @@ def _pieces(predict: Predict, prompt: str, settings: GenerationConfig, tokens_pe
     while True:
         outputs = predict(DECODE, {**state, **inputs, "num_steps": num_steps})
         state = _state(DECODE, outputs)
-        piece, num_new = _text(outputs, "text"), int(_only(DECODE, outputs, "num_new_tokens"))
-        logprobs = _row(DECODE, outputs, "logprobs")[0][:num_new]
-        if not np.isfinite(logprobs).all():
+        piece, num_new = _text(outputs, "text"), _only(DECODE, outputs, "num_new_tokens", "iu")
+        is_over = bool(_text(outputs, "finish_reason"))
+        least, most = 0 if is_over else 1, min(tokens_per_call, num_left)
+        if not least <= num_new <= most:
+            going_on = "" if is_over else ", and says that the text goes on"
+            raise ServerAnswerError(
+                f"{DECODE}: the server wrote {num_new} tokens where {least} to {most} were asked for"
+                f"{going_on}; is it a SavedModel of kerasgpt?"
+            )
+        if not np.isfinite(_logprobs(outputs)[: int(num_new)]).all():
             raise ServerAnswerError(
                 f"{DECODE}: the server's logits are not finite: its model is damaged, or its training has"
                 f" diverged"
             )
         if piece:
             yield piece
-        if _text(outputs, "finish_reason"):
+        if is_over:
             return
-        num_left -= num_new
-        if not 0 < num_new <= tokens_per_call or num_left < 0:
-            raise ServerAnswerError(
-                f"{DECODE}: the server wrote {num_new} tokens where 1 to {tokens_per_call} were asked for,"
-                f" and says that the text goes on; is it a SavedModel of kerasgpt?"
-            )
+        num_left -= int(num_new)
 
 
 def _check(prompt: str, settings: GenerationConfig, tokens_per_call: int) -> None:
@@ -155,12 +157,25 @@ def _row(signature: str, outputs: Arrays, name: str) -> np.ndarray[Any, Any]:
     return array
 
 
-def _only(signature: str, outputs: Arrays, name: str) -> Any:
-    """The value of an output that has one a row."""
+def _only(signature: str, outputs: Arrays, name: str, kinds: str = "") -> Any:
+    """The value of an output that has one a row, of one of numpy's kinds if some are given."""
     array = _row(signature, outputs, name)
     if array.shape != (1,):
         raise ServerAnswerError(f"{signature}: the server's {name} has shape {array.shape}, not (1,)")
+    if kinds and array.dtype.kind not in kinds:
+        raise ServerAnswerError(f"{signature}: the server's {name} is {array.dtype}, not int64")
     return array[0]
+
+
+def _logprobs(outputs: Arrays) -> np.ndarray[Any, Any]:
+    """Those of one row."""
+    array = _row(DECODE, outputs, "logprobs")
+    if array.ndim != 2 or array.dtype.kind not in "fiu":  # JSON's whole numbers are integers
+        raise ServerAnswerError(
+            f"{DECODE}: the server's logprobs are {array.dtype} of shape {array.shape}, not numbers (1, n)"
+        )
+    found: np.ndarray[Any, Any] = array[0]
+    return found
 
 
 def _text(outputs: Arrays, name: str, signature: str = DECODE) -> str:

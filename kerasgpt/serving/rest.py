@@ -63,7 +63,7 @@ def _fetch(url: str, timeout_seconds: float, body: bytes | None = None) -> dict[
         raise ServerAnswerError(f"{url}: nothing answers ({reason}); is the server running?") from error
     try:
         answer = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ServerAnswerError(
             f"{url}: the answer is no JSON ({error}); is it TensorFlow Serving?"
         ) from error
@@ -77,7 +77,7 @@ def _words(error: urllib.error.HTTPError) -> str:
     try:
         content = error.read()
         answer = json.loads(content)
-    except (ValueError, OSError, http.client.HTTPException):
+    except (ValueError, RecursionError, OSError, http.client.HTTPException):
         return error.reason
     words = answer.get("error", error.reason) if isinstance(answer, dict) else error.reason
     return str(words)[:_LONGEST_REASON]
@@ -112,7 +112,7 @@ def _array(url: str, name: str, value: Any) -> np.ndarray[Any, Any]:
             return np.array([text.encode() for text in texts.flat], object).reshape(texts.shape)
         if array.dtype.kind == "f":
             return array.astype(np.float32)
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, AttributeError) as error:  # the last of texts among numbers
         raise ServerAnswerError(f"{url}: output {name} is no array ({error})") from error
     if array.dtype.kind not in "iub":
         raise ServerAnswerError(f"{url}: output {name} is neither numbers nor texts")

@@ -82,7 +82,7 @@ def read_journal(path: Path) -> list[Record]:
             try:
                 record = json.loads(line)
                 record["step"] = int(record["step"])
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 break  # a line cut short by a crash is the last one
             records.append(record)
     return records

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from kerasgpt.training.resume import RunState, refuse_damage
 from kerasgpt.training.settings import TrainConfig
 
 _BINS = 30
+
+
+_NAME = re.compile(r"events\.out\.tfevents\.(\d{1,15}(?:\.\d+)?)\.")
 
 
 class EventFile:
@@ -44,9 +48,12 @@ class EventFile:
         self._events: Any = require("tensorboard.compat.proto.event_pb2", "train", purpose)
         self._summaries: Any = require("tensorboard.compat.proto.summary_pb2", "train", purpose)
         writer: Any = require("tensorboard.summary.writer.record_writer", "train", purpose)
-        self.path = folder / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}"
         with self._told():
             folder.mkdir(parents=True, exist_ok=True)
+            # TensorBoard reads files by their names: this one last, also where the clock has gone back.
+            earlier = [float(found[1]) for path in folder.iterdir() if (found := _NAME.match(path.name))]
+            stamp = max([time.time(), *(each + 1e-3 for each in earlier)])
+            self.path = folder / f"events.out.tfevents.{stamp:.6f}.{os.getpid()}"
             self._records = writer.RecordWriter(self.path.open("wb"))
         self._write(self._events.Event(wall_time=time.time(), file_version="brain.Event:2"))
         self.drop_after(step)

@@ -64,3 +64,14 @@ def test_numbers_kept_in_another_file_are_refused(path, tmp_path):
         file.create_dataset("x", (4,), "float32", external=[(str(tmp_path / "secret"), 0, 16)])
     with pytest.raises(KerasGPTError, match="x lies in another file; refused"):
         open_datasets(path)
+
+
+def test_an_array_that_was_never_written_is_not_made_up(path):
+    """A few bytes can claim any size."""
+    with h5py.File(path, "a") as file:
+        file.create_dataset("huge", (10**9, 32), "float32", chunks=(1000, 32))
+        file.create_dataset("zeros", data=np.zeros((10**4, 32), "float32"), compression="gzip")
+    found = open_datasets(path)
+    assert np.asarray(found["zeros"]).shape == (10**4, 32)
+    with pytest.raises(KerasGPTError, match="huge claims 128,000,000,000 bytes that the file does not hold"):
+        np.asarray(found["huge"])

@@ -87,6 +87,14 @@ def test_a_missing_setting_is_named(keras_hub_folder):
         read_folder(keras_hub_folder)
 
 
+@pytest.mark.parametrize("config", [[1], None, "x"])
+def test_settings_that_are_none_are_named(keras_hub_folder, config):
+    path = keras_hub_folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "config": config}))
+    with pytest.raises(KerasGPTError, match=r"config\.json: has no "):
+        read_folder(keras_hub_folder)
+
+
 @pytest.mark.parametrize("part", ["query", "key", "value"])
 def test_a_missing_part_is_a_missing_weight(keras_hub_folder, part):
     with h5py.File(keras_hub_folder / "model.weights.h5", "a") as file:

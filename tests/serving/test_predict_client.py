@@ -96,6 +96,7 @@ def altered(predict: predict_client.Predict, signature: str, **outputs: Any) -> 
 
 
 ROW = np.array([1])
+LENGTH = np.array([b"length"], object)
 NONSENSE: dict[str, tuple[str, dict[str, Any], str]] = {
     "no cache": (PREFILL, {"keys": None}, "prefill: the server's answer has no keys"),
     "no error output": (PREFILL, {"error": None}, "has no error"),
@@ -106,6 +107,16 @@ NONSENSE: dict[str, tuple[str, dict[str, Any], str]] = {
     "no progress": (DECODE, {"num_new_tokens": ROW * 0}, "wrote 0 tokens where 1 to 4 were asked for"),
     "fewer than none": (DECODE, {"num_new_tokens": ROW * -1}, "wrote -1 tokens"),
     "too many": (DECODE, {"num_new_tokens": ROW * 5}, "wrote 5 tokens"),
+    "more than are left": (
+        DECODE,
+        {"num_new_tokens": ROW * 1000, "finish_reason": LENGTH},
+        "0 to 4 were asked",
+    ),
+    "fewer, at the end": (DECODE, {"num_new_tokens": ROW * -1, "finish_reason": LENGTH}, "wrote -1 tokens"),
+    "a text for a number": (DECODE, {"num_new_tokens": np.array([b"x"], object)}, "is object, not int64"),
+    "a fraction": (DECODE, {"num_new_tokens": np.array([1.5])}, "num_new_tokens is float64, not int64"),
+    "flat numbers": (DECODE, {"logprobs": np.array([-0.5])}, r"logprobs are float64 of shape \(1,\), not"),
+    "texts for numbers": (DECODE, {"logprobs": np.array([[b"a"]], object)}, "logprobs are object of shape"),
     "no end": (DECODE, {"finish_reason": np.array([b""], object)}, "says that the text goes on"),
     "no numbers": (DECODE, {"logprobs": np.full((1, 4), np.nan)}, "the server's logits are not finite"),
     "half a character": (DECODE, {"text": np.array([b"\xf0\x9f"], object)}, "text is no UTF-8"),

@@ -89,6 +89,9 @@ def answering(content: bytes, code: int = 200, delay_seconds: float = 0.0) -> It
         (b"Bad Gateway", 502, r"the server refuses \(HTTP 502\): Bad Gateway"),
         (b"[]", 500, r"the server refuses \(HTTP 500\): Internal Server Error"),
         (b"\xff\xfe", 200, "the answer is no JSON"),
+        pytest.param(b"[" * 200_000, 200, "the answer is no JSON", id="too deep"),
+        pytest.param(b"[" * 200_000, 500, r"refuses \(HTTP 500\): Internal", id="too deep in a refusal"),
+        (b'{"outputs": {"a": [["a", 1]]}}', 200, "output a is n"),
     ],
 )
 def test_an_answer_that_is_none_is_told(content: bytes, code: int, sentence: str) -> None:

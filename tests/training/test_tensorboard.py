@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -90,3 +91,15 @@ def test_weights_that_are_not_finite_are_a_sentence(recipe, tmp_path):
     quiet = "train.log_every=50", "train.evaluate_every=2", "train.sample_tokens=0"
     with pytest.raises(KerasGPTError, match="not finite|is nan"):
         train(recipe(*settings, *quiet), tmp_path / "run", quiet=True)
+
+
+@pytest.mark.parametrize("hours", [0, 1])
+def test_a_clock_that_went_back_loses_nothing(tmp_path, monkeypatch, hours):
+    now = time.time()
+    for first, clock in ((0, now), (10, now - 3600 * hours)):
+        monkeypatch.setattr(time, "time", lambda clock=clock: clock)
+        events = EventFile(tmp_path, first)
+        for step in range(first + 1, first + 11):
+            events.scalars(step, {"loss": 1.0})
+        events.close()
+    assert [event.step for event in _read(tmp_path).Scalars("loss")] == list(range(1, 21))

@@ -71,7 +71,7 @@ class OutcomeFile:
             for line in lines:
                 values = json.loads(line)
                 self.outcomes[values["example"]] = Outcome(values["counts"], values["details"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise KerasGPTError(f"{self.path}: damaged; remove it, and all is evaluated again") from error
         if torn:  # killed in the middle of a line
             os.truncate(self.path, len(whole) + 1)
@@ -80,7 +80,7 @@ class OutcomeFile:
     def _compare(self, line: str, subject: Mapping[str, Any]) -> None:
         try:
             before = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             before = None
         if not isinstance(before, dict):
             raise KerasGPTError(f"{self.path}: is no file of outcomes; choose another name with --json")

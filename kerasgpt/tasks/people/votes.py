@@ -65,7 +65,7 @@ def _read(path: str) -> Votes:
         content = json.loads(Path(path).read_bytes().decode("utf-8"))
     except OSError as error:
         raise KerasGPTError(f"{path}: cannot read the votes ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise KerasGPTError(f"{path}: not JSON ({error}); give the file that the page exported") from error
     if not isinstance(content, dict) or content.get("format") != "kerasgpt-votes":
         raise KerasGPTError(f"{path}: not the votes that a page of 'kerasgpt compare' exports")
@@ -80,6 +80,7 @@ def _checked(path: str, content: Mapping[str, Any]) -> Votes:
     secret, choices = unseal(content["sealed"]), content["votes"]
     first = secret["first"]
     is_whole = content["comparison"] == name_of(content["sealed"]) and len(choices) <= len(first)
+    is_whole = is_whole and isinstance(choices, list)
     if not is_whole or not isinstance(content["rater"], str) or not set(choices) <= set(CHOICES):
         raise ValueError("not as it was exported")
     if not choices:

@@ -133,6 +133,7 @@ def refusal(paths):
         ({"votes": ["tie"] * 7}, "damaged or changed"),
         ({"votes": [["tie"]]}, "damaged or changed"),
         ({"votes": None}, "damaged or changed"),
+        ({"votes": {"first": 1}}, "damaged or changed"),
         ({"comparison": "0" * 16}, "damaged or changed"),
         ({"sealed": "e30="}, "damaged or changed"),
         ({"sealed": "???"}, "damaged or changed"),
@@ -152,6 +153,7 @@ def test_what_was_not_exported_so_is_refused(tmp_path, changes, sentence):
         (b"{", "not JSON"),
         (b"\xff", "not JSON"),
         (b"[]", "not the votes"),
+        pytest.param(b"[" * 100_000, "not JSON", id="too deep"),
     ],
 )
 def test_what_is_no_export_is_refused(tmp_path, content, sentence):
