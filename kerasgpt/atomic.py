@@ -97,11 +97,13 @@ def require_place(path: str | os.PathLike[str]) -> None:
     asked = Path(path)
     if asked.is_dir():
         raise CannotWriteError(asked, "a file is to be written, and a folder is there", "name a file")
-    parent = next(folder for folder in asked.absolute().parents if folder.exists())
+    if is_stream(asked):
+        return
+    parent = next(folder for folder in Path(os.path.realpath(asked)).parents if folder.exists())
     with _told_of(asked):
         if not parent.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        if not asked.exists() and not os.access(parent, os.W_OK | os.X_OK):
+        if not os.access(parent, os.W_OK | os.X_OK):  # where the new file is written first
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
@@ -172,7 +174,7 @@ def atomic_folder(
     asked = Path(path)
     if asked.exists() and not asked.is_dir():
         raise CannotWriteError(asked, "a folder is to be written, and a file is there")
-    if os.path.ismount(asked):
+    if os.path.ismount(os.path.realpath(asked)):
         raise CannotWriteError(
             asked, "no folder can take the place of a mount point", "name a folder inside of it"
         )

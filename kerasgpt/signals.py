@@ -36,9 +36,15 @@ def raised() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
+_raised: list[weakref.ref[EndedBySignal]] = []
+
+
 def _end(number: int, frame: FrameType | None) -> None:
+    if _raised and _raised[-1]() is not None:
+        return  # it is ending, and whoever cleans up is not to be disturbed
     end = EndedBySignal(128 + number)
-    threading.Thread(target=_insist, args=(number, weakref.ref(end)), daemon=True).start()
+    _raised[:] = [weakref.ref(end)]
+    threading.Thread(target=_insist, args=(number, _raised[-1]), daemon=True).start()
     try:
         raise end
     finally:

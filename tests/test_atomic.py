@@ -253,10 +253,12 @@ def test_what_appeared_meanwhile_stays(tmp_path):
 
 
 def test_a_mount_point_is_refused_before_the_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(os.path, "ismount", lambda path: True)
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == str(tmp_path / "mounted"))
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "link").symlink_to("mounted")
     with (
         pytest.raises(CannotWriteError, match="place of a mount point.; name a folder inside"),
-        atomic_folder(tmp_path),
+        atomic_folder(tmp_path / "link"),
     ):
         raise AssertionError
 

@@ -56,3 +56,9 @@ def test_after_the_block_all_is_as_before():
     with signals.raised():
         assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] != before
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_a_second_signal_does_not_disturb_who_cleans_up():
+    """As two SIGHUPs come when a terminal is closed."""
+    body = CLEANS.replace('print("clean")', "signal.raise_signal(signal.SIGTERM)\n        print('clean')")
+    assert ended(body, signal.SIGHUP) == (128 + signal.SIGHUP, "clean\n")

@@ -76,7 +76,7 @@ def command(
     goes on from its last checkpoint, to the very same numbers.
     """
     require("keras", "train", "training")
-    from kerasgpt.training.config import Recipe
+    from kerasgpt.training.config import Recipe, read_toml
     from kerasgpt.training.journal import CAN_DRAW
     from kerasgpt.training.recipes import recipe_file, task_recipe, without_size
     from kerasgpt.training.train import train
@@ -86,9 +86,9 @@ def command(
     if config is None and resume and begun.is_file():
         config = str(begun)
     if config:
-        recipe = Recipe.from_toml(recipe_file(config), [] if given["preset"] else overrides)
-        if given["preset"]:
-            recipe = Recipe.from_dict(without_size(recipe), overrides)
+        file = recipe_file(config)
+        tables = without_size(file) if given["preset"] else read_toml(file)
+        recipe = Recipe.from_dict(tables, overrides)
     else:
         has_model = bool(given["preset"] or given["init"])
         recipe = Recipe.from_dict(task_recipe(TASKS[task], has_model) if task else {}, overrides)

@@ -53,6 +53,15 @@ class PackedCorpus:
     num_duplicates: int
     shards: tuple[Shard, ...]
 
+    def openable(self) -> Self:
+        """Itself, once this process may hold all its files open.
+
+        Raises:
+            KerasGPTError: the system does not allow so many.
+        """
+        allow_open_files(sum(shard.num_files for shard in self.shards))
+        return self
+
     @property
     def sizes(self) -> dict[Part, PartSize]:
         """Of each part, over all shards."""
@@ -106,7 +115,6 @@ class PackedCorpus:
             corpus = cls(folder, values["dtype"], values["num_sources"], values["num_duplicates"], shards)
             for shard in shards:
                 shard.require_files(corpus.dtype)
-            allow_open_files(sum(shard.num_files for shard in shards))
         except (KeyError, TypeError, ValueError, OSError) as error:
             raise KerasGPTError(f"{folder}: damaged token files ({error}); delete the folder") from error
         return corpus
@@ -156,9 +164,11 @@ def pack(
     with _cached(folder, cache), held(folder, lambda: _tell_of_waiting(folder)):
         if (folder / INDEX).is_file():
             try:
-                return PackedCorpus.read(folder)
+                packed = PackedCorpus.read(folder)
             except KerasGPTError:
                 _empty(folder)  # damaged since: pack again, in its place
+            else:
+                return packed.openable()
         try:
             _write(corpus, tokenizer, folder, num_workers or os.cpu_count() or 1, states)
         except OSError as error:
@@ -167,7 +177,7 @@ def pack(
         except Exception:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-    return PackedCorpus.read(folder)
+    return PackedCorpus.read(folder).openable()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -22,7 +22,7 @@ from kerasgpt.data.splits import PARTS, Part
 from kerasgpt.errors import KerasGPTError
 
 INDEX = "index.json"
-_OTHER_FILES = 512  # that a process may have open beside the ids
+_OTHER_FILES, _FEWEST_OTHER_FILES = 512, 32  # that a process may have open beside the ids
 TOKENS_PER_SHARD = 1 << 24  # what is lost at most when encoding is killed: some seconds of work
 
 
@@ -155,12 +155,14 @@ def allow_open_files(count: int) -> None:
     wanted = count + _OTHER_FILES
     if soft == resource.RLIM_INFINITY or wanted <= soft:
         return
-    if hard != resource.RLIM_INFINITY and hard < wanted:
+    if hard != resource.RLIM_INFINITY and hard < count + _FEWEST_OTHER_FILES:
         raise KerasGPTError(
             f"the data is in {count} files of token ids, and this system lets a process open {hard}: raise"
             f" 'ulimit -n' to {wanted}, or train on less data at a time"
         )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with suppress(OSError, ValueError):  # some systems allow less than they say
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def write_shard(folder: Path, rows: Iterator[Row], source: int) -> Shard | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import os
 import time
 from typing import Any, TypeAlias
 
@@ -55,51 +54,49 @@ class StepwiseDataset(keras.utils.PyDataset, abc.ABC):
         self.num_steps = num_steps
         self.waited_seconds = 0.0
         self._passes_done = 0
-        self._has_begun = False
         self._asked: set[int] = set()  # indices, in this pass over the data
-        self._looked_at: set[int] = set()  # asked for too, but maybe only to see what a batch is
-        self._process = os.getpid()
+        self._may_begin = False  # whether the next index may be the first of a pass
+        self._is_new_epoch = False  # whether an epoch began since the pass did
+        self._has_begun = False
 
     @property
     def num_batches(self) -> int:
-        """How many batches there are."""
-        return self.steps_per_epoch if self.num_steps is None else self.num_steps
+        """How many batches there are; Keras asks for it whenever it begins to ask for all of them."""
+        self._may_begin = True
+        return len(self)
 
     def __len__(self) -> int:
-        return self.num_batches
+        return self.steps_per_epoch if self.num_steps is None else self.num_steps
 
     def __getitem__(self, index: int) -> Batch:
         began = time.perf_counter()
-        self._note(index)
+        comes_again = self._is_new_epoch and index in self._asked
+        if (self._may_begin or comes_again) and self.workers <= 1:  # several ask ahead of each other
+            self._begin()
+        self._asked.add(index)
         batch = self.batch(self.first_step + index + self._passes_done * self.steps_per_epoch)
         self.waited_seconds += time.perf_counter() - began
         return batch
 
-    def _note(self, index: int) -> None:
-        """Take in that a batch is asked for: each comes once in a pass over the data, in any order."""
-        if os.getpid() != self._process:
-            return  # the copy of a worker process, which is asked for a part of them
-        if index in self._asked:
-            self._begin_pass()
-        self._asked.add(index)
-
     def on_epoch_begin(self) -> None:
         """Called by `fit`: the next pass over the data has an order of its own.
 
-        An epoch is a part of one where `fit` was given `steps_per_epoch`. Before its first epoch `fit` looks
-        at two batches, or on JAX at any one, in an epoch that it then drops.
+        An epoch is a part of a pass where `fit` was given `steps_per_epoch`, and TensorFlow asks for batches
+        ahead of it, so that passes are told by what is asked for; with several workers by the epochs.
+        What is asked for outside of any epoch stays as it is.
         """
-        read = self._asked | self._looked_at
-        if self._has_begun and len(read) >= self.num_batches:
-            self._begin_pass()
-        elif not self._has_begun or len(self._asked) <= _MOST_LOOKED_AT:
-            self._looked_at, self._asked = read, set()
-        self._has_begun = True
+        if not self._has_begun:
+            self._asked.clear()  # looked at by TensorFlow
+        elif self.workers > 1:
+            self._begin()
+        self._has_begun = self._is_new_epoch = True
 
-    def _begin_pass(self) -> None:
-        self._asked, self._looked_at = set(), set()
-        if self.num_steps is None:
+    def _begin(self) -> None:
+        """Begin a pass, unless what was asked for was only looked at: two batches, on JAX and torch one."""
+        if self.num_steps is None and len(self._asked) >= min(_MOST_LOOKED_AT + 1, len(self)):
             self._passes_done += 1
+        self._asked.clear()
+        self._may_begin = self._is_new_epoch = False
 
     @abc.abstractmethod
     def batch(self, step: int) -> Batch:

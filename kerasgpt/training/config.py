@@ -77,6 +77,20 @@ _SECTIONS: dict[str, type] = {
 }
 
 
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the tables of a file.
+
+    Raises:
+        KerasGPTError: it cannot be read, or is no TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise KerasGPTError(f"{path}: cannot read ({error.strerror}); give a recipe in TOML") from error
+    except (ValueError, RecursionError) as error:  # bad UTF-8 and bad TOML alike
+        raise KerasGPTError(f"{path}: not valid TOML ({error})") from error
+
+
 @dataclass(frozen=True)
 class Recipe:
     """All that a run depends on.
@@ -155,13 +169,7 @@ class Recipe:
             KerasGPTError: the file cannot be read.
             UsageError: a name is unknown, or a value of the wrong type or out of range.
         """
-        try:
-            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise KerasGPTError(f"{path}: cannot read ({error.strerror}); give a recipe in TOML") from error
-        except ValueError as error:  # bad UTF-8 and bad TOML alike
-            raise KerasGPTError(f"{path}: not valid TOML ({error})") from error
-        return cls.from_dict(values, overrides)
+        return cls.from_dict(read_toml(path), overrides)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Self:

@@ -80,8 +80,9 @@ def changed_facts(
     Raises:
         UsageError: data or devices are others, and that is not forced.
     """
-    # Checkpoints of older versions do not know the validation data.
-    known = {**before, VALIDATION: before.get(VALIDATION, now[VALIDATION])}
+    # Checkpoints of older versions know nothing of the validation data: it changes where the other part does.
+    is_same = before.get(DATA) == now[DATA]
+    known = {**before, VALIDATION: before.get(VALIDATION, now[VALIDATION] if is_same else "unknown")}
     changed = changes(known, now) if before else []
     for line in changed:
         for fact, words in _REFUSED.items():

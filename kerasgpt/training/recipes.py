@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgpt.errors import unknown_name
-from kerasgpt.training.config import Recipe
+from kerasgpt.training.config import Recipe, read_toml
 
 SIZES = ("num_layers", "num_heads", "hidden_dim", "intermediate_dim", "embedding_dim")
 """The fields of ``[model]`` that a preset is about."""
@@ -37,10 +37,16 @@ def recipe_file(name: str) -> Path:
     return Path(name)
 
 
-def without_size(recipe: Recipe) -> dict[str, dict[str, Any]]:
-    """The settings of a recipe without its model's sizes, which another preset brings along."""
-    settings = recipe.to_dict()
-    settings["model"] = {name: value for name, value in settings["model"].items() if name not in SIZES}
+def without_size(path: str | Path) -> dict[str, Any]:
+    """The settings of a recipe's file without its model's sizes, which another preset brings along.
+
+    Raises:
+        KerasGPTError: the file cannot be read.
+    """
+    settings = read_toml(path)
+    model = settings.get("model")
+    if isinstance(model, dict):  # else it is refused with all the others
+        settings["model"] = {name: value for name, value in model.items() if name not in SIZES}
     return settings
 
 

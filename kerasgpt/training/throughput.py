@@ -15,6 +15,7 @@ from kerasgpt.training.settings import TrainConfig
 
 # Dense products at their best, by the makers' data sheets, in teraflops: half precision, float32.
 PEAKS = {
+    "GH200": (989.0, 495.0),
     "H200 NVL": (835.0, 417.5),
     "H200": (989.0, 495.0),
     "H100 NVL": (835.0, 417.5),
@@ -25,6 +26,7 @@ PEAKS = {
     "L40": (181.0, 90.5),
     "L4": (121.0, 60.0),
     "A10": (125.0, 62.5),
+    "A10G": (70.0, 35.0),
     "V100": (125.0, 15.7),
     "T4": (65.0, 8.1),
     "RTX 4090": (165.2, 82.6),

@@ -375,10 +375,19 @@ def test_more_files_than_the_system_allows_are_refused_in_a_sentence(monkeypatch
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: asked.append(limits))
     asked = []
-    shards.allow_open_files(10)
-    shards.allow_open_files(1000)
-    assert asked == [(1512, 4096)]
+    for count in (10, 1000, 4000):
+        shards.allow_open_files(count)
+    assert asked == [(1512, 4096), (4096, 4096)]
     with pytest.raises(
         KerasGPTError, match="in 5000 files .* lets a process open 4096: raise 'ulimit -n' to"
     ):
         shards.allow_open_files(5000)
+
+
+def test_a_limit_that_refuses_leaves_the_packed_files(tmp_path, stories, tokenizer, monkeypatch):
+    first = pack([stories], tokenizer, Split(0.1), cache=tmp_path)
+    before = (first.folder / "index.json").stat().st_mtime_ns
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (8, 8))
+    with pytest.raises(KerasGPTError, match="lets a process open 8: raise"):
+        pack([stories], tokenizer, Split(0.1), cache=tmp_path)
+    assert (first.folder / "index.json").stat().st_mtime_ns == before

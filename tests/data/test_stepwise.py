@@ -1,3 +1,5 @@
+import multiprocessing
+
 import keras
 import numpy as np
 import pytest
@@ -23,16 +25,45 @@ def test_a_run_goes_on_from_any_step():
     assert _steps(Counted(4, 2, first_step=5, num_steps=4)) == [5, 6, 7, 8]
 
 
+def _pass(data):
+    """As Keras asks for all batches."""
+    return [int(data[number][0][0, 0]) for number in range(data.num_batches)]
+
+
 @pytest.mark.parametrize("looked_at", [0, 2])  # `fit` shuffles the batches of an epoch, if it is let
 def test_what_is_only_looked_at_is_no_pass(looked_at):
     data = Counted(4, 2)
     data.on_epoch_begin()
+    assert data.num_batches == 3
     data[looked_at]  # JAX looks at its shape
     data.on_epoch_begin()
-    assert _steps(data) == [0, 1, 2]
+    assert _pass(data) == [0, 1, 2]
     data.on_epoch_begin()
-    assert _steps(data) == [3, 4, 5]
+    assert _pass(data) == [3, 4, 5]
     assert data.waited_seconds > 0
+
+
+def test_a_loop_of_ones_own_tells_its_epochs():
+    data = Counted(4, 2)
+    assert _steps(data) == _steps(data) == [0, 1, 2]
+    for epoch in range(3):
+        data.on_epoch_begin()
+        assert _steps(data) == [3 * epoch, 3 * epoch + 1, 3 * epoch + 2]
+
+
+def test_a_process_that_was_forked_trains_as_its_parent():
+    data = Counted(4, 2)
+
+    def train(queue):
+        data.on_epoch_begin()
+        queue.put([_pass(data), _pass(data)])
+
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    child = context.Process(target=train, args=(queue,))
+    child.start()
+    assert queue.get() == [[0, 1, 2], [3, 4, 5]]
+    child.join()
 
 
 class Seen(keras.Model):
@@ -50,7 +81,7 @@ class Six(Counted):
     steps_per_epoch = 6
 
 
-@pytest.mark.parametrize("words", [{}, *({"steps_per_epoch": count} for count in (1, 2, 3, 6))])
+@pytest.mark.parametrize("words", [{}, *({"steps_per_epoch": count} for count in (1, 2, 3, 6))], ids=str)
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_a_pass_over_the_data_may_take_several_epochs(words, shuffle):
     model, passes = Seen(), 3

@@ -58,6 +58,7 @@ def test_other_data_or_devices_are_refused_unless_forced(fact):
 def test_a_checkpoint_of_an_older_version_knows_no_validation_data():
     now = {DATA: "a", VALIDATION: "b"}
     assert changed_facts({DATA: "a"}, now, Path("run"), print, force=False) == set()
+    assert changed_facts({DATA: "b"}, now, Path("run"), print, force=True) == {DATA, VALIDATION}
     assert changed_facts({}, now, Path("run"), print, force=False) == set()
 
 

@@ -37,7 +37,9 @@ def test_the_peak_is_the_setting_the_data_sheets_or_measured():
     assert peak_teraflops(half, Device("gpu", "NVIDIA H100 PCIe")) == 756.0
     assert peak_teraflops(half, Device("gpu", "NVIDIA H100 80GB HBM3")) == 989.0
     assert peak_teraflops(half, Device("gpu", "Tesla T4")) == 65.0
-    for other in ("NVIDIA RTX A1000", "NVIDIA T400 4GB", "NVIDIA GeForce RTX 4090 Laptop GPU", "NVIDIA A10G"):
+    assert peak_teraflops(half, Device("gpu", "NVIDIA GH200 480GB")) == 989.0
+    assert peak_teraflops(half, Device("gpu", "NVIDIA A10G")) == 70.0
+    for other in ("NVIDIA RTX A1000", "NVIDIA T400 4GB", "NVIDIA GeForce RTX 4090 Laptop GPU"):
         assert peak_teraflops(half, Device("gpu", other)) == 0.0
     assert peak_teraflops(half, Device("gpu", "unheard of")) == 0.0
     assert 0 < measured_teraflops(256, 0.05) < 1000
