@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from kerasgpt import artifacts
 from kerasgpt.checkpoints.hdf5 import open_datasets
-from kerasgpt.checkpoints.mapping import Weight, require_layers
+from kerasgpt.checkpoints.mapping import Weight
 from kerasgpt.checkpoints.mapping import weights as table
-from kerasgpt.checkpoints.stored import Arrays, StoredArray
+from kerasgpt.checkpoints.stored import Arrays, StoredArray, require_layers
 from kerasgpt.config import GPT2Config, read_json
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.models.causal_lm import refuse_quantised

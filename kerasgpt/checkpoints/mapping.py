@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kerasgpt import recurrent_config
 from kerasgpt.architectures import AnyConfig
 from kerasgpt.checkpoints import recurrent
-from kerasgpt.checkpoints.stored import StoredArray
+from kerasgpt.checkpoints.stored import StoredArray, require_layers
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.models.causal_lm import refuse_quantised
@@ -228,19 +228,6 @@ def _plain_start(model: Any) -> Iterator[None]:
         yield
     finally:
         layer.embeddings_initializer = drawn
-
-
-def require_layers(arrays: Sized, config: AnyConfig, source: str) -> None:
-    """Refuse a configuration of more layers than there are arrays, before something is made for each of them.
-
-    Raises:
-        KerasGPTError: there are fewer arrays.
-    """
-    if config.num_layers > len(arrays):
-        raise KerasGPTError(
-            f"{source}: holds {len(arrays)} weights, and its configuration asks for {config.num_layers}"
-            " layers"
-        )
 
 
 def checked_arrays(

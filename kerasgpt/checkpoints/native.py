@@ -17,8 +17,8 @@ from safetensors.numpy import save_file
 from kerasgpt import artifacts
 from kerasgpt.architectures import AnyConfig
 from kerasgpt.atomic import CannotWriteError, atomic_file
-from kerasgpt.checkpoints.mapping import named_arrays, require_layers
-from kerasgpt.checkpoints.stored import Arrays, StoredArray
+from kerasgpt.checkpoints.mapping import named_arrays
+from kerasgpt.checkpoints.stored import Arrays, StoredArray, require_layers
 from kerasgpt.config import read_json
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.generation_config import GenerationConfig

@@ -12,9 +12,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from kerasgpt.atomic import unpatterned
-from kerasgpt.checkpoints.mapping import require_layers
 from kerasgpt.checkpoints.mapping import weights as table
-from kerasgpt.checkpoints.stored import Arrays, StoredArray
+from kerasgpt.checkpoints.stored import Arrays, StoredArray, require_layers
 from kerasgpt.config import GPT2Config, read_json
 from kerasgpt.errors import KerasGPTError, first_line
 from kerasgpt.extras import require

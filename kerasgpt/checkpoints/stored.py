@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from kerasgpt.architectures import AnyConfig
+from kerasgpt.errors import KerasGPTError
 
 
 @dataclass(frozen=True)
@@ -43,3 +46,16 @@ class StoredArray:
 
 Arrays = dict[str, StoredArray]
 """Tensors by the names their arrays have in a Hugging Face checkpoint, or in the file they lie in."""
+
+
+def require_layers(arrays: Sized, config: AnyConfig, source: str) -> None:
+    """Refuse a configuration of more layers than there are arrays, before something is made for each of them.
+
+    Raises:
+        KerasGPTError: there are fewer arrays.
+    """
+    if config.num_layers > len(arrays):
+        raise KerasGPTError(
+            f"{source}: holds {len(arrays)} weights, and its configuration asks for {config.num_layers}"
+            " layers"
+        )

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from kerasgpt import artifacts
 from kerasgpt.checkpoints.hdf5 import open_datasets
-from kerasgpt.checkpoints.mapping import require_layers
 from kerasgpt.checkpoints.mapping import weights as table
-from kerasgpt.checkpoints.stored import Arrays
+from kerasgpt.checkpoints.stored import Arrays, require_layers
 from kerasgpt.config import GPT2Config
 
 WEIGHTS = "tf_model.h5"
