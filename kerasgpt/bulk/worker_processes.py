@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,6 +20,8 @@ from apache_beam.runners.portability.fn_api_runner.worker_handlers import (
     WorkerHandler,
 )
 from apache_beam.runners.portability.local_job_service import SubprocessSdkWorker
+
+from kerasgpt.errors import first_line
 
 MODULE = "apache_beam.runners.worker.sdk_worker_main"
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -44,7 +49,8 @@ class WatchedWorker(SubprocessSdkWorkerHandler):
         try:
             self.worker.run()
         except RuntimeError as error:
-            told = ending(int(str(error).rpartition(" ")[2]))
+            code = re.search(r"-?\d+$", str(error))  # else it could not even be started
+            told = ending(int(code[0])) if code else f"no worker process: {first_line(error)}"
             while not self._is_closing.wait(SECONDS_BETWEEN_LOOKS):  # more may be asked of it
                 self._answer_all(told)
 
@@ -75,7 +81,8 @@ def command_line(folder: Path) -> str:
     Python's (``-P`` says not to), and this package is found nowhere else where it was not installed.
     """
     is_installed = Path(__file__).resolve().parents[2] != folder.resolve()
-    return shlex.join([sys.executable, *(["-P"] if is_installed else []), "-m", MODULE])
+    words = [sys.executable, *(["-P"] if is_installed else []), "-m", MODULE]
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 @contextmanager
