@@ -13,7 +13,7 @@ from typing import Final
 
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
-_UNKNOWN_HERE: Final = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}  # to this kernel, or file system
+_UNKNOWN_HERE: Final = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EXDEV}  # to kernel or file system
 
 
 def temporary_prefix(target: Path) -> str:

@@ -1,6 +1,7 @@
 """A folder takes another's place at once, and gives it back if that one may not go."""
 
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -48,8 +49,8 @@ def test_what_may_not_go_stays(folders, looks):
 
 def test_a_reader_finds_one_of_them_at_any_moment(folders):
     new, target = folders
-    if not exchanged(new, target):
-        pytest.skip("this system cannot exchange two folders")
+    is_at_once = exchanged(new, target)
+    assert is_at_once or sys.platform != "linux"
     is_over, missed = threading.Event(), []
 
     def look() -> None:
@@ -65,7 +66,7 @@ def test_a_reader_finds_one_of_them_at_any_moment(folders):
         take_place(new, target, lambda _: True)
     is_over.set()
     reader.join()
-    assert not missed
+    assert not (is_at_once and missed)
 
 
 def test_what_is_not_there_cannot_be_exchanged(tmp_path):
