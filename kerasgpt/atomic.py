@@ -35,7 +35,7 @@ class CannotWriteError(KerasGPTError):
     def of(cls, error: OSError, path: Path) -> CannotWriteError:
         """Tell of an error while `path` was written, maybe that the disk of temporary files is full."""
         reason = error.strerror or str(error)
-        scratch = Path(tempfile.gettempdir())
+        scratch = scratch_folder()
         if error.errno in _FULL and _is_full(scratch) and not _is_full(path.absolute().parent):
             return cls(scratch, reason, "free some space there, or set TMPDIR to another folder")
         return cls(path, reason)
@@ -49,6 +49,14 @@ _FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 _OF_A_DISK: Final = {*_FULL, errno.EFBIG, errno.EROFS, errno.EIO}
 _SOME_SPACE: Final = 2**20
 _PATTERN: Final = set("[]*?\\")
+
+
+def scratch_folder() -> Path:
+    """Where temporary files go; if they can go nowhere, as on a full disk, where they should."""
+    try:
+        return Path(tempfile.gettempdir())  # which tries to write there
+    except FileNotFoundError:
+        return Path(os.environ.get("TMPDIR", os.sep + "tmp"))
 
 
 def _is_full(folder: Path) -> bool:

@@ -7,13 +7,13 @@ import errno
 import gc
 import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Sequence
 
 import click
 
 from kerasgpt import signals
+from kerasgpt.atomic import scratch_folder
 from kerasgpt.engines import resolve
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.version import __version__
@@ -123,8 +123,10 @@ def _explain(error: Exception) -> int:
     elif isinstance(error, KerasGPTError):
         sentence, code = str(error), error.exit_code
     elif isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
-        where = tempfile.gettempdir()
-        sentence, code = f"{error.strerror}; free some space, in {where} too, or set TMPDIR to another", 1
+        sentence, code = (
+            f"{error.strerror}; free some space, in {scratch_folder()} too, or set TMPDIR to another",
+            1,
+        )
     elif isinstance(error, OSError) and error.filename is not None and error.strerror:
         sentence, code = f"{error.filename}: {error.strerror}; check the path and its permissions", 1
     else:

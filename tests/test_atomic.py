@@ -315,3 +315,18 @@ def test_a_place_for_a_file_is_looked_at_beforehand(tmp_path):
     with pytest.raises(CannotWriteError, match=r"a folder is there\); name a file"):
         require_place(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_disk_so_full_that_nothing_temporary_fits_is_told_all_the_same(tmp_path, monkeypatch):
+    """Python then finds no folder for temporary files at all."""
+
+    def nowhere() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with (
+        pytest.raises(CannotWriteError, match=r"file: cannot write \(No space left.*or choose another place"),
+        atomic_file(tmp_path / "file"),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

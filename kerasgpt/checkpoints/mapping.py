@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kerasgpt import recurrent_config
 from kerasgpt.architectures import AnyConfig
 from kerasgpt.checkpoints import recurrent
-from kerasgpt.checkpoints.stored import StoredArray, require_layers
+from kerasgpt.checkpoints.stored import StoredArray
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.models.causal_lm import refuse_quantised
@@ -245,7 +245,6 @@ def checked_arrays(
     Raises:
         KerasGPTError: an array is missing, left over, of another shape, unreadable, or not all finite.
     """
-    require_layers(arrays, config, source)
     given = dict(arrays) if isinstance(config, RecurrentConfig) else canonical_names(arrays)
     if config.tie_word_embeddings:
         given.pop(HEAD, None)  # a tied head, written out all the same

@@ -70,13 +70,17 @@ class StepwiseDataset(keras.utils.PyDataset, abc.ABC):
 
     def __getitem__(self, index: int) -> Batch:
         began = time.perf_counter()
+        if self.num_steps is None:
+            self._note(index)
+        batch = self.batch(self.first_step + index + self._passes_done * self.steps_per_epoch)
+        self.waited_seconds += time.perf_counter() - began
+        return batch
+
+    def _note(self, index: int) -> None:
         comes_again = self._is_new_epoch and index in self._asked
         if (self._may_begin or comes_again) and self.workers <= 1:  # several ask ahead of each other
             self._begin()
         self._asked.add(index)
-        batch = self.batch(self.first_step + index + self._passes_done * self.steps_per_epoch)
-        self.waited_seconds += time.perf_counter() - began
-        return batch
 
     def on_epoch_begin(self) -> None:
         """Called by `fit`: the next pass over the data has an order of its own.
@@ -93,7 +97,7 @@ class StepwiseDataset(keras.utils.PyDataset, abc.ABC):
 
     def _begin(self) -> None:
         """Begin a pass, unless what was asked for was only looked at: two batches, on JAX and torch one."""
-        if self.num_steps is None and len(self._asked) >= min(_MOST_LOOKED_AT + 1, len(self)):
+        if len(self._asked) >= min(_MOST_LOOKED_AT + 1, len(self)):
             self._passes_done += 1
         self._asked.clear()
         self._may_begin = self._is_new_epoch = False

@@ -356,7 +356,8 @@ def test_a_cache_that_cannot_be_written_says_how_to_have_it_elsewhere(
 def few_files():
     """A limit of open files as the usual one of 1,024 is to a corpus of hundreds of shards."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, before[1]))
+    num_open = max(map(int, os.listdir("/dev/fd")))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (num_open + 32, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 

@@ -22,7 +22,12 @@ def _steps(data):
 
 
 def test_a_run_goes_on_from_any_step():
-    assert _steps(Counted(4, 2, first_step=5, num_steps=4)) == [5, 6, 7, 8]
+    data = Counted(4, 2, first_step=5, num_steps=4)
+    for _ in range(2):  # however often and whenever it is asked
+        data.on_epoch_begin()
+        assert data.num_batches == 4
+        assert _steps(data) == [5, 6, 7, 8]
+    assert not data._asked  # nothing that would grow with a run of a million steps
 
 
 def _pass(data):
