@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
@@ -84,8 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; None means those of the process.
 
     Returns:
-        The exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted (and a run that saved itself, be it at
-        SIGTERM), 141 ended by a reader that has gone, 128 and the number of another signal that ended it.
+        The exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 141 ended by a reader that has gone,
+        128 and the number of another signal that ended it, be it a run that has saved itself.
     """
     _open_closed_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -101,7 +102,7 @@ def _exit_code(given: list[str]) -> int:
         return code if isinstance(code, int) else 0
     except (click.Abort, KeyboardInterrupt) as error:
         said = str(error.__cause__ or error)  # click makes an Abort of an interrupt
-        print(f"kerasgpt: {said or 'interrupted'}", file=sys.stderr)
+        _tell(said or "interrupted")
         return INTERRUPTED
     except SystemExit as end:
         # When whoever read our output has gone, as `head` does, click wraps it and ends: that is no failure,
@@ -132,8 +133,13 @@ def _explain(error: Exception) -> int:
     else:
         first_line = next(iter(str(error).splitlines()), "")
         sentence, code = f"{type(error).__name__}: {first_line} (run 'kerasgpt --debug ...' for more)", 1
-    print(f"kerasgpt: {sentence}", file=sys.stderr)
+    _tell(sentence)
     return code
+
+
+def _tell(sentence: str) -> None:
+    with suppress(OSError):  # nobody to tell, be it that the terminal is gone: the exit code tells the rest
+        print(f"kerasgpt: {sentence}", file=sys.stderr, flush=True)
 
 
 def _open_closed_streams() -> None:

@@ -59,7 +59,7 @@ def _train(run: Path, overrides: tuple[str, ...]) -> None:
     try:
         resolve("kerasgpt.training.train:train")(recipe, run, resume=True)
     except InterruptedRunError as stopped:
-        raise InterruptedRunError(f"{stopped}, or with the same 'kerasgpt demo'") from stopped
+        raise InterruptedRunError(f"{stopped}, or with the same 'kerasgpt demo'", stopped.number) from stopped
     summary = read_json(run / artifacts.RUN_SUMMARY)
     click.echo(
         f"{_score(summary, recipe.data.test_fraction)}{summary['seconds']:.0f} s of training"

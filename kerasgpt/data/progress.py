@@ -62,6 +62,10 @@ class Bar:
             self._last_line = time.monotonic()
             self.note(plain)
 
+    def hush(self) -> None:
+        """Write nothing any more."""
+        self.console.quiet = True
+
     def note(self, text: str) -> None:
         """Write a line above the bar."""
         self.console.print(Text(text), soft_wrap=True)

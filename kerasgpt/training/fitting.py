@@ -89,13 +89,13 @@ class Sitting:
         """Train to the end of the run.
 
         Raises:
-            InterruptedRunError: the user pressed Ctrl-C; all is saved.
+            InterruptedRunError: the user pressed Ctrl-C, or a signal came; all is saved.
             KerasGPTError: the loss is not finite, disk or memory is full; the last checkpoint is intact.
         """
         settings, state = self.settings, self.state
         with (
             Progress(settings.steps, state.step, quiet=self.quiet or not is_first()) as progress,
-            interruptible(progress.note) as interruption,
+            interruptible(progress.note, progress.hush) as interruption,
         ):
             journal = Journal(self.run / artifacts.RUN_METRICS if is_first() else None, state.step)
             callbacks = self._callbacks(journal, progress, interruption)
@@ -116,7 +116,8 @@ class Sitting:
         if not state.is_over:
             raise InterruptedRunError(
                 f"stopped at step {state.step} of {settings.steps}, and all is saved: go on with"
-                f" 'kerasgpt train --resume --out {self.run}'"
+                f" 'kerasgpt train --resume --out {self.run}'",
+                interruption.number,
             )
 
     def _fit_a_stage(self, callbacks: list[keras.callbacks.Callback]) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C, and SIGTERM: the first lets the step finish and everything be saved, the second stops at once."""
+"""Ctrl-C, SIGTERM, SIGHUP: the first lets the step finish and saves everything, the second stops at once."""
 
 from __future__ import annotations
 
@@ -10,43 +10,66 @@ from dataclasses import dataclass
 from types import FrameType
 
 from kerasgpt.errors import KerasGPTError
+from kerasgpt.signals import EndedBySignal
+
+HUNG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # not on Windows
 
 
 class InterruptedRunError(KerasGPTError):
-    """A run was stopped by the user, and everything is saved; exit code 128 + SIGINT, as shells have it."""
+    """A run was stopped by the user, and everything is saved; exit code 128 + the signal, as shells have it.
 
-    exit_code = 130
+    Args:
+        sentence: how to go on.
+        number: of the signal; None where another process of the run had it.
+    """
+
+    def __init__(self, sentence: str, number: int | None = None) -> None:
+        super().__init__(sentence)
+        self.number = number
+        self.exit_code = 128 + (number or signal.SIGINT)
 
 
 @dataclass
 class Interruption:
-    """Whether the user asked to stop."""
+    """By which signal the user asked to stop, if so."""
 
-    is_requested: bool = False
+    number: int | None = None
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether there was one."""
+        return self.number is not None
 
 
 @contextmanager
-def interruptible(say: Callable[[str], None]) -> Iterator[Interruption]:
-    """Turn the first SIGINT or SIGTERM into a request and the second into KeyboardInterrupt.
+def interruptible(say: Callable[[str], None], hush: Callable[[], None]) -> Iterator[Interruption]:
+    """Turn the first signal into a request and the second into what ends the process.
 
-    SIGTERM is what a machine that is taken away sends, some seconds before it is. In any thread but the main
-    one signals are left alone.
+    SIGTERM is what a machine that is taken away sends, some seconds before it is; SIGHUP comes when the
+    terminal is closed, or the connection to it lost. One that is ignored stays so, as nohup has it. In any
+    thread but the main one signals are left alone.
 
     Args:
         say: tells the user what happens.
+        hush: called where the terminal is gone: to write to it would be an error now.
     """
     interruption = Interruption()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         if interruption.is_requested:
-            raise KeyboardInterrupt
-        interruption.is_requested = True
-        say("stopping after this step; Ctrl-C again stops at once, back to the last checkpoint")
+            raise KeyboardInterrupt if number == signal.SIGINT else EndedBySignal(128 + number)
+        interruption.number = number
+        if number == HUNG_UP:
+            hush()
+        else:
+            say("stopping after this step; Ctrl-C again stops at once, back to the last checkpoint")
 
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM, *([HUNG_UP] if HUNG_UP else [])]
+    wanted = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, on_signal) for number in wanted}
     try:
         yield interruption
     finally:

@@ -98,7 +98,8 @@ def train(
         KerasGPTError: the data cannot be read, or is shorter than one window; another process trains in that
             folder; no GPU is there; the loss is not finite, or the disk full. A run that has not begun
             leaves nothing behind, and of one that has the last checkpoint is intact.
-        InterruptedRunError: the user pressed Ctrl-C; all is saved, and the sentence says how to go on.
+        InterruptedRunError: the user pressed Ctrl-C, or SIGTERM or SIGHUP came; all is saved, and the
+            sentence says how to go on.
 
     ```python
     recipe = kerasgpt.Recipe.from_dict({"data": {"paths": ["story.txt"]}, "train": {"steps": 200}})
@@ -275,7 +276,8 @@ def _refit(recipe: Recipe, run: Path, device: Device, *, force: bool, quiet: boo
         refit = train(again, folder, resume=True, force=force, device=device.kind, quiet=quiet)
     except InterruptedRunError as stopped:
         raise InterruptedRunError(
-            f"stopped in the refit, and all is saved: go on with 'kerasgpt train --resume --out {run}'"
+            f"stopped in the refit, and all is saved: go on with 'kerasgpt train --resume --out {run}'",
+            stopped.number,
         ) from stopped
     with together():
         if is_first():

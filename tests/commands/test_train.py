@@ -1,11 +1,14 @@
 """`kerasgpt train` as a user types it."""
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -118,6 +121,38 @@ def test_an_unknown_backend_is_a_sentence(arguments, monkeypatch, capsys, backen
     assert cli.main(arguments()) == 2
     assert f"unknown backend in KERAS_BACKEND '{backend}':" in (said := capsys.readouterr().err)
     assert sentence in said
+
+
+@pytest.mark.slow
+def test_a_run_whose_terminal_goes_away_saves_itself(arguments, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "kerasgpt", *arguments(train__steps=100_000)]
+    metrics, (terminal, child_end) = tmp_path / "run" / "metrics.jsonl", os.openpty()
+    child = subprocess.Popen(
+        command,
+        env=environment,
+        stdin=child_end,
+        stdout=child_end,
+        stderr=child_end,
+        start_new_session=True,
+        preexec_fn=_take_the_terminal,
+    )
+    os.close(child_end)
+    os.set_blocking(terminal, False)
+    deadline = time.monotonic() + 60
+    while not (metrics.is_file() and metrics.read_text()) and time.monotonic() < deadline:
+        with suppress(BlockingIOError):
+            os.read(terminal, 4096)
+        time.sleep(0.05)
+    os.close(terminal)  # its session is hung up
+    assert child.wait(60) == 128 + signal.SIGHUP
+    (saved,) = (tmp_path / "run" / "checkpoints").glob("step-*")
+    assert int(saved.name.removeprefix("step-")) >= 1
+
+
+def _take_the_terminal():
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 @pytest.mark.slow

@@ -1,31 +1,58 @@
-"""Ctrl-C, or SIGTERM, once and twice."""
+"""Ctrl-C, SIGTERM or SIGHUP, once and twice."""
 
 import signal
 import threading
 
 import pytest
 
+from kerasgpt.signals import EndedBySignal
 from kerasgpt.training.interruption import InterruptedRunError, interruptible
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_the_first_signal_is_a_request_and_the_second_an_interrupt(number):
-    said = []
+@pytest.fixture(autouse=True)
+def not_ignored():
+    """As a terminal has it, and nohup not."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    ("number", "end"),
+    [
+        (signal.SIGINT, KeyboardInterrupt),
+        (signal.SIGTERM, EndedBySignal),
+        (signal.SIGHUP, EndedBySignal),
+    ],
+)
+def test_the_first_signal_is_a_request_and_the_second_an_end(number, end):
+    said, hushed = [], []
     before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt), interruptible(said.append) as interruption:
+    with pytest.raises(end) as raised, interruptible(said.append, lambda: hushed.append(1)) as interruption:
         assert not interruption.is_requested
         signal.raise_signal(number)
         assert interruption.is_requested
-        assert len(said) == 1
+        assert InterruptedRunError("stopped", interruption.number).exit_code == 128 + number
+        assert (len(said), len(hushed)) == ((0, 1) if number == signal.SIGHUP else (1, 0))
         signal.raise_signal(number)
     assert signal.getsignal(number) is before
+    if end is EndedBySignal:
+        assert raised.value.code == 128 + number
+
+
+def test_what_nohup_ignores_stays_ignored():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with interruptible(print, print) as interruption:
+        signal.raise_signal(signal.SIGHUP)
+        assert not interruption.is_requested
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 def test_other_threads_leave_signals_alone():
     found = []
 
     def work():
-        with interruptible(found.append) as interruption:
+        with interruptible(found.append, print) as interruption:
             found.append(interruption.is_requested)
 
     thread = threading.Thread(target=work)
@@ -35,4 +62,4 @@ def test_other_threads_leave_signals_alone():
 
 
 def test_shells_see_an_interruption():
-    assert InterruptedRunError.exit_code == 128 + signal.SIGINT
+    assert InterruptedRunError("stopped").exit_code == 128 + signal.SIGINT
