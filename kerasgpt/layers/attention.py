@@ -12,6 +12,7 @@ from kerasgpt.errors import UsageError
 from kerasgpt.layers.cache import Tensor, write_columns
 from kerasgpt.layers.dropout import Dropout
 from kerasgpt.layers.fused_attention import fused_causal_attention
+from kerasgpt.layers.policies import serialized_policy, take_own_policies
 
 QUERY_BLOCK = 128
 """Queries attended together: fewer leave out more of what is hidden, in products too small to be fast."""
@@ -153,6 +154,7 @@ class MultiHeadAttention(keras.layers.Layer):
             name="output",
         )
         self.output_projection.build(hidden_shape)
+        take_own_policies(self)
 
     def call(
         self,
@@ -256,6 +258,7 @@ class MultiHeadAttention(keras.layers.Layer):
         """Every constructor argument."""
         return {
             **super().get_config(),
+            "dtype": serialized_policy(self),
             "num_heads": self.num_heads,
             "attention_scale": self.attention_scale,
             "attention_dropout": self.attention_dropout,

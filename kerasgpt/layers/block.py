@@ -9,6 +9,7 @@ import keras
 from kerasgpt.layers.attention import MultiHeadAttention
 from kerasgpt.layers.cache import Tensor
 from kerasgpt.layers.feed_forward import FeedForward
+from kerasgpt.layers.policies import serialized_policy
 
 
 @keras.saving.register_keras_serializable(package="kerasgpt")
@@ -102,4 +103,4 @@ class TransformerBlock(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
-        return {**super().get_config(), **self._arguments}
+        return {**super().get_config(), "dtype": serialized_policy(self), **self._arguments}

@@ -10,6 +10,7 @@ from keras import ops
 
 from kerasgpt.layers.cache import Tensor
 from kerasgpt.layers.dropout import Dropout
+from kerasgpt.layers.policies import serialized_policy
 
 
 def look_up(table: Tensor, ids: Tensor) -> Tensor:
@@ -183,6 +184,7 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
         """Every constructor argument."""
         return {
             **super().get_config(),
+            "dtype": serialized_policy(self),
             "vocabulary_size": self.vocabulary_size,
             "max_sequence_length": self.max_sequence_length,
             "hidden_dim": self.hidden_dim,

@@ -13,6 +13,7 @@ from kerasgpt.config import ACTIVATIONS
 from kerasgpt.errors import unknown_name
 from kerasgpt.layers.cache import Tensor
 from kerasgpt.layers.dropout import Dropout
+from kerasgpt.layers.policies import serialized_policy, take_own_policies
 
 
 def activation_function(name: str) -> Callable[[Tensor], Tensor]:
@@ -96,6 +97,7 @@ class FeedForward(keras.layers.Layer):
             name="contract",
         )
         self.contract.build((*input_shape[:-1], self.intermediate_dim))
+        take_own_policies(self)
 
     def call(self, hidden: Tensor, training: bool | None = None) -> Tensor:
         """Transform each position on its own: (B, T, D) -> (B, T, D)."""
@@ -110,6 +112,7 @@ class FeedForward(keras.layers.Layer):
         """Every constructor argument."""
         return {
             **super().get_config(),
+            "dtype": serialized_policy(self),
             "intermediate_dim": self.intermediate_dim,
             "activation": self.activation,
             "dropout": self.dropout,

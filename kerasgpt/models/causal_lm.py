@@ -13,6 +13,7 @@ from kerasgpt import artifacts
 from kerasgpt.architectures import ALL_PRESETS, ARCHITECTURES, AnyConfig, config_of_preset, type_of
 from kerasgpt.engines import CHECKPOINT_ASSIGNER, CHECKPOINT_READER, CHECKPOINT_WRITER, resolve
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
+from kerasgpt.layers.policies import serialized_policy
 
 
 class CausalLM(keras.Model):
@@ -120,7 +121,7 @@ class CausalLM(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
-        return {**super().get_config(), "config": self.config.to_dict()}
+        return {**super().get_config(), "dtype": serialized_policy(self), "config": self.config.to_dict()}
 
 
 def model_class(config: AnyConfig) -> type[CausalLM]:

@@ -15,6 +15,7 @@ from kerasgpt.layers.block import TransformerBlock
 from kerasgpt.layers.cache import KVCache, Tensor, empty_cache
 from kerasgpt.layers.embedding import TokenAndPositionEmbedding
 from kerasgpt.layers.fused_attention import has_fused_attention
+from kerasgpt.layers.policies import serialized_policy
 from kerasgpt.models.causal_lm import CausalLM
 
 
@@ -168,7 +169,7 @@ class GPT2(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
-        return {**super().get_config(), "config": self.config.to_dict()}
+        return {**super().get_config(), "dtype": serialized_policy(self), "config": self.config.to_dict()}
 
 
 @keras.saving.register_keras_serializable(package="kerasgpt")

@@ -11,6 +11,7 @@ from keras import ops
 from kerasgpt.errors import UsageError, known_fields
 from kerasgpt.layers.cache import Tensor
 from kerasgpt.layers.embedding import TokenEmbedding
+from kerasgpt.layers.policies import take_own_policies
 from kerasgpt.models.causal_lm import CausalLM
 from kerasgpt.recurrent_config import RecurrentConfig
 
@@ -80,6 +81,7 @@ class RecurrentCausalLM(CausalLM):
                 layer.build((None, None, config.input_dim(index)))
         if self.projection is not None and not self.projection.built:
             self.projection.build((None, None, config.hidden_dim))
+        take_own_policies(self)
         self.built: bool = True
 
     def call(
