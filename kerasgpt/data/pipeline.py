@@ -18,7 +18,7 @@ from kerasgpt.data.segments import segments_and_positions
 from kerasgpt.data.shards import Ids
 from kerasgpt.data.splits import PARTS, Part, Split
 from kerasgpt.data.stepwise import Batch, StepwiseDataset, require_seed
-from kerasgpt.data.windows import Windows
+from kerasgpt.data.windows import Windows, layout
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.tokenizer.bpe import Tokenizer
 
@@ -34,8 +34,9 @@ class TokenDataset(StepwiseDataset):
     weight 0, so that all batches have one shape. The labels of a batch depend only on the ids, the
     seed and the step: a run can go on from any step with the batches it would have had.
 
-    Several sequences of ids are mixed by weight (`Mixture`), each with epochs of its own; an epoch of the
-    whole is then as many windows as all of them have.
+    Several sequences of ids are mixed by weight (`Mixture`), each with epochs of its own, in which its
+    windows lie in a ring, so that all of them are full; an epoch of the whole is then as many windows as
+    all of them have.
 
     Args:
         ids: (num_tokens,), at least 2; or a list of such.
@@ -85,15 +86,12 @@ class TokenDataset(StepwiseDataset):
 
     def _divide(self, sequences: Sequence[AnyIds]) -> tuple[list[Windows], int]:
         """Make windows of each sequence; one that is alone fills its last batch with empty ones."""
-        counts = [Windows.fewest_slots(len(one), self.sequence_length, self.seed) for one in sequences]
-        steps = math.ceil(sum(counts) / self.batch_size)
-        if len(counts) == 1:
-            counts = [steps * self.batch_size]
-        windows = [
-            Windows(one, self.sequence_length, self.seed, count, source)
-            for source, (one, count) in enumerate(zip(sequences, counts, strict=True))
-        ]
-        return windows, steps
+        length, is_moved = self.sequence_length, self.seed is not None
+        if len(sequences) == 1:
+            laid = layout(len(sequences[0]), length, self.batch_size, is_moved=is_moved)
+            return [Windows(sequences[0], length, self.seed, laid)], laid.num_slots // self.batch_size
+        windows = [Windows(one, length, self.seed, None, source) for source, one in enumerate(sequences)]
+        return windows, math.ceil(sum(each.num_slots for each in windows) / self.batch_size)
 
     def batch(self, step: int) -> Batch:
         """The batch of a global step, whatever was asked for before."""
@@ -234,7 +232,7 @@ def require_batch(ids: AnyIds, sequence_length: int, batch_size: int, paths: Seq
 def require_windows(
     sources: Sequence[AnyIds], weights: Sequence[float], sequence_length: int, paths: Sequence[Any]
 ) -> None:
-    """Refuse to mix sources one of which has no full window: its rows would be mostly empty.
+    """Refuse to mix sources one of which is shorter than a window, which would hold it more than once.
 
     Args:
         sources: ids of the part to train on, each source's apart.

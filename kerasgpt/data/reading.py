@@ -11,7 +11,16 @@ from kerasgpt.errors import KerasGPTError
 
 ErrorHandling: TypeAlias = Literal["strict", "replace"]
 
-_GZIP = b"\x1f\x8b"
+_COMPRESSED = {
+    b"\x1f\x8b": ("gzip", "gunzip -k"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "unzstd"),
+    b"\xfd7zXZ\x00": ("xz", "unxz -k"),
+    b"BZh": ("bzip2", "bunzip2 -k"),
+    b"PK\x03\x04": ("zip", "unzip"),
+}
+"""First bytes -> what a file is compressed by, and the command that unpacks it."""
+
+_BZIP2_BLOCK = b"1AY&SY"  # stands behind its first bytes and a digit, which alone could begin a text
 
 
 def blocks(path: Path, num_bytes: int, start: int = 0) -> Iterator[bytes]:
@@ -71,7 +80,7 @@ def not_utf8(path: Path, offset: int) -> KerasGPTError:
 
 
 def refuse_other_forms(path: Path, head: bytes) -> None:
-    """Refuse what is no text by its first bytes, none of which is UTF-8, rather than read it as noise.
+    """Refuse what is no text by its first bytes, with which none begins, rather than read it as noise.
 
     Args:
         path: the file.
@@ -80,7 +89,8 @@ def refuse_other_forms(path: Path, head: bytes) -> None:
     Raises:
         KerasGPTError: it is compressed, or UTF-16.
     """
-    if head.startswith(_GZIP):
-        raise KerasGPTError(f"{path}: is compressed by gzip: unpack it first, by 'gunzip -k {path}'")
+    for mark, (name, command) in _COMPRESSED.items():
+        if head.startswith(mark) and (name != "bzip2" or head[4:10] == _BZIP2_BLOCK):
+            raise KerasGPTError(f"{path}: is compressed by {name}: unpack it first, by '{command} {path}'")
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise KerasGPTError(f"{path}: is UTF-16: convert it to UTF-8")

@@ -23,6 +23,8 @@ _SEPARATOR = re.compile(r"(?:\r?\n)?^<\|endoftext\|>\r?\n", re.MULTILINE)
 def text_documents(path: Path, errors: ErrorHandling) -> Iterator[Piece]:
     """Read a text file: one document, or several between lines that are exactly ``<|endoftext|>``.
 
+    A byte order mark that it begins with is no part of the text.
+
     Args:
         path: the file, UTF-8.
         errors: what to do about bytes that are not UTF-8.
@@ -31,7 +33,7 @@ def text_documents(path: Path, errors: ErrorHandling) -> Iterator[Piece]:
         KerasGPTError: the file cannot be read, or is not UTF-8.
     """
     begins, pending = True, ""
-    for block in _decoded_blocks(path, errors):
+    for block in _without_mark(_decoded_blocks(path, errors)):
         *ended, pending = _SEPARATOR.split(pending + block)
         for rest in ended:
             yield from _piece(rest, begins)
@@ -76,6 +78,13 @@ def _decoded_blocks(path: Path, errors: ErrorHandling) -> Iterator[str]:
         except UnicodeDecodeError as error:
             raise not_utf8(path, offset - undecoded + error.start) from error
         offset += len(block)
+
+
+def _without_mark(blocks: Iterator[str]) -> Iterator[str]:
+    is_first = True
+    for block in blocks:
+        yield block.removeprefix("\ufeff") if is_first else block
+        is_first = is_first and not block
 
 
 def _ended(stream: Iterator[bytes]) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from kerasgpt.architectures import ALL_PRESETS, ARCHITECTURES, AnyConfig, config
 from kerasgpt.engines import CHECKPOINT_ASSIGNER, CHECKPOINT_READER, CHECKPOINT_WRITER, resolve
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.layers.policies import serialized_policy
+from kerasgpt.models import token_mean as token_mean  # so that a compiled model comes back from its file
 
 
 class CausalLM(keras.Model):

@@ -223,6 +223,7 @@ class Recipe:
             tokenizer = os.path.abspath(tokenizer)
         for path in (*data.paths, *self.task.validation_paths, tokenizer, model.init, model.word_vectors):
             refuse_unspellable(path)
+        self._refuse_other_unspellable()
         paths = tuple(os.path.abspath(path) for path in data.paths)
         init = os.path.abspath(model.init) if model.init else ""
         validation_paths = tuple(os.path.abspath(path) for path in self.task.validation_paths)
@@ -233,6 +234,14 @@ class Recipe:
             data=dataclasses.replace(data, paths=paths, tokenizer=tokenizer),
             model=dataclasses.replace(model, init=init, word_vectors=word_vectors),
         )
+
+    def _refuse_other_unspellable(self) -> None:
+        """Refuse texts that no TOML can hold, such as a byte of a shell's that is no UTF-8."""
+        for section, table in self.to_dict().items():
+            for key, value in table.items():
+                for text in value if isinstance(value, list | tuple) else [value]:
+                    if isinstance(text, str) and (shown := text.encode("utf-8", "replace").decode()) != text:
+                        raise UsageError(f"{section}.{key} is {shown!r}: it must be a text in UTF-8")
 
     def refit(self, model: str | os.PathLike[str]) -> Self:
         """The recipe of the refit: on from a model, with all of the data but the test part."""

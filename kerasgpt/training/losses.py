@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from kerasgpt.models.token_mean import TokenMean
+
 NATS = "nats"
 """The name under which `fit` and `evaluate` report the mean loss per token."""
 
@@ -60,12 +62,12 @@ def token_loss(label_smoothing: float = 0.0, z_loss: float = 0.0) -> keras.losse
 
 
 def token_metric() -> keras.metrics.Metric:
-    """The same over many batches: the sum over all weighted tokens divided by the sum of weights.
+    """The same over many batches, of whatever lengths: all weighted tokens over the sum of weights.
 
     Keras's own running loss is a mean of the batches' means, which is another number when batches hold
     different numbers of tokens; pass this one to `compile` among the `weighted_metrics`.
     """
-    return keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name=NATS)
+    return TokenMean(name=NATS)
 
 
 def bits_per_byte(nats_per_token: float, num_tokens: int, num_bytes: int) -> float:

@@ -183,7 +183,7 @@ class LoraConfig:
 
 Limit = tuple[Callable[[Any], bool], str]
 
-_AT_LEAST_1: Limit = (lambda value: value >= 1, "at least 1")
+_AT_LEAST_1: Limit = (lambda value: 1 <= value < 2**31, "at least 1, and below 2^31")
 _0_OR_MORE: Limit = (lambda value: 0 <= value < inf, "0 or more")
 _A_FRACTION: Limit = (lambda value: 0 <= value < 1, "in [0, 1)")
 

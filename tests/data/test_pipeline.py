@@ -103,16 +103,28 @@ def mixed(**kwargs):
 def test_sequences_are_mixed_by_weight_and_each_is_gone_through_evenly():
     data = mixed()
     rows = [row for step in range(200) for row in zip(*data.batch(step), strict=True)]
+    following = {899: 1, 1299: 1001}  # of the last one of a sequence the first
     for ids, labels, weights in rows:
-        np.testing.assert_array_equal(ids[weights > 0] + 1, labels[weights > 0])
+        assert (weights == 1).all()
+        assert [following.get(id, id + 1) for id in ids.tolist()] == labels.tolist()
     of_second = [ids.max() > 1000 or labels.max() > 1000 for ids, labels, _ in rows]
     for step in range(200):  # 2 to 1 in each batch
         assert sum(of_second[step * 6 : step * 6 + 6]) in (1, 2, 3)
-    labels = np.concatenate([labels[weights > 0] for _, labels, weights in rows])
-    for first, last in ((2, 899), (1002, 1299)):  # each label as often as any other, but for an epoch
+    labels = np.concatenate([labels for _, labels, _ in rows])
+    for first, last in ((1, 899), (1001, 1299)):  # each label as often as any other, but for an epoch
         counts = np.bincount(labels, minlength=1300)[first : last + 1]
-        assert counts.max() - counts.min() <= 2
-    assert np.isin(labels, [*range(2, 900), *range(1002, 1300)]).all()
+        assert (
+            counts.max() - counts.min() <= 3
+        )  # as many as are twice in an epoch are in another place each time
+    assert np.isin(labels, [*range(1, 900), *range(1001, 1300)]).all()
+
+
+def test_a_short_sequence_has_its_share_of_the_labels():
+    data = TokenDataset([np.arange(65), np.arange(100, 20100)], 64, 4, 2, weights=(1, 3))
+    for step in range(100):
+        _, labels, weights = data.batch(step)
+        assert weights.all()
+        assert (labels < 100).sum() == 64
 
 
 def test_a_sequence_without_weight_may_be_empty():

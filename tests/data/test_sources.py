@@ -1,7 +1,9 @@
 """Documents from files of any form, each known by what it is."""
 
+import bz2
 import gzip
 import json
+import lzma
 import os
 
 import numpy as np
@@ -120,6 +122,14 @@ def test_the_fingerprint_follows_the_content_and_not_the_name(tmp_path):
     [
         ("a.txt.gz", GZIPPED, "compressed by gzip: unpack it first, by 'gunzip -k .*a.txt.gz'"),
         ("a.jsonl", GZIPPED, "compressed by gzip"),
+        (
+            "a.jsonl.zst",
+            b"\x28\xb5\x2f\xfd\x24\x05",
+            "compressed by zstd: unpack it first, by 'unzstd .*zst'",
+        ),
+        ("a.txt.xz", lzma.compress(b"one two"), "compressed by xz"),
+        ("a.txt.bz2", bz2.compress(b"one two"), "compressed by bzip2"),
+        ("a.zip", b"PK\x03\x04\x14\x00", "compressed by zip"),
         ("a.txt", "one two".encode("utf-16"), "is UTF-16: convert it to UTF-8"),
         ("a.jsonl", b"\xfe\xff" + '{"text": "one"}'.encode("utf-16-be"), "is UTF-16"),
     ],
@@ -130,6 +140,11 @@ def test_what_is_compressed_or_utf16_is_refused_however_errors_are_handled(
     (tmp_path / name).write_bytes(content)
     with pytest.raises(KerasGPTError, match=sentence):
         list(documents([tmp_path / name], errors))
+
+
+def test_a_text_may_begin_with_the_letters_of_bzip2(tmp_path):
+    (tmp_path / "a.txt").write_text("BZh9 is how some files begin")
+    assert [piece.text for piece in documents([tmp_path / "a.txt"])] == ["BZh9 is how some files begin"]
 
 
 def test_ids_may_begin_like_what_is_compressed(tmp_path):

@@ -31,6 +31,13 @@ def test_a_text_file_is_one_document(tmp_path):
     assert list(text_documents(path, "strict")) == [Piece(WORDS, True)]
 
 
+@pytest.mark.parametrize("block_bytes", [1, 2, 3, 1 << 18])
+def test_a_byte_order_mark_is_no_text_but_at_the_beginning_alone(tmp_path, monkeypatch, block_bytes):
+    monkeypatch.setattr(text_files, "_BLOCK_BYTES", block_bytes)
+    (tmp_path / "a.txt").write_text("\ufeffone \ufefftwo", encoding="utf-8")
+    assert _whole(text_documents(tmp_path / "a.txt", "strict")) == ["one \ufefftwo"]
+
+
 @pytest.mark.parametrize("block_bytes", [1, 7, 50, 1 << 18])
 def test_separator_lines_divide_documents_wherever_blocks_end(tmp_path, monkeypatch, block_bytes):
     monkeypatch.setattr(text_files, "_BLOCK_BYTES", block_bytes)

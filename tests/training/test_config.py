@@ -68,6 +68,9 @@ def test_resolving_settles_defaults_and_is_idempotent(monkeypatch, tmp_path):
 
 def test_a_name_that_no_recipe_can_spell_is_refused():
     name = os.fsdecode(b"caf\xe9.txt")
+    prompt = Recipe.from_dict({"train": {"sample_prompt": "caf\udce9"}})
+    with pytest.raises(UsageError, match=r"train\.sample_prompt is 'caf\?': it must be a text in UTF-8"):
+        prompt.resolved()
     with pytest.raises(UsageError, match=r"caf\\udce9\.txt: its name is not UTF-8"):
         Recipe.from_dict({"data": {"paths": [name]}}).resolved()
 

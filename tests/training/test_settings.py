@@ -14,6 +14,7 @@ from kerasgpt.training.settings import TrainConfig
     [
         ({"steps": 0}, r"train\.steps is 0: it must be at least 1"),
         ({"keep_last_checkpoints": 0}, "at least 1"),
+        ({"steps": 10**19}, r"train\.steps is 10000000000000000000: it must be .* below 2\^31"),
         ({"z_loss": -1e-4}, "0 or more"),
         ({"clip_norm": float("inf")}, "0 or more"),
         ({"seed": -1}, r"train\.seed is -1: it must be 0 or more"),

@@ -11,7 +11,6 @@ from typing import Any
 
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tasks.files.lines import (
-    BYTE_ORDER_MARK,
     JSON_LINES,
     NOT_JSON,
     ending,
@@ -104,7 +103,7 @@ def read_labelled(path: str | Path) -> tuple[list[Labelled], str]:
 
 
 def _listed(path: Path) -> Iterator[tuple[Any, str]]:
-    text = whole_text(path).removeprefix(BYTE_ORDER_MARK)
+    text = whole_text(path)
     try:
         values = json.loads(text)
     except NOT_JSON as error:

@@ -42,14 +42,14 @@ def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
 
 
 def whole_text(path: str | Path) -> str:
-    """Read a file, UTF-8, as it is; a name that ends in .gz is unpacked.
+    """Read a file, UTF-8, as it is but for a byte order mark; a name that ends in .gz is unpacked.
 
     Raises:
         KerasGPTError: it cannot be read or unpacked, or is not UTF-8.
     """
     try:
         with _opened(path) as file:
-            return file.read().decode("utf-8")
+            return file.read().decode("utf-8").removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
         raise KerasGPTError(f"{path}: not UTF-8 at byte {error.start}; convert it first") from error
 

@@ -59,6 +59,8 @@ def test_a_whole_text_is_as_it_is_gzipped_or_not(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"one\r\ntwo")
     (tmp_path / "a.GZ").write_bytes(gzip.compress(b"one\r\ntwo"))
     assert whole_text(tmp_path / "a.txt") == whole_text(tmp_path / "a.GZ") == "one\r\ntwo"
+    (tmp_path / "c.txt").write_bytes("\ufeffone".encode())
+    assert whole_text(tmp_path / "c.txt") == "one"
     (tmp_path / "b.gz").write_bytes(gzip.compress(b"abc\xff"))
     with pytest.raises(KerasGPTError, match=r"b.gz: not UTF-8 at byte 3"):
         whole_text(tmp_path / "b.gz")
