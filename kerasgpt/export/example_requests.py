@@ -58,6 +58,7 @@ class Examples:
         texts: list[tuple[str, str]],
         tokenizer: Tokenizer,
         settings: GenerationConfig,
+        context: int,
         num_steps: int = 8,
     ) -> Examples:
         """Make them.
@@ -66,8 +67,10 @@ class Examples:
             texts: two beginnings, each with how it goes on.
             tokenizer: the model's.
             settings: the model's; the first row writes so many tokens, the second half of them.
+            context: tokens that a text may have, 2 or more; longer beginnings and ends are cut.
             num_steps: tokens a call of a stream.
         """
+        texts = [_within(pair, tokenizer, context) for pair in texts]
         prompts = [prompt for prompt, _ in texts]
         ids, lengths = pad_right([tokenizer.encode(prompt) for prompt in prompts])
         columns = np.arange(ids.shape[1])
@@ -124,6 +127,22 @@ def texts_of(model: Any) -> list[tuple[str, str]]:
     written = generate(**{name: np.asarray(given[name], dtypes[name]) for name in names})["text"].numpy()
     own = [pair for text in written if (pair := _split(text.decode("utf-8", "replace")))]
     return (own + list(_WRITTEN_BEFORE_TRAINING))[:2]
+
+
+def _within(texts: tuple[str, str], tokenizer: Tokenizer, context: int) -> tuple[str, str]:
+    """A beginning and how it goes on, cut where together they have more tokens than the context."""
+    sizes = [len(tokenizer.encode(text)) for text in texts]
+    if sum(sizes) <= context:
+        return texts
+    after = min(sizes[1], context // 2)
+    return _cut(texts[0], tokenizer, context - after), _cut(texts[1], tokenizer, after)
+
+
+def _cut(text: str, tokenizer: Tokenizer, most: int) -> str:
+    """The beginning of a text that has so many tokens at most; a letter if even its first is too much."""
+    while len(tokenizer.encode(text)) > most:
+        text = text[:-1]
+    return text or "a"
 
 
 def _split(text: str) -> tuple[str, str] | None:

@@ -47,7 +47,8 @@ def write_files(bundle: Path, name: str) -> None:
     settings = artifacts.read_generation_config(bundle)
     with _graphs_as_they_are():
         model = _loaded(saved_model)
-        examples = Examples.of(texts_of(model), Tokenizer.from_preset(bundle), settings)
+        tokenizer = Tokenizer.from_preset(bundle)
+        examples = Examples.of(texts_of(model), tokenizer, settings, config.max_sequence_length)
         _write_extra_assets(saved_model, model, name, examples, config)
         del model  # two need twice the memory
         for each in sorted(bundle.glob("saved_model_*/1")):

@@ -24,7 +24,7 @@ def spec(dtype: str, *shape: int | None) -> TensorSpec:
 
 @pytest.fixture
 def examples(tokenizer: Tokenizer) -> Examples:
-    return Examples.of(TEXTS, tokenizer, GenerationConfig(max_new_tokens=9))
+    return Examples.of(TEXTS, tokenizer, GenerationConfig(max_new_tokens=9), 64)
 
 
 def test_two_rows_as_of_two_callers(examples: Examples, tokenizer: Tokenizer) -> None:
@@ -114,3 +114,18 @@ def test_prompts_are_what_the_model_itself_writes() -> None:
 )
 def test_of_a_model_without_words_they_are_english(model: Any) -> None:
     assert texts_of(model) == [("Once upon a time", " there was"), ("The end", " of the world")]
+
+
+@pytest.mark.parametrize("context", [2, 3, 8, 64])
+def test_examples_fit_a_short_context(context: int) -> None:
+    tokenizer = Tokenizer.learn(["nothing of the texts"], 258)
+    texts = [("Once upon a time", " there was"), ("北京", " 上海")]
+    examples = Examples.of(texts, tokenizer, GenerationConfig(), context)
+    values = examples.values
+    for prompt, continuation in zip(values["prompts"], values["continuations"], strict=True):
+        sizes = [len(tokenizer.encode(text.decode())) for text in (prompt, continuation)]
+        assert all(sizes)
+        assert sum(sizes) <= context
+    assert values["input_ids"].shape[1] == max(values["lengths"]) <= context
+    if context == 64:
+        assert values["prompts"] == [prompt.encode() for prompt, _ in texts]

@@ -71,7 +71,7 @@ def test_a_compiled_model_is_warmed_up_in_each_of_its_sizes(
 
 def test_decode_is_given_what_prefill_gave(tmp_path: Path, tokenizer: Tokenizer) -> None:
     folder = write_fake(tmp_path / "1")
-    examples = Examples.of([("a", "b"), ("cd", "e")], tokenizer, GenerationConfig(max_new_tokens=9))
+    examples = Examples.of([("a", "b"), ("cd", "e")], tokenizer, GenerationConfig(max_new_tokens=9), 64)
     model, signatures = tf.saved_model.load(str(folder)), read_signatures(folder)
     asked = dict(warmup_inputs(model, signatures, examples))
     assert set(asked) == set(signatures)
@@ -91,14 +91,14 @@ def test_a_signature_that_refuses_its_example_fails_the_export(tmp_path: Path, t
             return {"text": tf.identity(prompts)}
 
     tf.saved_model.save(tf.Module(), str(tmp_path / "1"), {"serving_default": serving_default})
-    examples = Examples.of([("a", "b"), ("cd", "e")], tokenizer, GenerationConfig())
+    examples = Examples.of([("a", "b"), ("cd", "e")], tokenizer, GenerationConfig(), 64)
     with pytest.raises(KerasGPTError, match="signature serving_default does not answer its example"):
         warmup_inputs(tf.saved_model.load(str(tmp_path / "1")), read_signatures(tmp_path / "1"), examples)
 
 
 def test_an_error_of_a_row_fails_it_too(tmp_path: Path, tokenizer: Tokenizer) -> None:
     folder = write_fake(tmp_path / "1")
-    examples = Examples.of([("x" * 2000, "b"), ("cd", "e")], tokenizer, GenerationConfig())
+    examples = Examples.of([("x" * 2000, "b"), ("cd", "e")], tokenizer, GenerationConfig(), 4000)
     with pytest.raises(KerasGPTError, match=r"does not answer its example \(the prompt is too long\)"):
         warmup_inputs(tf.saved_model.load(str(folder)), read_signatures(folder), examples)
 

@@ -73,7 +73,7 @@ def test_a_saved_model_has_it_under_the_names_of_its_fields(
     expected = ask(keras_lm, QUESTIONS, [{"context": "hello", "question": "who"}])
     assert [text.decode() for text in served(**given)["answer"].numpy()] == expected
     signature = read_signatures(tmp_path / "1")["answer"]
-    examples = Examples.of([("hello", " you"), ("the", " end")], small_tokenizer, settings)
+    examples = Examples.of([("hello", " you"), ("the", " end")], small_tokenizer, settings, 64)
     assert set(examples.inputs(signature) or {}) == {
         "context",
         "question",
