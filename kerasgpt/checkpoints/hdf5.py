@@ -38,9 +38,14 @@ def open_datasets(path: Path) -> Arrays:
 
 
 def _stored(dataset: Any, name: str, path: Path) -> StoredArray:
-    is_bfloat16 = dataset.attrs.get("dtype") == "bfloat16"  # Keras's mark; HDF5 has no such type
+    mark = dataset.attrs.get("dtype")  # of Keras; HDF5 has no bfloat16
+    is_bfloat16 = isinstance(mark, str) and mark == "bfloat16"
 
     def read() -> NDArray[Any]:
+        if is_bfloat16 and dataset.dtype.itemsize != 2:
+            raise KerasGPTError(
+                f"{path}: {name} is marked as bfloat16 and holds {dataset.dtype}; copy it again"
+            )
         if dataset.dtype.kind != "f" and not is_bfloat16:
             raise KerasGPTError(f"{path}: {name} holds {dataset.dtype}; give weights of a float type")
         if dataset.nbytes > MOST_COMPRESSED * max(dataset.id.get_storage_size(), 1):
@@ -53,4 +58,4 @@ def _stored(dataset: Any, name: str, path: Path) -> StoredArray:
             raise KerasGPTError(f"{path}: cannot read {name} ({error}); copy it again") from error
         return numbers.view(ml_dtypes.bfloat16) if is_bfloat16 else numbers
 
-    return StoredArray(name, tuple(dataset.shape), read)
+    return StoredArray(name, tuple(dataset.shape or ()), read)  # one of nothing at all has no shape

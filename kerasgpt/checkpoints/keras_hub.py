@@ -15,7 +15,7 @@ from kerasgpt import artifacts
 from kerasgpt.checkpoints.hdf5 import open_datasets
 from kerasgpt.checkpoints.mapping import Weight
 from kerasgpt.checkpoints.mapping import weights as table
-from kerasgpt.checkpoints.stored import Arrays, StoredArray, require_layers
+from kerasgpt.checkpoints.stored import Arrays, StoredArray, renamed, require_layers
 from kerasgpt.config import GPT2Config, read_json
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.models.causal_lm import refuse_quantised
@@ -60,9 +60,8 @@ def read_folder(source: str | os.PathLike[str], weights: bool = True) -> tuple[G
     require_layers(stored, config, str(source))
     # Presets of KerasNLP's time call the list of layers otherwise.
     lists = ("layers/", "_layer_checkpoint_dependencies/")
-    return config, _canonical(
-        {name.removeprefix(lists[0]).removeprefix(lists[1]): array for name, array in stored.items()}, config
-    )
+    within = renamed(stored, lambda name: name.removeprefix(lists[0]).removeprefix(lists[1]), str(source))
+    return config, _canonical(within, config)
 
 
 def read_model(model: Any) -> tuple[GPT2Config, Arrays]:

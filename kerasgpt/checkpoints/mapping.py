@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kerasgpt import recurrent_config
 from kerasgpt.architectures import AnyConfig
 from kerasgpt.checkpoints import recurrent
-from kerasgpt.checkpoints.stored import StoredArray
+from kerasgpt.checkpoints.stored import StoredArray, renamed
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.models.causal_lm import refuse_quantised
@@ -245,7 +245,7 @@ def checked_arrays(
     Raises:
         KerasGPTError: an array is missing, left over, of another shape, unreadable, or not all finite.
     """
-    given = dict(arrays) if isinstance(config, RecurrentConfig) else canonical_names(arrays)
+    given = dict(arrays) if isinstance(config, RecurrentConfig) else _canonical(arrays, source)
     if config.tie_word_embeddings:
         given.pop(HEAD, None)  # a tied head, written out all the same
     shapes = shapes_by_name(config)
@@ -278,15 +278,16 @@ def _finite(name: str, array: NDArray[Any] | StoredArray, source: str) -> NDArra
     return numbers
 
 
-def canonical_names(
-    arrays: Mapping[str, NDArray[Any] | StoredArray],
+def _canonical(
+    arrays: Mapping[str, NDArray[Any] | StoredArray], source: str
 ) -> dict[str, NDArray[Any] | StoredArray]:
     """Give bare names their ``transformer.`` prefix, and drop stray mask buffers."""
-    return {
-        name if name == HEAD or name.startswith("transformer.") else f"transformer.{name}": array
-        for name, array in arrays.items()
-        if not _STRAY_BUFFER.search(name)
-    }
+    kept = {name: array for name, array in arrays.items() if not _STRAY_BUFFER.search(name)}
+    return renamed(kept, _prefixed, source)
+
+
+def _prefixed(name: str) -> str:
+    return name if name == HEAD or name.startswith("transformer.") else f"transformer.{name}"
 
 
 def _label(name: str, array: NDArray[Any] | StoredArray) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,26 @@ class StoredArray:
 
 Arrays = dict[str, StoredArray]
 """Tensors by the names their arrays have in a Hugging Face checkpoint, or in the file they lie in."""
+
+
+Array = TypeVar("Array")
+
+
+def renamed(arrays: Mapping[str, Array], new_name: Callable[[str], str], source: str) -> dict[str, Array]:
+    """Arrays by other names.
+
+    Raises:
+        KerasGPTError: two of them would have the same.
+    """
+    names: dict[str, str] = {}
+    for name in arrays:
+        new = new_name(name)
+        if new in names:
+            raise KerasGPTError(
+                f"{source}: holds {names[new]} and {name}, which are the same weight, {new}: leave one out"
+            )
+        names[new] = name
+    return {new: arrays[name] for new, name in names.items()}
 
 
 def require_layers(arrays: Sized, config: AnyConfig, source: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from kerasgpt import artifacts
 from kerasgpt.checkpoints.hdf5 import open_datasets
 from kerasgpt.checkpoints.mapping import weights as table
-from kerasgpt.checkpoints.stored import Arrays, require_layers
+from kerasgpt.checkpoints.stored import Arrays, renamed, require_layers
 from kerasgpt.config import GPT2Config
 
 WEIGHTS = "tf_model.h5"
@@ -32,17 +32,18 @@ def read_folder(source: str | os.PathLike[str], weights: bool = True) -> tuple[G
         return config, {}
     stored = open_datasets(Path(source) / WEIGHTS)
     require_layers(stored, config, str(source))
-    return config, _canonical(stored, config)
+    return config, _canonical(stored, config, str(source))
 
 
-def _canonical(stored: Arrays, config: GPT2Config) -> Arrays:
+def _canonical(stored: Arrays, config: GPT2Config, source: str) -> Arrays:
     """Give the arrays their canonical names; their biases have a first axis of 1."""
-    rows = {row.tensorflow: row for row in table(config)}
-    arrays = {}
-    for name, array in stored.items():
-        row = rows.get(_short(name))
-        arrays[row.huggingface if row else name] = array.without_leading_one(len(row.axes)) if row else array
-    return arrays
+    ranks = {row.huggingface: len(row.axes) for row in table(config)}
+    names = {row.tensorflow: row.huggingface for row in table(config)}
+    arrays = renamed(stored, lambda name: names.get(_short(name), name), source)
+    return {
+        name: array.without_leading_one(ranks[name]) if name in ranks else array
+        for name, array in arrays.items()
+    }
 
 
 def _short(name: str) -> str:

@@ -56,6 +56,11 @@ class CausalLM(keras.Model):
             token_ids_shape = next(iter(token_ids_shape.values()))
         return (*token_ids_shape[:2], self.config.vocabulary_size)
 
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Called by Keras before it reads a file's weights; its own passes over what fails here."""
+        if config:
+            self.build()
+
     @classmethod
     def from_preset(
         cls,

@@ -167,6 +167,11 @@ class GPT2(keras.Model):
         """Shape of the hidden states."""
         return (*token_ids_shape[:2], self.config.hidden_dim)
 
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """As in CausalLM."""
+        if config:
+            self.build()
+
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
         return {**super().get_config(), "dtype": serialized_policy(self), "config": self.config.to_dict()}

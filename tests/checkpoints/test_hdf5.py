@@ -31,6 +31,18 @@ def test_keras_bfloat16_is_read(path):
     assert np.asarray(open_datasets(path)["half"], "float32").tolist() == [1.5, -3.25]
 
 
+def test_a_mark_that_cannot_be_is_refused_and_one_that_is_none_passed_over(path):
+    with h5py.File(path, "a") as file:
+        file.create_dataset("single", data=np.ones(2, "float32")).attrs["dtype"] = "bfloat16"
+        file.create_dataset("other", data=np.ones(2, "float32")).attrs["dtype"] = np.array([1, 2])
+        file["nothing"] = h5py.Empty("float32")
+    found = open_datasets(path)
+    with pytest.raises(KerasGPTError, match="single is marked as bfloat16 and holds float32"):
+        np.asarray(found["single"])
+    assert np.asarray(found["other"]).tolist() == [1, 1]
+    assert found["nothing"].shape == ()
+
+
 @pytest.mark.parametrize("length", [0, 100, -1])
 def test_a_cut_file_is_named(path, length):
     path.write_bytes(path.read_bytes()[:length])

@@ -80,6 +80,15 @@ def test_nothing_changes_where_names_or_shapes_are_wrong():
     assert all(np.array_equal(array, before[name]) for name, array in named_arrays(model).items())
 
 
+def test_one_weight_under_two_names_is_refused():
+    model = GPT2CausalLM(TINY)
+    arrays = named_arrays(model)
+    arrays["wte.weight"] = arrays["transformer.wte.weight"] + 1
+    sentence = r"memory: holds transformer\.wte\.weight and wte\.weight, which are the same weight"
+    with pytest.raises(KerasGPTError, match=sentence):
+        assign_arrays(model, arrays, "memory")
+
+
 def test_weights_are_read_one_at_a_time():
     """Each is read when the one before is in the model, and no reader keeps what it read."""
     read = []

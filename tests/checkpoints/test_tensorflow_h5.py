@@ -38,6 +38,13 @@ def test_the_names_that_other_versions_gave_are_read(tensorflow_folder, arrays, 
     assert all(np.array_equal(again[name], array) for name, array in arrays.items())
 
 
+def test_one_weight_under_two_names_is_refused(tensorflow_folder):
+    with h5py.File(tensorflow_folder / "tf_model.h5", "a") as file:
+        file["another/transformer/wpe/weight:0"] = np.zeros(3, "float32")
+    with pytest.raises(KerasGPTError, match=r"which are the same weight, transformer\.wpe\.weight"):
+        read_folder(tensorflow_folder)
+
+
 def test_a_layer_of_another_model_is_named(tensorflow_folder):
     with h5py.File(tensorflow_folder / "tf_model.h5", "a") as file:
         file["classifier/score/kernel:0"] = np.zeros((8, 2), "float32")

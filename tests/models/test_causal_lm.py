@@ -11,8 +11,11 @@ import pytest
 from kerasgpt import GPT2CausalLM, GRUCausalLM, LSTMCausalLM, RecurrentConfig
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import UsageError
+from kerasgpt.layers.embedding import TokenAndPositionEmbedding
 from kerasgpt.models.causal_lm import load_model, model_class, refuse_recurrence
 from kerasgpt.models.gpt2 import GPT2
+
+TINY = GPT2Config(vocabulary_size=20, num_layers=1, num_heads=2, hidden_dim=8, max_sequence_length=16)
 
 
 def test_a_folder_is_loaded_by_its_own_class(recurrent_folder, model_folder):
@@ -22,6 +25,20 @@ def test_a_folder_is_loaded_by_its_own_class(recurrent_folder, model_folder):
     assert type(load_model(model_folder)) is GPT2CausalLM
     with pytest.raises(UsageError, match=f"use {type(loaded).__name__}.from_preset"):
         GPT2CausalLM.from_preset(recurrent_folder)
+
+
+@pytest.mark.parametrize("make", [lambda: GPT2CausalLM(TINY), lambda: GPT2(TINY)])
+def test_a_file_is_not_opened_with_fresh_weights_where_memory_runs_out(make, tmp_path, monkeypatch):
+    model = make()
+    model.build()
+    model.save(tmp_path / "model.keras")
+
+    def no_memory(*_):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(TokenAndPositionEmbedding, "build", no_memory)
+    with pytest.raises(MemoryError, match="no room"):
+        keras.saving.load_model(tmp_path / "model.keras")
 
 
 def test_a_preset_of_another_architecture_is_refused():
