@@ -10,7 +10,8 @@ import numpy as np
 from kerasgpt import artifacts
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.protocols import Ids, Logits, Vectors
-from kerasgpt.runtime.session import Caches, OnnxStepModel
+from kerasgpt.runtime.interface import EMBEDS
+from kerasgpt.runtime.session import Caches, OnnxStepModel, run
 
 
 class EmbedsStepModel(OnnxStepModel):
@@ -29,6 +30,7 @@ class EmbedsStepModel(OnnxStepModel):
     """
 
     reads = artifacts.INPUTS_EMBEDS
+    interface = EMBEDS
 
     def __init__(self, path: Path, *, max_sequence_length: int, session: Any, embed_session: Any) -> None:
         super().__init__(path, max_sequence_length=max_sequence_length, session=session)
@@ -44,7 +46,8 @@ class EmbedsStepModel(OnnxStepModel):
 
     def embed(self, ids: Ids) -> Vectors:
         """The vectors of tokens: int64 (B, T) -> float32 (B, T, D), without their positions."""
-        vectors: Vectors = self._embed_session.run(None, {"input_ids": ids.astype(np.int64, copy=False)})[0]
+        feeds = {"input_ids": ids.astype(np.int64, copy=False)}
+        vectors: Vectors = run(self._embed_session, self._path, None, feeds)[0]
         return vectors
 
     def _run(self, ids: Ids | Vectors, mask: Ids, positions: Ids, caches: Caches) -> tuple[Logits, Caches]:

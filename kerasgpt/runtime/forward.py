@@ -9,8 +9,8 @@ import numpy as np
 
 from kerasgpt.errors import UsageError
 from kerasgpt.protocols import Ids, Logits
-
-INPUTS = {"input_ids"}  # such a graph has no others
+from kerasgpt.runtime.interface import FORWARD, require_interface
+from kerasgpt.runtime.session import run
 
 
 class ForwardModel:
@@ -26,11 +26,13 @@ class ForwardModel:
         self.max_sequence_length = max_sequence_length
         self._session = session
         self._path = path
+        require_interface(session, path, FORWARD)
         self.vocabulary_size: int = session.get_outputs()[0].shape[2]
 
     def all_logits(self, ids: Ids, lengths: Ids) -> Logits:
         """Logits at every position, (B, T, V); padding is later than what counts, and so unseen."""
-        logits: Logits = self._session.run(["logits"], {"input_ids": ids.astype(np.int64, copy=False)})[0]
+        feeds = {"input_ids": ids.astype(np.int64, copy=False)}
+        logits: Logits = run(self._session, self._path, ["logits"], feeds)[0]
         return logits
 
     def prefill(self, ids: Ids, lengths: Ids) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +13,8 @@ from kerasgpt.artifacts import LOGIT_OFFSETS
 from kerasgpt.errors import UsageError
 from kerasgpt.protocols import Ids, Logits
 from kerasgpt.runtime.cache import SPARE_COLUMNS, Cache
+from kerasgpt.runtime.interface import CACHED, require_interface
+from kerasgpt.runtime.session import SILENTLY, run_failed
 
 PREFILL_TOKENS: Final = 2048  # read at once: attention's scores are rows x heads x tokens x tokens
 
@@ -39,12 +42,18 @@ class FusedStepModel:
 
     Args:
         session: of a graph as `kerasgpt.export.fused_graph` writes it.
+        path: of its file, for an error's sentence.
         max_sequence_length: the context, in tokens, which the graph itself does not tell.
+
+    Raises:
+        KerasGPTError: the graph is not one that an export writes.
     """
 
-    def __init__(self, session: Any, *, max_sequence_length: int) -> None:
+    def __init__(self, session: Any, path: Path, *, max_sequence_length: int) -> None:
         self.max_sequence_length = max_sequence_length
         self._session = session
+        self._path = path
+        require_interface(session, path, CACHED)
         shapes = {value.name: value.shape for value in session.get_inputs()}
         caches = [shape for name, shape in shapes.items() if name.startswith("past_key_values.")]
         self._num_layers, (_, self._num_heads, _, self._head_dim) = len(caches) // 2, caches[0]
@@ -205,8 +214,14 @@ class FusedStepModel:
             cache.feed(name, values)
         if len(offsets) == 1:
             cache.binding.bind_output("logits", "cpu", 0, np.float32, logits.shape, logits.ctypes.data)
-            self._session.run_with_iobinding(cache.binding)
+            self._run_bound(cache)
         else:  # the graph declares one position, and ONNX Runtime refuses memory for more
             cache.binding.bind_output("logits")
-            self._session.run_with_iobinding(cache.binding)
+            self._run_bound(cache)
             logits[...] = cache.binding.get_outputs()[-1].numpy()  # bound after the caches
+
+    def _run_bound(self, cache: Cache) -> None:
+        try:
+            self._session.run_with_iobinding(cache.binding, SILENTLY)
+        except Exception as error:  # ONNX Runtime's have no common base but this
+            raise run_failed(self._path, error) from error

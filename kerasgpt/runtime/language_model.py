@@ -16,9 +16,10 @@ from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.generation.soft_prompt import read_soft_prompt, with_soft_prompt
 from kerasgpt.protocols import StepModel
-from kerasgpt.runtime import forward
 from kerasgpt.runtime.embeds import EmbedsStepModel
+from kerasgpt.runtime.forward import ForwardModel
 from kerasgpt.runtime.fused import FusedStepModel
+from kerasgpt.runtime.interface import FORWARD
 from kerasgpt.runtime.memory import use_huge_pages
 from kerasgpt.runtime.providers import CPU, resolve_providers
 from kerasgpt.runtime.recurrent import RecurrentOnnxModel
@@ -188,10 +189,10 @@ def open_step_model(
         table: Any = open_session(beside, num_threads, resolve_providers(providers))
         context = max_sequence_length
         return EmbedsStepModel(path, max_sequence_length=context, session=session, embed_session=table)
-    if inputs == forward.INPUTS:
-        return forward.ForwardModel(session, path, max_sequence_length=max_sequence_length)
+    if inputs == FORWARD.inputs:
+        return ForwardModel(session, path, max_sequence_length=max_sequence_length)
     if any(name.startswith(artifacts.PAST_STATE) for name in inputs):
-        return RecurrentOnnxModel(session, max_sequence_length=max_sequence_length)
+        return RecurrentOnnxModel(session, path, max_sequence_length=max_sequence_length)
     if artifacts.LOGIT_OFFSETS in {value.name for value in session.get_overridable_initializers()}:
-        return FusedStepModel(session, max_sequence_length=max_sequence_length)
+        return FusedStepModel(session, path, max_sequence_length=max_sequence_length)
     return OnnxStepModel(path, max_sequence_length=max_sequence_length, session=session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from kerasgpt.artifacts import PAST_STATE, PRESENT_STATE
 from kerasgpt.protocols import Ids, Logits
-from kerasgpt.runtime.session import PREFILL_BUDGET
+from kerasgpt.runtime.interface import RECURRENT, require_interface
+from kerasgpt.runtime.session import PREFILL_BUDGET, run
 
 State: TypeAlias = dict[str, NDArray[np.float32]]
 """Name of the graph's input -> float32 (1, B, H)."""
@@ -23,12 +25,18 @@ class RecurrentOnnxModel:
 
     Args:
         session: of a graph as `kerasgpt.export.recurrent_graph` writes it.
+        path: of its file, for an error's sentence.
         max_sequence_length: the most tokens that a text may have, which the graph itself does not tell.
+
+    Raises:
+        KerasGPTError: the graph is not one that an export writes.
     """
 
-    def __init__(self, session: Any, *, max_sequence_length: int) -> None:
+    def __init__(self, session: Any, path: Path, *, max_sequence_length: int) -> None:
         self.max_sequence_length = max_sequence_length
         self._session = session
+        self._path = path
+        require_interface(session, path, RECURRENT)
         sizes = {value.name: value.shape for value in session.get_inputs()}
         self._widths = {name: shape[2] for name, shape in sizes.items() if name.startswith(PAST_STATE)}
         self._outputs = ["logits", *(name.replace(PAST_STATE, PRESENT_STATE, 1) for name in self._widths)]
@@ -75,5 +83,5 @@ class RecurrentOnnxModel:
     def _run(self, ids: Ids, lengths: NDArray[Any], state: State) -> tuple[Logits, State]:
         """Run the graph once: logits (B, T, V), and the state after the tokens that count."""
         feeds = {"input_ids": ids.astype(np.int64, copy=False), "lengths": lengths.astype(np.int32)}
-        logits, *new = self._session.run(self._outputs, {**feeds, **state})
+        logits, *new = run(self._session, self._path, self._outputs, {**feeds, **state})
         return logits, dict(zip(self._widths, new, strict=True))

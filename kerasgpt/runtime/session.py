@@ -18,6 +18,7 @@ from kerasgpt.errors import KerasGPTError, UsageError, first_line
 from kerasgpt.generation.columns import counting_columns, packed, packed_mask
 from kerasgpt.protocols import Ids, Logits
 from kerasgpt.runtime.graph import data_files, read_graph
+from kerasgpt.runtime.interface import CACHED, require_interface
 from kerasgpt.runtime.memory import release_mapped
 from kerasgpt.runtime.providers import CPU
 
@@ -33,6 +34,10 @@ TOO_NEW = (
     "ONNX Runtime only *guarantees* support for models stamped with official",
     "Unsupported model IR version",
 )
+
+# A run that fails raises an error, which says what ONNX Runtime would print.
+SILENTLY = onnxruntime.RunOptions()
+SILENTLY.log_severity_level = 4
 
 Caches: TypeAlias = dict[str, NDArray[np.float32]]
 
@@ -68,6 +73,7 @@ class OnnxStepModel:
     """
 
     reads = "input_ids"  # the graph's input that says what to read
+    interface = CACHED
 
     def __init__(
         self,
@@ -78,7 +84,9 @@ class OnnxStepModel:
         session: Any = None,
     ) -> None:
         self.max_sequence_length = max_sequence_length
-        self._session = session or open_session(Path(path), num_threads)
+        self._path = Path(path)
+        self._session = session or open_session(self._path, num_threads)
+        require_interface(self._session, self._path, self.interface)
         outputs = [output.name for output in self._session.get_outputs()]
         # The graph's output -> the input that takes it in the next run.
         self._caches = {
@@ -87,11 +95,6 @@ class OnnxStepModel:
             for part in ("key", "value")
         }
         inputs = {value.name: value.shape for value in self._session.get_inputs()}
-        ids = {self.reads, "attention_mask", "position_ids"}
-        if set(outputs) != {"logits", *self._caches} or set(inputs) != {*ids, *self._caches.values()}:
-            raise KerasGPTError(
-                f"{path}: not a language model with a cache as exported here; export it again"
-            )
         self.vocabulary_size: int = self._session.get_outputs()[outputs.index("logits")].shape[2]
         self._cache_shapes = {name: inputs[name] for name in self._caches.values()}
 
@@ -189,8 +192,30 @@ class OnnxStepModel:
         feeds = {name: array.astype(np.int64, copy=False) for name, array in feeds.items()}
         feeds[self.reads] = reads
         # ONNX Runtime reads numpy's memory and lends us its own: nothing is copied on the way.
-        logits, *presents = self._session.run(["logits", *self._caches], {**feeds, **caches})
+        wanted = ["logits", *self._caches]
+        logits, *presents = run(self._session, self._path, wanted, {**feeds, **caches})
         return logits, dict(zip(self._caches.values(), presents, strict=True))
+
+
+def run(session: Any, path: Path, outputs: Sequence[str] | None, feeds: dict[str, Any]) -> list[Any]:
+    """Run a session once.
+
+    Raises:
+        KerasGPTError: the graph fails on what it is given.
+    """
+    try:
+        answers: list[Any] = session.run(outputs, feeds, SILENTLY)
+    except Exception as error:  # its errors have no common base but this
+        raise run_failed(path, error) from error
+    return answers
+
+
+def run_failed(path: Path, error: Exception) -> KerasGPTError:
+    """The sentence about a graph that fails on what it is given, such as a position beyond its context."""
+    return KerasGPTError(
+        f"{path}: fails as it runs ({first_line(error)}); see whether config.json is the file's own, or"
+        " export the model again"
+    )
 
 
 class MissingOperatorError(KerasGPTError):

@@ -25,12 +25,14 @@ def portable(bundle: Path) -> OnnxStepModel:
 
 @pytest.fixture
 def model(bundle: Path) -> FusedStepModel:
-    return FusedStepModel(open_session(bundle / artifacts.FAST_FP32, 1), max_sequence_length=48)
+    path = bundle / artifacts.FAST_FP32
+    return FusedStepModel(open_session(path, 1), path, max_sequence_length=48)
 
 
 @pytest.fixture(params=[artifacts.FAST_FP32, artifacts.FAST_INT8, artifacts.FAST_INT4])
 def any_model(request: pytest.FixtureRequest, bundle: Path) -> FusedStepModel:
-    return FusedStepModel(open_session(bundle / request.param, 1), max_sequence_length=48)
+    path = bundle / request.param
+    return FusedStepModel(open_session(path, 1), path, max_sequence_length=48)
 
 
 def test_the_file_tells_which_engine_it_needs(bundle: Path) -> None:
