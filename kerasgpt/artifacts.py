@@ -177,7 +177,7 @@ def lies_in(folder: Path, path: Path) -> bool:
     Where the folder is a snapshot in Hugging Face's cache, its files are links to ``blobs`` beside the
     snapshots, where the hub's client has put them.
     """
-    root, target = folder.resolve(), path.resolve()
+    root, target = Path(os.path.realpath(folder)), Path(os.path.realpath(path))  # of loops they make no error
     if target.is_relative_to(root):
         return True
     return any(
@@ -193,7 +193,7 @@ def own_file(folder: str | os.PathLike[str], name: str | os.PathLike[str]) -> Pa
     """
     root, path = Path(folder), Path(folder) / name
     if (root / MANIFEST).is_file() and not lies_in(root, path):
-        raise KerasGPTError(f"{path}: leads to {path.resolve()}, outside the bundle; refused")
+        raise KerasGPTError(f"{path}: leads to {os.path.realpath(path)}, outside the bundle; refused")
     return path
 
 

@@ -128,6 +128,8 @@ def _explain(error: Exception) -> int:
             f"{error.strerror}; free some space, in {scratch_folder()} too, or set TMPDIR to another",
             1,
         )
+    elif isinstance(error, MemoryError):
+        sentence, code = "not enough memory: close other programs, or raise the limit ('ulimit -v')", 1
     elif isinstance(error, OSError) and error.filename is not None and error.strerror:
         sentence, code = f"{error.filename}: {error.strerror}; check the path and its permissions", 1
     else:

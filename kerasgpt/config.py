@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
+from sys import float_info
 from typing import Any, ClassVar, Self
 
 from kerasgpt import checks
@@ -51,7 +51,7 @@ _OTHER_NAMES = {
 # The kind of a field -> whether a value read from JSON is of it, and its name there. True is Python's 1.
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "int": (lambda value: isinstance(value, int) and not isinstance(value, bool), "an integer"),
-    "float": (lambda value: type(value) in (int, float) and math.isfinite(value), "a number"),
+    "float": (lambda value: type(value) in (int, float) and abs(value) <= float_info.max, "a number"),
     "bool": (lambda value: isinstance(value, bool), "true or false"),
     "str": (lambda value: isinstance(value, str), "a string"),
 }
@@ -120,11 +120,11 @@ class Configuration:
                 object.__setattr__(self, field.name, read[kind](field.name, value))
 
     def _require_sizes(self, *names: str) -> None:
-        """Refuse a size below 1, and a context without room for a token to read and one to write."""
+        """Refuse sizes below 1 or above all, and a context without room to read a token and write one."""
         for name in (*names, "max_sequence_length"):
             value, least = getattr(self, name), 2 if name == "max_sequence_length" else 1
-            if value is not None and value < least:
-                raise UsageError(f"{name} is {value}: it must be at least {least}")
+            if value is not None and not least <= value < 2**31:
+                raise UsageError(f"{name} is {str(value)[:40]}: it must be at least {least}, and below 2^31")
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, by their names here."""

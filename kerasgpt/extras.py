@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-from kerasgpt.errors import MissingExtraError, unknown_name
+from kerasgpt.errors import KerasGPTError, MissingExtraError, first_line, unknown_name
 
 BACKENDS = {"tensorflow": "'kerasgpt[train]'", "jax": "'kerasgpt[jax]'", "torch": "torch"}
 """What Keras trains on, and what pip installs for it."""
@@ -28,6 +29,7 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
 
     Raises:
         MissingExtraError: the module is not installed, or Keras is and not what KERAS_BACKEND says.
+        KerasGPTError: it is installed and cannot be loaded, as where there is too little memory.
         UsageError: KERAS_BACKEND names no backend of Keras.
     """
     backend = os.environ.get("KERAS_BACKEND")
@@ -44,7 +46,22 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
             ) from error
         if absent != module.split(".")[0]:
             raise  # it is installed, and broken in some other way: let that be seen
+        if _is_installed(absent):
+            raise KerasGPTError(
+                f"{purpose} needs {module}, which cannot be loaded: {_cause(error)}"
+            ) from error
         raise missing(module, extra, purpose) from error
+
+
+def _is_installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _cause(error: BaseException) -> str:
+    """What an import failed by at first, such as want of memory."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return first_line(error)
 
 
 def missing(module: str, extra: str, purpose: str) -> MissingExtraError:

@@ -8,6 +8,7 @@ from kerasgpt.artifacts import (
     GENERATION_CONFIG,
     MANIFEST,
     folder_kind,
+    lies_in,
     model_folder,
     read_config,
     read_generation_config,
@@ -45,7 +46,9 @@ def test_other_folders_are_refused(tiny_bundle, name, sentence):
 
 def test_no_link_leads_out_of_a_bundle(tiny_bundle, golden_folder):
     (tiny_bundle / "link.json").symlink_to("config.json")
+    (tiny_bundle / "loop").symlink_to("loop")
     assert folder_kind(tiny_bundle) == "bundle"
+    assert lies_in(tiny_bundle, tiny_bundle / "loop")
     (tiny_bundle / "config.json").unlink()
     (tiny_bundle / "config.json").symlink_to(golden_folder / "config.json")
     for read in (folder_kind, read_config):

@@ -134,6 +134,13 @@ def test_a_full_disk_of_nobody_s_file_is_a_sentence(run, failing):
     assert outcome.err.endswith(" too, or set TMPDIR to another\n")
 
 
+def test_too_little_memory_is_a_sentence(run, failing):
+    failing(MemoryError())
+    outcome = run("inspect", "model")
+    assert outcome.code == 1
+    assert outcome.err.startswith("kerasgpt: not enough memory: ")
+
+
 def test_a_verdict_is_none_where_the_reader_went_away(bundle):
     command = [sys.executable, "-m", "kerasgpt", "verify", str(bundle)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

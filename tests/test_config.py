@@ -113,6 +113,8 @@ def test_json_that_python_cannot_hold_is_named(tmp_path, content, sentence):
         ({"n_inner": 1.5}, "n_inner is 1.5: it must be an integer or null"),
         ({"resid_pdrop": "0.1"}, 'resid_pdrop is "0.1": it must be a number'),
         ({"layer_norm_epsilon": float("nan")}, "layer_norm_epsilon is NaN: it must be a number"),
+        ({"resid_pdrop": 10**400}, "resid_pdrop is 1000.*: it must be a number"),
+        ({"n_embd": 2 * 10**3000}, "n_embd is 2000*: it must be at least 1, and below 2.31"),
         ({"tie_word_embeddings": "no"}, 'tie_word_embeddings is "no": it must be true or false'),
         ({"activation_function": None}, "activation_function is null: it must be a string"),
         ({"eos_token_id": [1, 2]}, r"eos_token_id is \[1, 2\]: it must be an integer or null"),

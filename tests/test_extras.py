@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from kerasgpt.errors import MissingExtraError, UsageError
+from kerasgpt.errors import KerasGPTError, MissingExtraError, UsageError
 from kerasgpt.extras import require
 
 
@@ -44,6 +44,14 @@ def test_a_module_broken_inside_is_not_called_missing(tmp_path, monkeypatch):
     with pytest.raises(ImportError, match="nonesuch_dependency") as caught:
         require("broken_inside", "train", "training")
     assert not isinstance(caught.value, MissingExtraError)
+
+
+def test_a_module_that_is_there_and_cannot_be_loaded_is_not_called_missing(tmp_path, monkeypatch):
+    program = "try:\n    bytes(2**62)\nexcept MemoryError as error:\n    raise ImportError('x') from error"
+    (tmp_path / "too_large.py").write_text(program)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(KerasGPTError, match=r"training needs too_large, which cannot be loaded: MemoryError"):
+        require("too_large", "train", "training")
 
 
 @pytest.mark.parametrize(("level", "noise"), [("3", ""), ("0", "native message\n")])

@@ -33,6 +33,8 @@ _DTYPES: Final = {
     22: ("int4", 4),
 }
 
+_LARGEST_BYTES: Final = 2**63  # of a file
+
 
 @dataclass
 class Node:
@@ -201,6 +203,8 @@ def _weight(content: memoryview) -> Tensor:
                 entry = dict(fields(message(value)))
                 if text(entry.get(1, memoryview(b""))) == "location":
                     tensor.location = text(entry.get(2, memoryview(b"")))
+    if tensor.num_bytes >= _LARGEST_BYTES:
+        raise ValueError(f"the weight {tensor.name} claims more numbers than any file holds")
     return tensor
 
 

@@ -150,7 +150,7 @@ def open_file(
     root = Path(folder)
     path = root / name
     if not artifacts.lies_in(root, path):
-        raise KerasGPTError(f"{path}: leads to {path.resolve()}, outside the bundle; refused")
+        raise KerasGPTError(f"{path}: leads to {os.path.realpath(path)}, outside the bundle; refused")
     config = artifacts.read_config(root)
     context = config.max_sequence_length
     # Either takes a tenth of a second, and half of that without Python's lock.

@@ -97,12 +97,14 @@ def check_special_tokens(
     """Refuse special tokens that are missing, or that a text could smuggle in by being merged into them.
 
     Raises:
-        UsageError: a name is not in the vocabulary, or a byte's or a merge's piece.
+        UsageError: a name is empty, not in the vocabulary, or a byte's or a merge's piece.
     """
     ordinary = byte_alphabet().keys() | {left + right for left, right in merges}
     for name in names:
         if name not in vocabulary:
             raise UsageError(f"the vocabulary has no {name}; add it as the last piece")
+        if not name:
+            raise UsageError("a special token has no name, and would stand between all characters: name it")
         if name in ordinary:
             raise UsageError(f"special token '{name}' is also a piece of ordinary text: give another name")
 

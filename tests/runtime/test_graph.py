@@ -117,3 +117,11 @@ def test_missing_weights_are_named(bundle: Path, beside: onnx.ModelProto) -> Non
         KerasGPTError, match=r"onnx/gone: is missing, and beside\.onnx keeps its weights there"
     ):
         data_files(path, read_graph(path))
+
+
+def test_a_weight_beyond_all_files_is_refused(bundle: Path, tmp_path: Path) -> None:
+    model = onnx.load(bundle / artifacts.ONNX_MODEL)
+    model.graph.initializer[0].dims[:] = [2**60] * 20
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(KerasGPTError, match=r"model\.onnx: .* claims more numbers than any file holds"):
+        read_graph(tmp_path / "model.onnx")

@@ -62,6 +62,11 @@ def test_a_special_token_that_text_merges_into_is_refused(name):
         check_special_tokens(["<|x|>", name], vocabulary, merges)
 
 
+def test_a_special_token_has_a_name():
+    with pytest.raises(UsageError, match="a special token has no name"):
+        check_special_tokens([""], [*byte_alphabet(), ""], [])
+
+
 def test_a_special_token_must_have_an_id():
     with pytest.raises(UsageError, match="has no <.y.>"):
         check_special_tokens(["<|y|>"], byte_alphabet(), [])
