@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import sys
 import threading
@@ -46,15 +45,11 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
             ) from error
         if absent != module.split(".")[0]:
             raise  # it is installed, and broken in some other way: let that be seen
-        if _is_installed(absent):
+        if not isinstance(error, ModuleNotFoundError):
             raise KerasGPTError(
                 f"{purpose} needs {module}, which cannot be loaded: {_cause(error)}"
             ) from error
         raise missing(module, extra, purpose) from error
-
-
-def _is_installed(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
 
 
 def _cause(error: BaseException) -> str:

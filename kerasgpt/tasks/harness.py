@@ -11,8 +11,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kerasgpt import checks
 from kerasgpt.engines import load
-from kerasgpt.errors import MissingExtraError
+from kerasgpt.errors import KerasGPTError, UsageError, known_fields, unknown_name
 from kerasgpt.extras import require
 from kerasgpt.generation_config import GenerationConfig
 from kerasgpt.tasks.pairs import fit
@@ -20,7 +21,7 @@ from kerasgpt.tasks.stretches import split
 
 try:
     require("lm_eval", "tasks", "the harness's model")
-except MissingExtraError as error:
+except KerasGPTError as error:
     if __name__ == "__main__":
         sys.exit(f"kerasgpt: {error}")
     raise
@@ -29,6 +30,9 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.api.registry import register_model
 
 MAX_NEW_TOKENS = 256  # the harness's own default
+LIMITS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")  # the first one counts
+ONE_TEXT = ("echo", "num_return_sequences")
+MODEL_ARGUMENTS = ("folder", "engine", "precision", "num_threads", "max_length", "batch_size")
 
 
 @register_model("kerasgpt")
@@ -40,8 +44,16 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]  # the harness ships no ty
         engine: see `kerasgpt.load`.
         precision: of the exported file.
         num_threads: of ONNX Runtime.
-        **_: what the harness gives every model, such as a device and a batch size; rows are laid together by
-            length as elsewhere here.
+        max_length: tokens of the window that texts are read in; None means the model's context.
+        batch_size: given by the harness to every model, and without effect: rows are laid together by length
+            as elsewhere here.
+        max_batch_size: likewise.
+        device: likewise; the engine says where it computes.
+        **unknown: refused.
+
+    Raises:
+        UsageError: an argument is unknown, or `max_length` below 2 or beyond the context.
+        KerasGPTError: the model cannot be opened.
     """
 
     def __init__(
@@ -50,10 +62,22 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]  # the harness ships no ty
         engine: str = "auto",
         precision: str | None = None,
         num_threads: int | None = None,
-        **_: Any,
+        max_length: int | None = None,
+        batch_size: Any = None,
+        max_batch_size: Any = None,
+        device: Any = None,
+        **unknown: Any,
     ) -> None:
         super().__init__()
+        for name in unknown:
+            raise unknown_name("model argument", name, MODEL_ARGUMENTS)
         self._lm = load(folder, engine, precision, num_threads=num_threads)
+        context = self._lm.max_sequence_length
+        self._max_length = checks.integer("max_length", context if max_length is None else max_length)
+        if not 2 <= self._max_length <= context:
+            raise UsageError(
+                f"max_length is {max_length}: it must be from 2 to the model's context of {context}"
+            )
 
     @property
     def eot_token_id(self) -> int:
@@ -62,8 +86,8 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]  # the harness ships no ty
 
     @property
     def max_length(self) -> int:
-        """The context, in tokens."""
-        return self._lm.max_sequence_length
+        """The window, in tokens."""
+        return self._max_length
 
     @property
     def tokenizer_name(self) -> str:
@@ -95,25 +119,49 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]  # the harness ships no ty
         return totals
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
-        """Continue contexts until one of their stop texts, or so many tokens."""
-        contexts = [context for context, _ in (request.args for request in requests)]
-        settings = [_settings(words) for _, words in (request.args for request in requests)]
-        return [generation.text for generation in self._lm.generate(contexts, settings)]
+        """Continue contexts until one of their stop texts, or so many tokens.
+
+        Of a context that leaves too little room for these the end is read, as by the harness's own models.
+
+        Raises:
+            UsageError: there is an unknown word for how to write, or no room for any context.
+        """
+        asked = [(context, _settings(words)) for context, words in (request.args for request in requests)]
+        contexts = [self._with_room(context, settings.max_new_tokens) for context, settings in asked]
+        written = self._lm.generate(contexts, [settings for _, settings in asked])
+        return [generation.text for generation in written]
+
+    def _with_room(self, context: str, max_new_tokens: int) -> list[int]:
+        """The ids of a context, or the last of them, so that so many more tokens fit behind."""
+        room = self.max_length - max_new_tokens
+        if room < 1:
+            raise UsageError(
+                f"max_gen_toks {max_new_tokens}: leaves no room for a context in a window of"
+                f" {self.max_length} tokens: set it lower, as by --gen_kwargs"
+                f" max_gen_toks={self.max_length // 2}"
+            )
+        return self.tok_encode(context)[-room:]
 
 
 def _settings(words: Mapping[str, Any]) -> GenerationConfig:
-    """The harness's words for how to write."""
-    until = words.get("until") or ()
-    limits = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
-    given = [words[name] for name in limits if words.get(name) is not None]
-    temperature = words.get("temperature")
-    sampled = _as_bool(words.get("do_sample", temperature is not None))
+    """The harness's words for how to write; those of its own beside the fields of GenerationConfig.
+
+    Raises:
+        UsageError: a word is none of these, or asks for more than one text.
+    """
+    given = {name: value for name, value in words.items() if value is not None}
+    until = given.pop("until", ())
+    limits = [given.pop(name) for name in LIMITS if name in given]
+    temperature = float(given.pop("temperature", 0.0 if "do_sample" not in given else 1.0))
+    is_sampled = _as_bool(given.pop("do_sample", temperature > 0))
+    for name in ONE_TEXT:
+        if name in given:
+            raise UsageError(f"{name}: the harness judges one text, without its context; leave it out")
     return GenerationConfig(
-        max_new_tokens=given[0] if given else MAX_NEW_TOKENS,
+        max_new_tokens=int(limits[0]) if limits else MAX_NEW_TOKENS,
         stop=(until,) if isinstance(until, str) else tuple(until),
-        temperature=float(1.0 if temperature is None else temperature) if sampled else 0.0,
-        top_k=int(words.get("top_k") or 0),
-        top_p=float(words.get("top_p") or 1.0),
+        temperature=temperature if is_sampled else 0.0,
+        **known_fields(GenerationConfig, given),
     )
 
 
@@ -125,4 +173,8 @@ def _as_bool(value: Any) -> bool:
 if __name__ == "__main__":
     from lm_eval.__main__ import cli_evaluate
 
-    cli_evaluate()
+    try:
+        cli_evaluate()
+    except KerasGPTError as refused:
+        print(f"kerasgpt: {refused}", file=sys.stderr)
+        sys.exit(refused.exit_code)

@@ -10,6 +10,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.registry import get_model
 
 from kerasgpt import GenerationConfig, load
+from kerasgpt.errors import UsageError
 from kerasgpt.tasks import language_modeling
 from kerasgpt.tasks.harness import HarnessModel, _settings
 from kerasgpt.tasks.pairs import encode_pair, score_pairs
@@ -54,15 +55,59 @@ def test_whole_texts(adapter, lm, shakespeare) -> None:
 
 
 def test_texts_that_are_written(adapter, lm) -> None:
-    words = [{"until": ["e", "zz"], "max_gen_toks": 20}, {"until": "\n", "max_new_tokens": 5}, {}]
-    prompts = ["ROMEO:", "JULIET:", "To be"]
+    words = [
+        {"until": ["e", "zz"], "max_gen_toks": 20},
+        {"until": "\n", "max_new_tokens": 5, "max_tokens": 9},
+        {"max_tokens": 60, "repetition_penalty": 2.0, "min_new_tokens": 30},
+        {"max_gen_toks": 8, "num_beams": 3, "do_sample": False},
+    ]
+    prompts = ["ROMEO:", "JULIET:", "To be", "Speak"]
     found = adapter.generate_until(requests("generate_until", *zip(prompts, words, strict=True)))
     settings = [
         GenerationConfig(max_new_tokens=20, stop=("e", "zz")),
         GenerationConfig(max_new_tokens=5, stop=("\n",)),
-        GenerationConfig(max_new_tokens=256),
+        GenerationConfig(max_new_tokens=60, repetition_penalty=2.0, min_new_tokens=30),
+        GenerationConfig(max_new_tokens=8, num_beams=3),
     ]
     assert found == [one.text for one in lm.generate(prompts, settings)]
+    assert found[3] != lm.generate([prompts[3]], GenerationConfig(max_new_tokens=8))[0].text
+
+
+def test_a_context_is_cut_so_that_the_answer_fits(adapter, lm) -> None:
+    """As the harness's own models do."""
+    context, words = "word " * 200, {"max_gen_toks": 20, "min_new_tokens": 20}
+    (found,) = adapter.generate_until(requests("generate_until", (context, words)))
+    (expected,) = lm.generate(
+        [lm.tokenizer.encode(context)[-76:]], GenerationConfig(max_new_tokens=20, min_new_tokens=20)
+    )
+    assert found == expected.text
+    assert len(expected.token_ids) == 20
+    for many in (96, 256):
+        with pytest.raises(UsageError, match=f"max_gen_toks {many}: leaves no room .* window of 96 tokens"):
+            adapter.generate_until(requests("generate_until", ("To be", {"max_gen_toks": many})))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            {"repetition_penalti": 2.0},
+            "unknown setting 'repetition_penalti': did you mean 'repetition_penalty'",
+        ),
+        ({"num_return_sequences": 2}, "num_return_sequences: the harness judges one text"),
+    ],
+)
+def test_words_without_effect_are_refused(words, sentence) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        _settings(words)
+
+
+def test_arguments_of_the_model_have_an_effect_or_are_refused(bundle) -> None:
+    assert HarnessModel(str(bundle), max_length=20).max_length == 20
+    with pytest.raises(UsageError, match="max_length is 97: it must be from 2 to the model's context of 96"):
+        HarnessModel(str(bundle), max_length=97)
+    with pytest.raises(UsageError, match="unknown model argument 'precison': did you mean 'precision'"):
+        HarnessModel(str(bundle), precison="int8")
 
 
 def test_sampling_is_asked_for_by_its_words(adapter, lm) -> None:
@@ -111,7 +156,8 @@ def test_without_the_harness_a_sentence_says_so(tmp_path) -> None:
         ({"do_sample": True}, 1.0),
         ({"do_sample": "true", "temperature": "0.7"}, 0.7),
         ({"do_sample": "False", "temperature": 0.7}, 0.0),
-        ({"do_sample": None, "temperature": 0.7}, 0.0),
+        ({"do_sample": None, "temperature": 0.7}, 0.7),
+        ({"do_sample": None, "temperature": None}, 0.0),
     ],
 )
 def test_words_for_greedy_and_for_sampling(words, temperature) -> None:
