@@ -35,10 +35,10 @@ def make_classifier(tokenizer: kerasgpt.Tokenizer) -> keras.Model:
 
 def main(folder: Path) -> None:
     keras.utils.set_random_seed(1)
-    backwards = [" ".join(reversed(line.split())) for line in LINES]
-    texts, labels = LINES + backwards, [1] * len(LINES) + [0] * len(LINES)
-    data = tf.data.Dataset.from_tensor_slices((texts, labels)).shuffle(len(texts), 1, False)
-    held_out, seen = data.take(1000).batch(100), data.skip(1000).shuffle(5000, 2).batch(50)
+    pairs = [(line, " ".join(reversed(line.split()))) for line in LINES]
+    data = tf.data.Dataset.from_tensor_slices((pairs, [(1, 0)] * len(LINES)))
+    held_out = data.take(500).unbatch().batch(100)  # the first lines, both ways
+    seen = data.skip(500).unbatch().shuffle(5000, 2).batch(50)
     tokenizer = kerasgpt.Tokenizer.learn(LINES, vocabulary_size=1024)
     classifier = make_classifier(tokenizer)
     classifier.compile(keras.optimizers.AdamW(2e-3), "binary_crossentropy", metrics=["accuracy"])
@@ -47,7 +47,7 @@ def main(folder: Path) -> None:
 
     classifier.export(folder / "classifier", verbose=False)
     loaded = tf.saved_model.load(folder / "classifier")
-    some = tf.constant([*texts[:5], "", "naïve 北京 <|endoftext|>"])
+    some = tf.constant([*LINES[:5], "", "naïve 北京 <|endoftext|>"])
     error = tf.reduce_max(tf.abs(loaded.serve(some) - classifier(some)))
     print("plain TensorFlow:", "equal" if error < 1e-5 else f"differs by {error:.1e}")
 

@@ -68,7 +68,8 @@ class WrittenTask:
 
     Args:
         template: how a record becomes a prompt; names the task. That of a fine-tuned model is in its folder.
-        settings: how to write; None means greedily, with the template's longest answer.
+        settings: how to write; None means greedily, with the template's longest answer. `echo` and
+            `num_return_sequences` have no say: what is judged is one text, without its prompt.
     """
 
     template: TaskTemplate
@@ -82,7 +83,9 @@ class WrittenTask:
     @property
     def writing(self) -> GenerationConfig:
         """How answers are written."""
-        return self.settings or GenerationConfig(max_new_tokens=self.template.max_new_tokens)
+        if self.settings is None:
+            return GenerationConfig(max_new_tokens=self.template.max_new_tokens)
+        return dataclasses.replace(self.settings, echo=False, num_return_sequences=1)
 
     def read(self, paths: Sequence[str | Path], lm: LanguageModel) -> list[TaskRecord]:
         """Read and check all records; errors as in `kerasgpt.tasks.reading.read_records`."""

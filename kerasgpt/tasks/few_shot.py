@@ -64,7 +64,8 @@ class FewShot:
         candidates: outputs that are ranked, at most: the right one, and others drawn by the seed.
         calibrate: whether to also say how often the answer is right once each output's probability is divided
             by what it is after inputs that say nothing (contextual calibration, Zhao et al. 2021).
-        settings: of writing; None means greedy, 16 tokens, to the end of the line.
+        settings: of writing; None means greedy, 16 tokens, to the end of the line. `echo` and
+            `num_return_sequences` have no say.
 
     Raises:
         UsageError: one of these is out of range.
@@ -149,7 +150,7 @@ class FewShot:
         ((frequent, _),) = Counter(each.asked.outputs[0] for each in examples).most_common(1)
         found = {"majority": [_judged(frequent, each) for each in examples]}
         if examples[0].choices:
-            found["random"] = [_constant(1 / len(each.choices)) for each in examples]
+            found["random"] = [_constant(_share_of_right(each)) for each in examples]
         else:
             found["copy"] = [_judged(each.asked.input, each) for each in examples]
         return found
@@ -157,7 +158,9 @@ class FewShot:
     @property
     def writing(self) -> GenerationConfig:
         """How answers are written, but for what ends them."""
-        return self.settings or GenerationConfig(max_new_tokens=16)
+        if self.settings is None:
+            return GenerationConfig(max_new_tokens=16)
+        return dataclasses.replace(self.settings, echo=False, num_return_sequences=1)
 
     def written(self, template: ShotTemplate) -> GenerationConfig:
         """How answers to this template are written."""
@@ -252,6 +255,10 @@ def _shown(prompt: ShotPrompt | None) -> Counts:
 
 def _judged(answer: str, asked: ShotQuestion) -> Outcome:
     return _constant(int(answer in asked.asked.outputs))
+
+
+def _share_of_right(asked: ShotQuestion) -> float:
+    return sum(choice in asked.asked.outputs for choice in asked.choices) / len(asked.choices)
 
 
 def _constant(value: float) -> Outcome:

@@ -195,19 +195,21 @@ def write_practice(
         folder: to write into.
         vocabulary: texts to learn the vocabulary from.
         vocabulary_size: of its ids.
-        count: pairs of ``all_words.jsonl``; the other has half as many.
+        count: pairs of ``all_words.jsonl``, 2 or more; the other has half as many.
         tell: is told what was written.
 
     Raises:
-        UsageError: the task has no text to copy from.
+        UsageError: the task has no text to copy from, or fewer than 2 pairs are wanted.
         KerasGPTError: the folder cannot be written, or the texts are empty.
     """
     _require_copying(task)
+    if count < 2:
+        raise UsageError(f"count is {count}: it must be 2 or more")
     if not any(text.split() for text in texts):
         raise KerasGPTError("no words to make practice of: give texts that have some")
-    folder.mkdir(parents=True, exist_ok=True)
-    Tokenizer.learn(vocabulary, vocabulary_size).save_to_preset(folder / "vocabulary")
-    tell(f"{folder / 'vocabulary'}: {vocabulary_size:,} ids")
+    tokenizer = Tokenizer.learn(vocabulary, vocabulary_size)
+    tokenizer.save_to_preset(folder / "vocabulary")
+    tell(f"{folder / 'vocabulary'}: {tokenizer.vocabulary_size:,} ids")
     made = {
         "few_words": copying(texts, count // 2, NUM_FEW_WORDS),
         "all_words": copying(texts, count),

@@ -47,6 +47,12 @@ def test_every_task_has_a_judgement_and_a_function_that_makes_it(tmp_path):
         assert (task.name, task.template, task.settings) == (name, DEFAULTS[name], None)
 
 
+def test_one_text_without_its_prompt_is_judged_whatever_the_settings(tmp_path):
+    settings = GenerationConfig(num_beams=2, num_return_sequences=2, echo=True, max_new_tokens=7)
+    writing = answering.translation_task(tmp_path, settings=settings).writing
+    assert writing == GenerationConfig(num_beams=2, max_new_tokens=7)
+
+
 def test_a_model_that_knows_every_answer_has_the_best_figures_and_baselines_stand_beside(data):
     question = {"context": "The cat slept. It rained.", "answers": ["The cat", "cat"]}
     paths = data({**question, "question": "Who slept?"}, {**question, "question": "It rained where?"})

@@ -93,6 +93,25 @@ def test_writing_must_be_right_to_the_letter(words, byte_model) -> None:
     assert found.baselines["copy"].metrics["acc"] == 0
 
 
+def test_one_answer_without_its_prompt_is_judged_whatever_the_settings(words, byte_model) -> None:
+    settings = GenerationConfig(num_beams=3, num_return_sequences=3, echo=True)
+    lm, task = byte_model(), FewShot(shots=3, settings=settings)
+    result(task, lm, words)
+    assert (lm.settings[0].num_beams, lm.settings[0].num_return_sequences, lm.settings[0].echo) == (
+        3,
+        1,
+        False,
+    )
+
+
+def test_guessing_counts_every_choice_that_is_right(tmp_path, byte_model) -> None:
+    path = tmp_path / "either.json"
+    pairs = [{"input": "x", "output": ["a", "b"]}, {"input": "y", "output": ["b", "c"]}]
+    path.write_text(json.dumps([*pairs, {"input": "z", "output": ["c"]}]))
+    found = result(FewShot(), byte_model(), path)
+    assert found.baselines["random"].metrics["acc"] == pytest.approx((2 / 3 + 2 / 3 + 1 / 3) / 3)
+
+
 def test_each_question_is_drawn_with_a_seed_of_its_own_however_it_is_batched(words, byte_model) -> None:
     seen = []
     for batch_size in (1, 5, 100):

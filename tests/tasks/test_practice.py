@@ -114,7 +114,10 @@ def test_the_command_reads_a_tasks_files_and_lines_of_text(tmp_path, capsys):
     main(
         ["summarization", *files, "--out", str(tmp_path / "out"), "--vocabulary-size", "260", "--count", "4"]
     )
-    assert "all_words.jsonl: 4 pairs" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "all_words.jsonl: 4 pairs" in said
+    learned = Tokenizer.from_preset(tmp_path / "out" / "vocabulary").vocabulary_size
+    assert f"vocabulary: {learned} ids" in said
     words = {
         word
         for record in read_records("summarization", [tmp_path / "out" / "all_words.jsonl"])
@@ -128,6 +131,11 @@ def test_what_cannot_be_practised_is_a_sentence(tmp_path):
         write_practice("translation", [TEXT], tmp_path, [TEXT], 300)
     with pytest.raises(KerasGPTError, match="no words to make practice of"):
         write_practice("summarization", [" "], tmp_path / "new", [TEXT], 300)
+    with pytest.raises(UsageError, match="count is 1: it must be 2 or more"):
+        write_practice("summarization", [TEXT], tmp_path / "new", [TEXT], 300, count=1)
     assert not (tmp_path / "new").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(KerasGPTError, match="file.*: cannot write"):
+        write_practice("summarization", [TEXT], tmp_path / "file", [TEXT], 300)
     with pytest.raises(SystemExit, match="kerasgpt: .*none.jsonl"):
         main(["summarization", str(tmp_path / "none.jsonl"), "--out", str(tmp_path / "new")])
