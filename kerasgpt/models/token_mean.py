@@ -25,7 +25,7 @@ class TokenMean(keras.metrics.Mean):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch: labels int (B, T), logits float32 (B, T, V), weights (B, T); None means 1 for each."""
-        y_true = ops.cast(y_true, y_pred.dtype)  # as Keras's losses do: so XLA finds them the same, computed once
+        y_true = ops.cast(y_true, y_pred.dtype)  # as Keras's losses do, so that XLA computes both at once
         nats = ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)  # (B, T)
         if sample_weight is not None:
             sample_weight = ops.ravel(ops.broadcast_to(ops.cast(sample_weight, nats.dtype), ops.shape(nats)))
