@@ -12,7 +12,8 @@ def serialized_policy(layer: keras.layers.Layer) -> Any:
     """What `get_config` gives as ``dtype``, so that a saved file finds the variables of quantised layers.
 
     Returns:
-        The layer's policy; or, where `quantize` has changed layers in it, a map from their paths to theirs.
+        The layer's policy; or, where `quantize` has changed layers in it, a map from their paths to theirs,
+        which holds for a layer of the same name.
     """
     own = layer.dtype_policy
     if isinstance(own, dtype_policies.DTypePolicyMap):

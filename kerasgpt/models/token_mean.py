@@ -24,9 +24,18 @@ class TokenMean(keras.metrics.Mean):
     """
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Add a batch: labels int (B, T), logits float32 (B, T, V), weights (B, T); None means 1 for each."""
-        y_true = ops.cast(y_true, y_pred.dtype)  # as Keras's losses do, so that XLA computes both at once
-        nats = ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)  # (B, T)
+        """Add a batch.
+
+        Args:
+            y_true: labels, int (B, T).
+            y_pred: logits, float (B, T, V).
+            sample_weight: (B, T), or (B,) of whole rows; None means 1 for each.
+        """
+        # Cast as in Keras's losses, so that XLA computes both at once.
+        labels, logits = ops.cast(y_true, self.dtype), ops.cast(y_pred, self.dtype)
+        nats = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)  # (B, T)
         if sample_weight is not None:
-            sample_weight = ops.ravel(ops.broadcast_to(ops.cast(sample_weight, nats.dtype), ops.shape(nats)))
+            weights = ops.cast(sample_weight, nats.dtype)
+            weights = ops.expand_dims(weights, 1) if len(weights.shape) == 1 else weights
+            sample_weight = ops.ravel(ops.broadcast_to(weights, ops.shape(nats)))
         super().update_state(ops.ravel(nats), sample_weight)

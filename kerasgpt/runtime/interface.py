@@ -33,18 +33,23 @@ class Interface:
         inputs: names that are the same in every graph.
         past: what the names of the inputs begin with that hold what was read before; "" where there are none.
         present: the same of the outputs that hold it for the next step.
+        parts: what each layer has there, behind its number; none where that differs from graph to graph.
     """
 
     inputs: frozenset[str]
     past: str = ""
     present: str = ""
+    parts: tuple[str, ...] = ()
 
 
 CACHED: Final = Interface(
-    frozenset({"input_ids", "attention_mask", "position_ids"}), "past_key_values.", "present."
+    frozenset({"input_ids", "attention_mask", "position_ids"}),
+    "past_key_values.",
+    "present.",
+    ("key", "value"),
 )
 EMBEDS: Final = Interface(
-    frozenset({INPUTS_EMBEDS, "attention_mask", "position_ids"}), CACHED.past, CACHED.present
+    frozenset({INPUTS_EMBEDS, "attention_mask", "position_ids"}), CACHED.past, CACHED.present, CACHED.parts
 )
 RECURRENT: Final = Interface(frozenset({"input_ids", "lengths"}), PAST_STATE, PRESENT_STATE)
 FORWARD: Final = Interface(frozenset({"input_ids"}))
@@ -63,7 +68,10 @@ def require_interface(session: Any, path: Path, wanted: Interface) -> None:
     """
     inputs = {value.name: value for value in session.get_inputs()}
     outputs = {value.name: value for value in session.get_outputs()}
-    pasts = [name for name in inputs if wanted.past and name.startswith(wanted.past)]
+    pasts = {name for name in inputs if wanted.past and name.startswith(wanted.past)}
+    if pasts and wanted.parts:
+        layers = range(-(-len(pasts) // len(wanted.parts)))
+        pasts = {f"{wanted.past}{layer}.{part}" for layer in layers for part in wanted.parts}
     presents = {name.replace(wanted.past, wanted.present, 1) for name in pasts}
     if wanted.past and not pasts:
         raise _refusal(path, f"it has no input {wanted.past}*")

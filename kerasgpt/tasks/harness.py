@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from kerasgpt import checks
@@ -31,7 +32,7 @@ from lm_eval.api.registry import register_model
 
 MAX_NEW_TOKENS = 256  # the harness's own default
 LIMITS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")  # the first one counts
-ONE_TEXT = ("echo", "num_return_sequences")
+ONE_TEXT = {"echo": False, "num_return_sequences": 1}
 MODEL_ARGUMENTS = ("folder", "engine", "precision", "num_threads", "max_length", "batch_size")
 
 
@@ -49,6 +50,7 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]  # the harness ships no ty
             as elsewhere here.
         max_batch_size: likewise.
         device: likewise; the engine says where it computes.
+        trust_remote_code: likewise; a bundle has no code.
         **unknown: refused.
 
     Raises:
@@ -66,6 +68,7 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]  # the harness ships no ty
         batch_size: Any = None,
         max_batch_size: Any = None,
         device: Any = None,
+        trust_remote_code: Any = None,
         **unknown: Any,
     ) -> None:
         super().__init__()
@@ -150,19 +153,31 @@ def _settings(words: Mapping[str, Any]) -> GenerationConfig:
         UsageError: a word is none of these, or asks for more than one text.
     """
     given = {name: value for name, value in words.items() if value is not None}
-    until = given.pop("until", ())
+    until = [text for name in ("until", "stop") for text in _texts(given.pop(name, ()))]
     limits = [given.pop(name) for name in LIMITS if name in given]
     temperature = float(given.pop("temperature", 0.0 if "do_sample" not in given else 1.0))
     is_sampled = _as_bool(given.pop("do_sample", temperature > 0))
-    for name in ONE_TEXT:
-        if name in given:
+    for name, value in ONE_TEXT.items():
+        if given.pop(name, value) != value:
             raise UsageError(f"{name}: the harness judges one text, without its context; leave it out")
     return GenerationConfig(
         max_new_tokens=int(limits[0]) if limits else MAX_NEW_TOKENS,
-        stop=(until,) if isinstance(until, str) else tuple(until),
+        stop=tuple(until),
         temperature=temperature if is_sampled else 0.0,
-        **known_fields(GenerationConfig, given),
+        **{name: _as_number(value) for name, value in known_fields(GenerationConfig, given).items()},
     )
+
+
+def _texts(value: Any) -> Sequence[str]:
+    return (value,) if isinstance(value, str) else value
+
+
+def _as_number(value: Any) -> Any:
+    """A number that a command line or YAML writes as a text, or a whole one with a point; others as given."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = float(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _as_bool(value: Any) -> bool:

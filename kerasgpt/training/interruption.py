@@ -46,8 +46,8 @@ def interruptible(say: Callable[[str], None], hush: Callable[[], None]) -> Itera
     """Turn the first signal into a request and the second into what ends the process.
 
     SIGTERM is what a machine that is taken away sends, some seconds before it is; SIGHUP comes when the
-    terminal is closed, or the connection to it lost. One that is ignored stays so, as nohup has it. In any
-    thread but the main one signals are left alone.
+    terminal is closed, or the connection to it lost, often twice, so that it is never the second signal. One
+    that is ignored stays so, as nohup has it. In any thread but the main one signals are left alone.
 
     Args:
         say: tells the user what happens.
@@ -56,12 +56,14 @@ def interruptible(say: Callable[[str], None], hush: Callable[[], None]) -> Itera
     interruption = Interruption()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
+        if number == HUNG_UP:
+            hush()
+            if interruption.is_requested:
+                return  # a shell that goes away sends it, and the system again when the shell has gone
         if interruption.is_requested:
             raise KeyboardInterrupt if number == signal.SIGINT else EndedBySignal(128 + number)
         interruption.number = number
-        if number == HUNG_UP:
-            hush()
-        else:
+        if number != HUNG_UP:
             say("stopping after this step; Ctrl-C again stops at once, back to the last checkpoint")
 
     if threading.current_thread() is not threading.main_thread():

@@ -145,6 +145,7 @@ def test_a_run_whose_terminal_goes_away_saves_itself(arguments, tmp_path):
             os.read(terminal, 4096)
         time.sleep(0.05)
     os.close(terminal)  # its session is hung up
+    child.send_signal(signal.SIGHUP)  # as of a shell that it runs in, beside the system's
     assert child.wait(60) == 128 + signal.SIGHUP
     (saved,) = (tmp_path / "run" / "checkpoints").glob("step-*")
     assert int(saved.name.removeprefix("step-")) >= 1

@@ -34,14 +34,24 @@ def test_a_token_counts_the_same_in_rows_of_any_length():
     assert float(metric.result()) == pytest.approx(sums[0] / sums[1], rel=1e-6)
 
 
-@pytest.mark.parametrize("shape", [None, (3, 1)])
-def test_weights_may_be_left_out_or_be_one_of_each_row(shape):
-    labels, logits, _ = _batch(3, 5, 1)
-    weights = None if shape is None else np.array([[1.0], [0.0], [2.0]])
+@pytest.mark.parametrize("length", [3, 5])
+@pytest.mark.parametrize("shape", [None, (3,), (3, 1)])
+def test_weights_may_be_left_out_or_be_one_of_each_row(shape, length):
+    labels, logits, _ = _batch(3, length, 1)
+    weights = None if shape is None else np.array([1.0, 0.0, 2.0]).reshape(shape)
     metric = TokenMean()
     metric.update_state(labels, logits, weights)
-    expected = np.average(_nats(labels, logits).mean(1), weights=None if weights is None else weights[:, 0])
+    of_rows = None if weights is None else weights.ravel()
+    expected = np.average(_nats(labels, logits).mean(1), weights=of_rows)
     assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
+
+
+def test_logits_of_bfloat16_round_no_label():
+    labels, logits = np.array([[999, 997]]), np.zeros((1, 2, 1000), "float32")
+    logits[0, 0, 999] = logits[0, 1, 997] = 9
+    metric = TokenMean()
+    metric.update_state(labels, keras.ops.cast(logits, "bfloat16"))
+    assert float(metric.result()) == pytest.approx(_nats(labels, logits).mean(), rel=1e-5)
 
 
 def test_a_compiled_model_comes_back_where_only_its_class_is_imported(tmp_path):

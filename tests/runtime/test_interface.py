@@ -45,7 +45,20 @@ def _without_caches(model: Any) -> None:
         node.input[:] = [f"q{name}" if name.startswith("past") else name for name in node.input]
 
 
+def _renumbered(model: Any) -> None:
+    """The last layer's cache by another number."""
+    for value in (*model.graph.input, *model.graph.output):
+        value.name = value.name.replace(".1.", ".7.")
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [
+                name.replace(".1.", ".7.") if name.startswith(("past_key", "present")) else name
+                for name in names
+            ]
+
+
 CHANGES = {
+    r"it has no input past_key_values\.1\.key": _renumbered,
     "input_ids is a tensor.int32. of shape": _retyped,
     r"past_key_values\.0\.key is a tensor.float. of shape .*'n'": lambda m: _set(
         m, "past_key_values.0.key", 1, FREE

@@ -102,8 +102,14 @@ def test_words_without_effect_are_refused(words, sentence) -> None:
         _settings(words)
 
 
+def test_words_are_read_as_command_lines_and_yaml_write_them() -> None:
+    words = {"until": "a", "stop": ["b"], "top_k": "5", "top_p": "0.5", "no_repeat_ngram_size": 2.0}
+    expected = GenerationConfig(256, stop=("a", "b"), top_k=5, top_p=0.5, no_repeat_ngram_size=2)
+    assert _settings({**words, "echo": False, "num_return_sequences": 1}) == expected
+
+
 def test_arguments_of_the_model_have_an_effect_or_are_refused(bundle) -> None:
-    assert HarnessModel(str(bundle), max_length=20).max_length == 20
+    assert HarnessModel(str(bundle), max_length=20, trust_remote_code=True).max_length == 20
     with pytest.raises(UsageError, match="max_length is 97: it must be from 2 to the model's context of 96"):
         HarnessModel(str(bundle), max_length=97)
     with pytest.raises(UsageError, match="unknown model argument 'precison': did you mean 'precision'"):
