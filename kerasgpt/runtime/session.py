@@ -25,6 +25,10 @@ from kerasgpt.runtime.providers import CPU
 PREFILL_BUDGET = 2**24  # numbers in the logits of one run while a prompt is read: 64 MiB
 ERRORS_ONLY = 3  # ONNX Runtime's log level; its warnings are about its own optimiser
 
+# On x86 CPUs without VNNI two products of 8 bits are added in 16, where their sum may not fit; with this ONNX
+# Runtime takes a kernel there, and nowhere else, whose sums are exact.
+EXACT_INTEGERS = ("session.x64quantprecision", "1")
+
 # What an onnxruntime says of a file that is ahead of it: operators, attributes, opsets, the format itself.
 TOO_NEW = (
     "is not a registered function/op",
@@ -247,6 +251,7 @@ def open_session(path: Path, num_threads: int = 0, providers: Sequence[str] = (C
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = checks.num_threads(num_threads)
     options.log_severity_level = ERRORS_ONLY
+    options.add_session_config_entry(*EXACT_INTEGERS)
     try:
         session = onnxruntime.InferenceSession(path, options, providers=list(providers))
     except Exception as error:  # its errors have no common base but this

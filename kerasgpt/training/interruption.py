@@ -46,8 +46,8 @@ def interruptible(say: Callable[[str], None], hush: Callable[[], None]) -> Itera
     """Turn the first signal into a request and the second into what ends the process.
 
     SIGTERM is what a machine that is taken away sends, some seconds before it is; SIGHUP comes when the
-    terminal is closed, or the connection to it lost, often twice, so that it is never the second signal. One
-    that is ignored stays so, as nohup has it. In any thread but the main one signals are left alone.
+    terminal is closed, or the connection to it lost, often twice, so that it is never the second signal, and
+    where it is ignored it stays so, as nohup has it. In any thread but the main one signals are left alone.
 
     Args:
         say: tells the user what happens.
@@ -69,9 +69,10 @@ def interruptible(say: Callable[[str], None], hush: Callable[[], None]) -> Itera
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
-    numbers = [signal.SIGINT, signal.SIGTERM, *([HUNG_UP] if HUNG_UP else [])]
-    wanted = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, on_signal) for number in wanted}
+    numbers = [signal.SIGINT, signal.SIGTERM]  # the first of them is ignored in what a script starts by '&'
+    if HUNG_UP and signal.getsignal(HUNG_UP) is not signal.SIG_IGN:
+        numbers.append(HUNG_UP)
+    before = {number: signal.signal(number, on_signal) for number in numbers}
     try:
         yield interruption
     finally:

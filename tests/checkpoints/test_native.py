@@ -205,8 +205,8 @@ def test_what_is_not_a_gpt2_is_refused(folder, change, sentence):
 
 def test_more_layers_than_weights_are_refused_before_any_is_made(folder):
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "n_layer": 10**12}))
-    sentence = r"holds \d+ weights, and its configuration asks for 1000000000000 layers"
+    (folder / "config.json").write_text(json.dumps({**config, "n_layer": 10**9}))
+    sentence = r"holds \d+ weights, and its configuration asks for 1000000000 layers"
     for read in (read_folder, GPT2CausalLM.from_preset):
         with pytest.raises(KerasGPTError, match=sentence):
             read(folder)

@@ -167,6 +167,27 @@ def test_a_number_of_threads_that_cannot_be_is_refused(bundle: Path, num_threads
         session.open_session(bundle / artifacts.ONNX_MODEL, num_threads)
 
 
+def test_sums_of_integer_products_are_exact_on_every_cpu(tmp_path: Path) -> None:
+    """Without VNNI ONNX Runtime's own choice of kernel lets them overflow."""
+    generator = np.random.default_rng(0)
+    read, weights = generator.integers(0, 256, (4, 64)), generator.integers(-127, 128, (64, 32))
+    values = [
+        helper.make_tensor_value_info("a", TensorProto.UINT8, ["m", 64]),
+        helper.make_tensor_value_info("y", TensorProto.INT32, ["m", 32]),
+    ]
+    tensors = [
+        onnx.numpy_helper.from_array(weights.astype(np.int8), "w"),
+        onnx.numpy_helper.from_array(np.array(128, np.uint8), "zero"),
+    ]
+    node = helper.make_node("MatMulInteger", ["a", "w", "zero"], ["y"])
+    graph = helper.make_graph([node], "product", values[:1], values[1:], tensors)
+    opset = [helper.make_opsetid("", 20)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), tmp_path / "m.onnx")
+    opened = session.open_session(tmp_path / "m.onnx")
+    (found,) = opened.run(None, {"a": read.astype(np.uint8)})
+    np.testing.assert_array_equal(found, (read - 128) @ weights)
+
+
 def test_some_other_graph_is_refused(tmp_path: Path) -> None:
     value = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["b", 1, 3])
     source = helper.make_tensor_value_info("input_ids", TensorProto.FLOAT, ["b", 1, 3])

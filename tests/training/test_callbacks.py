@@ -1,6 +1,7 @@
 """What happens between steps, on a `fit` of a few steps."""
 
 import json
+import signal
 import time
 
 import numpy as np
@@ -109,7 +110,7 @@ def test_training_stops_early_and_keeps_the_best(fit):
 
 
 def test_a_wish_to_stop_saves_and_ends_after_the_step(fit, tmp_path):
-    state, _, _ = fit(interruption=Interruption(is_requested=True))
+    state, _, _ = fit(interruption=Interruption(signal.SIGINT))
     assert (state.step, state.is_over) == (1, False)
     content = json.loads((tmp_path / "checkpoints" / "step-00000001" / "state.json").read_text())
     assert content["step"] == 1

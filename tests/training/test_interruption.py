@@ -52,6 +52,16 @@ def test_a_terminal_that_goes_away_tells_so_more_than_once(first):
             signal.raise_signal(signal.SIGTERM)
 
 
+def test_what_a_script_starts_in_the_background_can_be_interrupted():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interruptible(lambda _: None, print) as interruption:
+            signal.raise_signal(signal.SIGINT)
+            assert interruption.number == signal.SIGINT
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_what_nohup_ignores_stays_ignored():
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with interruptible(print, print) as interruption:
