@@ -8,6 +8,7 @@ from typing import Any
 from kerasgpt import artifacts
 from kerasgpt.config import GPT2Config
 from kerasgpt.generation_config import GenerationConfig
+from kerasgpt.runtime.session import EXACT_INTEGERS
 
 
 def write_genai(config: GPT2Config, settings: GenerationConfig, bundle: Path) -> None:
@@ -67,7 +68,11 @@ def genai_config(config: GPT2Config, settings: GenerationConfig) -> dict[str, An
             "context_length": context,
             "decoder": {
                 "filename": artifacts.ONNX_MODEL,
-                "session_options": {"log_id": "onnxruntime-genai", "provider_options": []},
+                "session_options": {
+                    "log_id": "onnxruntime-genai",
+                    "provider_options": [],
+                    **dict([EXACT_INTEGERS]),
+                },
                 "hidden_size": config.hidden_dim,
                 "head_size": config.head_dim,
                 "num_attention_heads": config.num_heads,

@@ -20,6 +20,7 @@ def test_sizes_and_ids_are_the_models() -> None:
     assert {model[f"{name}_token_id"] for name in ("bos", "eos", "pad")} == {36}
     decoder = model["decoder"]
     assert (decoder["num_hidden_layers"], decoder["num_attention_heads"], decoder["head_size"]) == (3, 2, 8)
+    assert decoder["session_options"]["session.x64quantprecision"] == "1"  # int8 is exact without VNNI too
     assert (Path("bundle") / decoder["filename"]).parts == ("bundle", "onnx", "model.onnx")
 
 
