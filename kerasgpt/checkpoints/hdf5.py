@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from kerasgpt.checkpoints.stored import Arrays, StoredArray
 from kerasgpt.errors import KerasGPTError
 
+DEEPEST = 32  # groups within groups; HDF5 takes longer the deeper they lie, and presets have fewer than ten
 MOST_COMPRESSED = 2000  # times smaller than its numbers deflate makes an array, at its best some 1,030
 
 
@@ -24,7 +25,11 @@ def open_datasets(path: Path) -> Arrays:
     """
     arrays: Arrays = {}
 
-    def visit(name: str, item: Any) -> None:
+    def visit(name: str | bytes, item: Any) -> None:
+        if isinstance(name, bytes):
+            raise KerasGPTError(f"{path}: the name {name!r} in it is not UTF-8; copy or export it again")
+        if name.count("/") > DEEPEST:
+            raise KerasGPTError(f"{path}: has groups more than {DEEPEST} deep, as no checkpoint has")
         if isinstance(item, h5py.Dataset):
             if item.external or item.is_virtual:
                 raise KerasGPTError(f"{path}: {name} lies in another file; refused")
@@ -40,14 +45,16 @@ def open_datasets(path: Path) -> Arrays:
 def _stored(dataset: Any, name: str, path: Path) -> StoredArray:
     mark = dataset.attrs.get("dtype")  # of Keras; HDF5 has no bfloat16
     is_bfloat16 = isinstance(mark, str) and mark == "bfloat16"
+    try:
+        kind = dataset.dtype
+    except TypeError as error:  # of a type that numpy has none for
+        raise KerasGPTError(f"{path}: cannot read {name} ({error}); give weights of a float type") from error
 
     def read() -> NDArray[Any]:
-        if is_bfloat16 and dataset.dtype.itemsize != 2:
-            raise KerasGPTError(
-                f"{path}: {name} is marked as bfloat16 and holds {dataset.dtype}; copy it again"
-            )
-        if dataset.dtype.kind != "f" and not is_bfloat16:
-            raise KerasGPTError(f"{path}: {name} holds {dataset.dtype}; give weights of a float type")
+        if is_bfloat16 and kind.itemsize != 2:
+            raise KerasGPTError(f"{path}: {name} is marked as bfloat16 and holds {kind}; copy it again")
+        if kind.kind != "f" and not is_bfloat16:
+            raise KerasGPTError(f"{path}: {name} holds {kind}; give weights of a float type")
         if dataset.nbytes > MOST_COMPRESSED * max(dataset.id.get_storage_size(), 1):
             raise KerasGPTError(
                 f"{path}: {name} claims {dataset.nbytes:,} bytes that the file does not hold; copy it again"

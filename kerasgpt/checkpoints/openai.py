@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 from numpy.typing import NDArray
 
 from kerasgpt.atomic import unpatterned
@@ -117,11 +118,14 @@ def _stored(
     def read() -> NDArray[Any]:
         try:
             with _reader(prefix) as reader:
-                return reader.get_tensor(name)
+                numbers: NDArray[Any] = reader.get_tensor(name)
         except failures as error:
             raise KerasGPTError(
                 f"{prefix}: cannot read {name} ({first_line(error)}); its data is cut or damaged,"
                 " copy it again"
             ) from error
+        if numbers.dtype.kind != "f" and numbers.dtype != ml_dtypes.bfloat16:
+            raise KerasGPTError(f"{prefix}: {name} holds {numbers.dtype}; give weights of a float type")
+        return numbers
 
     return StoredArray(name, shape, read)

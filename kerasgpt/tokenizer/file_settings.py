@@ -18,6 +18,8 @@ ROLES = ("bos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_
 _LISTS = ("additional_special_tokens", "extra_special_tokens")  # the latter in newer versions of transformers
 _PREFIXES = ("add_prefix_space", "add_bos_token")  # what would put something before each text
 _STRIPPING = ("lstrip", "rstrip", "single_word")
+_CLASSES = ("GPT2Tokenizer", "CodeGenTokenizer", "PreTrainedTokenizer", "TokenizersBackend", "PythonBackend")
+"""Whose files mean what GPT-2's do, or that leave it unsaid, without their ``Fast``."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,22 @@ class Settings:
                     f" others than those that the model was trained on"
                 )
         return cls(files)
+
+    def require_gpt2_alone(self) -> None:
+        """Refuse settings that tell of another kind of tokenizer, where no tokenizer.json says how it splits.
+
+        Raises:
+            KerasGPTError: a file names such a class, or asks for lower case.
+        """
+        for path, content in self.files.items():
+            name = content.get("tokenizer_class")
+            if isinstance(name, str) and name.removesuffix("Fast") not in _CLASSES:
+                raise KerasGPTError(
+                    f"{path}: its tokenizer_class is {name}, which splits text otherwise than GPT-2; give a"
+                    f" folder with a {artifacts.TOKENIZER}, or GPT-2's own"
+                )
+            if content.get("do_lower_case"):
+                raise KerasGPTError(f"{path}: sets do_lower_case, and GPT-2 keeps letters as they are")
 
     def named(self, role: str) -> list[str]:
         """The tokens that have a role, in the order of the files."""

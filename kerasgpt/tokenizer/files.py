@@ -15,7 +15,7 @@ from kerasgpt.atomic import atomic_file
 from kerasgpt.config import read_json
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer.file_settings import END_OF_TEXT_ROLE, ROLES, Settings, is_plain_special
-from kerasgpt.tokenizer.vocabulary import END_OF_TEXT, is_ordinary
+from kerasgpt.tokenizer.vocabulary import END_OF_TEXT, byte_alphabet, is_ordinary
 
 # What a tokenizer.json's BPE may say otherwise than GPT-2, and what then is GPT-2's.
 _PLAIN_MODEL = (
@@ -25,6 +25,7 @@ _PLAIN_MODEL = (
     "byte_fallback",
     "ignore_merges",
 )
+_END_OF_WORD = "</w>"  # of CLIP's pieces and GPT-1's
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,16 @@ def _read_vocabulary_files(folder: Path, settings: Settings) -> Contents:
             f"{apart}: its added token '{text[0]}' is not a plain special token, or none of"
             f" {artifacts.TOKENIZER_CONFIG} and {artifacts.SPECIAL_TOKENS_MAP} calls it one"
         )
+    settings.require_gpt2_alone()
     contents = Contents({**added, **read_vocabulary(vocabulary)}, read_merges(merges), list(added))
+    if any(right.endswith(_END_OF_WORD) for _, right in contents.merges):
+        made = {left + right for left, right in contents.merges}
+        ends = (right for _, right in contents.merges if right.endswith(_END_OF_WORD))
+        if strange := next((right for right in ends if right not in made), ""):
+            raise KerasGPTError(
+                f"{merges}: its pieces end words, as '{strange}' does, and GPT-2's do not; give files of"
+                " GPT-2's kind"
+            )
     there = (name for name in named if name in contents.vocabulary)
     special = [name for name in there if not is_ordinary(name, contents.merges)]
     return replace(contents, special_tokens=list(dict.fromkeys([*added, *special])))
@@ -173,6 +183,10 @@ def _read_tokenizer_json(path: Path) -> Contents:
             vocabulary.setdefault(name, index)
         # Older files write a merge as one string "a b", newer ones as a pair.
         merges = [pair.split(" ") if isinstance(pair, str) else pair for pair in content["model"]["merges"]]
+        if content["model"].get("unk_token") in vocabulary and byte_alphabet().keys() - vocabulary.keys():
+            raise ValueError(
+                "its model writes unk_token for bytes that its vocabulary lacks, and GPT-2's lacks none"
+            )
         return Contents(vocabulary, _pairs(merges), [name for name, _ in special_tokens])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise KerasGPTError(f"{path}: cannot read as a byte-level BPE ({error})") from error

@@ -62,6 +62,33 @@ def test_whole_numbers_are_no_weights(path):
         np.asarray(open_datasets(path)["ids"])
 
 
+def test_a_type_that_numpy_does_not_know_is_named(path):
+    with h5py.File(path, "a") as file:
+        kind, space = h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((2,))
+        h5py.h5d.create(file.id, b"when", kind, space)
+    with pytest.raises(KerasGPTError, match=r"w\.h5: cannot read when .*; give weights of a float type"):
+        open_datasets(path)
+
+
+def test_a_name_that_is_no_text_is_refused(path):
+    with h5py.File(path, "a") as file:
+        file["name"] = np.ones(2, "float32")
+        file.id.links.move(b"name", file.id, b"\xff\xfe")
+    with pytest.raises(KerasGPTError, match=r"w\.h5: the name .* in it is not UTF-8"):
+        open_datasets(path)
+
+
+def test_groups_that_lie_too_deep_are_refused_before_they_are_walked(path):
+    deep = "/".join(["g"] * 33)
+    with h5py.File(path, "a") as file:
+        file[deep] = np.ones(2, "float32")
+    assert deep in open_datasets(path)
+    with h5py.File(path, "a") as file:
+        file[f"other/{deep}"] = np.ones(2, "float32")
+    with pytest.raises(KerasGPTError, match=r"w\.h5: has groups more than 32 deep"):
+        open_datasets(path)
+
+
 def test_links_to_other_files_are_not_followed(path, tmp_path):
     with h5py.File(tmp_path / "secret.h5", "w") as file:
         file["x"] = np.zeros(2)

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -40,6 +41,23 @@ def test_what_an_optimizer_kept_is_left_out(openai_arrays, tmp_path, write_opena
     slots = {f"{name}/Adam": array for name, array in openai_arrays.items()}
     folder = write_openai(tmp_path / "tuned", openai_arrays | slots | {"beta1_power": np.float32(0.9)})
     assert len(list(checked_arrays(*reversed(read_folder(folder)), "tuned"))) == len(openai_arrays)
+
+
+@pytest.mark.parametrize("kind", ["int8", "bool", "complex64", "S3"])
+def test_numbers_of_another_kind_are_no_weights(openai_arrays, tmp_path, write_openai, kind):
+    table = openai_arrays["model/wte"]
+    folder = write_openai(tmp_path / "other", openai_arrays | {"model/wte": table.astype(kind)})
+    with pytest.raises(
+        KerasGPTError, match=r"model\.ckpt: model/wte holds \w+; give weights of a float type"
+    ):
+        GPT2CausalLM.from_preset(folder)
+
+
+def test_weights_in_bfloat16_are_read(openai_arrays, tmp_path, write_openai):
+    rounded = {name: array.astype(ml_dtypes.bfloat16) for name, array in openai_arrays.items()}
+    folder = write_openai(tmp_path / "half", rounded)
+    found = dict(checked_arrays(*reversed(read_folder(folder)), "half"))
+    np.testing.assert_array_equal(found["transformer.wte.weight"], rounded["model/wte"].astype("float32"))
 
 
 def test_a_layer_too_many_is_named(openai_arrays, tmp_path, write_openai):

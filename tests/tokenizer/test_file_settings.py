@@ -74,6 +74,24 @@ def test_what_tokens_are_for_is_kept(tmp_path, form):
             assert not {*names.values()} & {*written.get("additional_special_tokens", [])}
 
 
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ({"tokenizer_class": "CLIPTokenizer"}, "its tokenizer_class is CLIPTokenizer, which splits"),
+        ({"tokenizer_class": "RobertaTokenizerFast"}, "its tokenizer_class is RobertaTokenizerFast"),
+        ({"do_lower_case": True}, "sets do_lower_case"),
+    ],
+)
+def test_another_kind_is_refused_where_nothing_else_says_how_it_splits(folder, setting, sentence):
+    change(folder / TOKENIZER_CONFIG, **setting)
+    whole = Tokenizer.from_preset(folder)  # tokenizer.json says it
+    (folder / TOKENIZER).unlink()
+    with pytest.raises(KerasGPTError, match=f"{TOKENIZER_CONFIG}: {sentence}"):
+        Tokenizer.from_preset(folder)
+    change(folder / TOKENIZER_CONFIG, tokenizer_class="GPT2TokenizerFast", do_lower_case=False)
+    assert Tokenizer.from_preset(folder).vocabulary == whole.vocabulary
+
+
 @pytest.mark.parametrize("form", ["one file", "two files"])
 @pytest.mark.parametrize("setting", ["add_prefix_space", "add_bos_token"])
 def test_what_puts_something_before_each_text_is_refused(folder, setting, form):

@@ -146,6 +146,28 @@ def test_other_kinds_of_tokenizer_are_refused(folder, change, sentence):
     assert str(folder / TOKENIZER) in str(caught.value)
 
 
+def test_a_token_for_bytes_that_are_not_there_is_refused(folder):
+    content = json.loads((folder / TOKENIZER).read_text())
+    content["model"]["unk_token"] = "<|x|>"
+    (folder / TOKENIZER).write_text(json.dumps(content))
+    assert files.read(folder).vocabulary  # with all bytes there nothing is unknown
+    del content["model"]["vocab"]["Z"]
+    (folder / TOKENIZER).write_text(json.dumps(content))
+    with pytest.raises(KerasGPTError, match="writes unk_token for bytes that its vocabulary lacks"):
+        files.read(folder)
+
+
+def test_pieces_that_end_words_are_another_kinds(folder):
+    (folder / TOKENIZER).unlink()
+    with (folder / MERGES).open("a") as file:
+        file.write("< /\n</ w\n</w >\n")  # a piece of ordinary text
+    assert files.read(folder).merges[-1] == ("</w", ">")
+    with (folder / MERGES).open("a") as file:
+        file.write("q </w>\nt he</w>\n")
+    with pytest.raises(KerasGPTError, match=f"{MERGES}: its pieces end words, as 'he</w>' does"):
+        files.read(folder)
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [

@@ -61,7 +61,9 @@ def start(recipe, tmp_path):
         path.write_text(recipe(*settings).to_toml())
         names = {"KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)}
         if backend == "jax":
-            names["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+            # Compiled in haste: of a process's time most goes into programs that run twenty steps.
+            haste = "--xla_backend_optimization_level=0"
+            names["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices} {haste}"
         elif devices > 1:
             names["LOGICAL_DEVICES"] = str(devices)
         if process is not None:
