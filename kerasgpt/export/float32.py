@@ -11,6 +11,7 @@ from kerasgpt.architectures import AnyConfig
 from kerasgpt.checkpoints.mapping import assign_arrays, named_arrays
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.models.causal_lm import CausalLM, model_class
+from kerasgpt.models.language_model import step_model
 from kerasgpt.protocols import Ids, Logits
 
 TOLERANCE = 1e-4
@@ -29,6 +30,11 @@ def in_float32(model: CausalLM) -> CausalLM:
         KerasGPTError: the model answers otherwise than its weights do in a plain model of its type.
     """
     if model.compute_dtype == "float32":
+        if type(model) is not model_class(model.config):  # its call may be another than its parts are used by
+            ids = some_ids(model.config)
+            lengths = np.full(len(ids), ids.shape[1])
+            ours = step_model(model).all_logits(ids, lengths)
+            refuse_if_different(type(model).__name__, model(ids), ours, model.compute_dtype)
         return model
     copy = model_class(model.config)(model.config, dtype="float32")
     assign_arrays(copy, named_arrays(model), type(model).__name__)
@@ -62,7 +68,8 @@ def refuse_if_different(name: str, theirs: Any, ours: Any, dtype: Any) -> None:
     if not error <= allowed:
         raise KerasGPTError(
             f"{name}: its weights in a plain model answer otherwise than it does, a logit differs by"
-            f" {error:.1e}: export the model without what was changed in it"
+            f" {error:.1e}: export the model without what was changed in it, or by the writer tf2onnx, which"
+            " writes its forward pass"
         )
 
 

@@ -56,6 +56,8 @@ class TokenizerLayer(keras.layers.Layer):
 
     def call(self, texts: Any) -> Any:
         """Encode string (B,) or (B, 1) -> int64 (B, T), or ragged (B, None) without a sequence length."""
+        if isinstance(texts, tf.Tensor) and texts.shape.rank is None:  # as out of tf.py_function
+            texts = tf.ensure_shape(texts, [None])
         ids = self.graph.encode(tf.reshape(texts, [-1]) if self._has_columns(texts) else texts)
         if self.sequence_length is None:
             return ids

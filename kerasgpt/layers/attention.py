@@ -168,9 +168,9 @@ class MultiHeadAttention(keras.layers.Layer):
 
         Args:
             hidden: (B, T, D).
-            attention_mask: bool (B or 1, 1, T, S), see `attention_mask_of`; None, without a cache, lets each
-                position see itself and all earlier ones, in one fused kernel unless weights are dropped out.
-                What it shows of later positions stays hidden, but with a cache, whose columns it alone knows.
+            attention_mask: bool (B or 1, 1, T, S), see `attention_mask_of`; None lets each position see
+                itself and all earlier ones, in one fused kernel unless weights are dropped out or there is a
+                cache. What it shows of later positions stays hidden, but with a cache, whose columns it knows.
             cache: the layer's keys and values (B, N, S, H), to be filled from column `start` on.
             start: int32 scalar, columns already filled; needed with a cache.
             training: whether dropout is active.
@@ -178,6 +178,8 @@ class MultiHeadAttention(keras.layers.Layer):
         Returns:
             (B, T, D), and the keys and values (B, N, S, H) that were attended to.
         """
+        if attention_mask is None and cache is not None:
+            attention_mask = attention_mask_of(None, ops.shape(hidden)[1], ops.shape(cache[0])[2], start)
         if attention_mask is None and not (training and self.attention_dropout):
             mixed, keys_and_values = self._attend_fused(hidden)
         else:
@@ -242,10 +244,14 @@ class MultiHeadAttention(keras.layers.Layer):
     def _scale(self) -> float:
         return self.head_dim**-0.5 if self.attention_scale is None else self.attention_scale
 
-    def compute_output_spec(self, hidden: Any, *_: Any, **__: Any) -> tuple[Any, tuple[Any, Any]]:
-        """Symbolic result of a call without a cache."""
+    def compute_output_spec(
+        self, hidden: Any, attention_mask: Any = None, cache: Any = None, *_: Any, **__: Any
+    ) -> tuple[Any, tuple[Any, Any]]:
+        """Symbolic result of a call; a cache that is given keeps its shape and dtype."""
         shape, (keys, values) = self.compute_output_shape(hidden.shape)
         heads = (keras.KerasTensor(each, dtype=self.compute_dtype) for each in (keys, values))
+        if cache is not None:
+            heads = (keras.KerasTensor(each.shape, dtype=each.dtype) for each in cache)
         return keras.KerasTensor(shape, dtype=self.compute_dtype), tuple(heads)
 
     def compute_output_shape(self, hidden_shape: Any, *_: Any, **__: Any) -> tuple[Any, tuple[Any, Any]]:

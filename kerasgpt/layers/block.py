@@ -93,9 +93,9 @@ class TransformerBlock(keras.layers.Layer):
         hidden = hidden + self.feed_forward(self.feed_forward_norm(hidden), training=training)
         return hidden, keys_and_values
 
-    def compute_output_spec(self, hidden: Any, *arguments: Any, **_: Any) -> tuple[Any, tuple[Any, Any]]:
-        """Symbolic result of a call without a cache."""
-        return self.attention.compute_output_spec(hidden, *arguments)
+    def compute_output_spec(self, hidden: Any, *args: Any, **kwargs: Any) -> tuple[Any, tuple[Any, Any]]:
+        """Symbolic result of a call, as in `MultiHeadAttention`."""
+        return self.attention.compute_output_spec(hidden, *args, **kwargs)
 
     def compute_output_shape(self, hidden_shape: Any, *_: Any, **__: Any) -> tuple[Any, tuple[Any, Any]]:
         """Shapes of a call without a cache."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any, NamedTuple
 
 import keras
@@ -47,6 +48,14 @@ def cache_like(cache: KVCache) -> KVCache:
     dtype = keras.backend.standardize_dtype(cache.keys[0].dtype)
     buffers = [KerasTensor((None, heads, None, width), dtype) for _ in cache.keys]
     return KVCache(tuple(buffers), tuple(buffers), KerasTensor((), "int32"))
+
+
+def known_number(number: Any) -> int | None:
+    """The value of an integer scalar, or None while a graph is made, where it has none yet."""
+    try:
+        return index(number)  # int() itself TensorFlow would make a part of the graph
+    except Exception:  # each backend has an error of its own for it
+        return None
 
 
 def write_columns(buffer: Tensor, update: Tensor, start: Tensor) -> Tensor:

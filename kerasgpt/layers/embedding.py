@@ -163,18 +163,30 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
     def call(
         self,
         token_ids: Tensor | None,
-        position_ids: Tensor,
+        position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         training: bool | None = None,
+        reverse: bool = False,
     ) -> Tensor:
-        """Encode ids int (B, T), or vectors (B, T, D), at positions int (B, T) or (1, T) -> (B, T, D)."""
+        """Encode ids int (B, T), or vectors (B, T, D), at positions int (B, T) or (1, T) -> (B, T, D).
+
+        In reverse the first argument holds hidden states, and the result is their `logits`.
+        """
+        if reverse:
+            return self.logits(token_ids)
         vectors = self.token_embedding(token_ids) if inputs_embeds is None else inputs_embeds
         encoding = ops.cast(vectors, self.compute_dtype) + self.position_embedding(position_ids)
         return self.embedding_dropout(encoding, training=training)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Project hidden states (..., D) -> logits float32 (..., V)."""
+        if isinstance(hidden, keras.KerasTensor):  # a node of this layer, which owns the table
+            return self(hidden, reverse=True)
         return ops.cast(self.token_embedding(hidden, reverse=True), "float32")
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Symbolic result of a call, whatever its arguments: by tracing it."""
+        return keras.Operation.compute_output_spec(self, *args, **kwargs)
 
     def compute_output_shape(self, token_ids_shape: Any, position_ids_shape: Any = None) -> tuple[Any, ...]:
         """Shape of the encoding."""

@@ -12,7 +12,7 @@ from kerasgpt.config import GPT2Config
 from kerasgpt.errors import UsageError, known_fields
 from kerasgpt.layers.attention import attention_mask_of
 from kerasgpt.layers.block import TransformerBlock
-from kerasgpt.layers.cache import KVCache, Tensor, empty_cache
+from kerasgpt.layers.cache import KVCache, Tensor, empty_cache, known_number
 from kerasgpt.layers.embedding import TokenAndPositionEmbedding
 from kerasgpt.layers.fused_attention import has_fused_attention
 from kerasgpt.layers.policies import serialized_policy
@@ -93,6 +93,7 @@ class GPT2(keras.Model):
         training: bool | None = None,
         segment_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
+        reverse: bool = False,
     ) -> Tensor | tuple[Tensor, KVCache]:
         """Encode tokens, each in the light of those before it.
 
@@ -107,21 +108,28 @@ class GPT2(keras.Model):
                 document alone. Without a cache only; None means that all are of one.
             inputs_embeds: (B, T, D) in place of the tokens' vectors: of another encoder, or trained
                 themselves. Positions are added to them as to tokens.
+            reverse: whether the first argument holds hidden states (..., D), of which only logits are
+                made, as by Keras's ReversibleEmbedding: so a functional model has the head of this stack.
 
         Returns:
             Hidden states (B, T, D) after the final norm, and with a cache also the cache that
-            holds the T new positions.
+            holds the T new positions. In reverse logits float32 (..., V).
 
         Raises:
-            UsageError: there are both token ids and vectors, or neither; or no positions, or more than the
-                model has (where none are given, and the length is known while a graph is made).
+            UsageError: there are both token ids and vectors, or neither; or no tokens, or more than the
+                model has positions or the cache columns (where the numbers are known: while a graph is
+                made they may not be, and positions that are given are believed).
         """
+        if reverse:
+            return self.embedding.logits(token_ids)
         if (token_ids is None) == (inputs_embeds is None):
             raise UsageError("a call reads token_ids or inputs_embeds: give the one or the other")
         reads = inputs_embeds if token_ids is None else token_ids
         num_queries = ops.shape(reads)[1]
-        if cache is None and position_ids is None:
-            self._refuse_misfit(reads, num_queries)
+        if cache is not None:
+            cache = KVCache(*cache)  # from a functional model's file it comes as a list
+        if str(getattr(reads, "device", "")) != "meta":  # of torch, where Keras asks for a shape as if of 83
+            self._refuse_misfit(num_queries, cache, position_ids is not None)
         start = 0 if cache is None else cache.length
         num_keys = num_queries if cache is None else cache.capacity
         if position_ids is None:
@@ -148,15 +156,22 @@ class GPT2(keras.Model):
         keys, values = zip(*filled, strict=True)
         return hidden, KVCache(keys, values, cache.length + num_queries)
 
-    def _refuse_misfit(self, reads: Tensor, num_tokens: Any) -> None:
-        """Refuse what has no positions: XLA would take the last one for all beyond it, JAX no number."""
+    def _refuse_misfit(self, num_tokens: Any, cache: KVCache | None, has_positions: bool) -> None:
+        """Refuse what has no place: XLA would take the last one for all beyond it, JAX no number."""
         most = self.config.max_sequence_length
-        if str(getattr(reads, "device", "")) == "meta":
-            return  # Keras asks for a shape on torch, where it says 83 for an unknown length
-        if isinstance(num_tokens, int) and not 1 <= num_tokens <= most:
+        filled = 0 if cache is None else known_number(cache.length) or 0
+        if not isinstance(num_tokens, int):
+            return
+        if cache is not None and (room := known_number(cache.capacity)) and filled + num_tokens > room:
             raise UsageError(
-                f"texts of {num_tokens} tokens: this model reads 1 to {most}; cut them, or make a model with"
-                " a longer max_sequence_length"
+                f"{num_tokens} tokens for a cache of {room} columns, {filled} of them filled: make one with"
+                " more, or read fewer"
+            )
+        if not has_positions and not 1 <= num_tokens <= most - filled:
+            after = f" after {filled}" if filled else ""
+            raise UsageError(
+                f"texts of {num_tokens} tokens{after}: this model reads 1 to {most}; cut them, or make a"
+                " model with a longer max_sequence_length"
             )
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
@@ -241,6 +256,10 @@ class GPT2CausalLM(CausalLM):
 
     def head(self, hidden: Tensor) -> Tensor:
         """Project hidden states (..., D) -> logits float32 (..., V)."""
+        if isinstance(
+            hidden, keras.KerasTensor
+        ):  # a node of the backbone: its file has no other layer for it
+            return self.backbone(hidden, reverse=True)
         return self.backbone.embedding.logits(hidden)
 
     def make_cache(self, batch_size: Any, capacity: Any) -> KVCache:

@@ -49,12 +49,19 @@ def test_a_recurrent_model_too(recurrent_folder):
     assert in_float32(load_model(recurrent_folder, "mixed_bfloat16")).compute_dtype == "float32"
 
 
-def test_a_model_that_was_changed_is_refused(trained):
-    changed = Louder(trained[0].config, dtype="mixed_bfloat16")
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "float32"])
+def test_a_model_that_was_changed_is_refused(trained, policy):
+    changed = Louder(trained[0].config, dtype=policy)
     changed.build()
     changed.set_weights(trained[0].get_weights())
     with pytest.raises(KerasGPTError, match="Louder: its weights in a plain model answer otherwise"):
         in_float32(changed)
+
+
+def test_a_class_of_ones_own_that_answers_alike_is_not(trained):
+    own = type("Own", (GPT2CausalLM,), {})(trained[0].config)
+    own.build()
+    assert in_float32(own) is own
 
 
 def test_a_model_of_mixed_precision_is_exported(model_folder, trained, tmp_path, monkeypatch, prove_only):

@@ -44,6 +44,12 @@ def test_ids_are_the_tokenizers(tokenizer, padded):
     assert ragged.to_list() == tokenizer.encode_batch(TEXTS)
 
 
+def test_texts_of_a_rank_that_nobody_knows_are_rows(tokenizer, padded):
+    texts = tf.data.Dataset.from_tensors(TEXTS).map(lambda row: tf.py_function(tf.identity, [row], tf.string))
+    (ids,) = texts.map(TokenizerLayer(tokenizer, 12))
+    assert np.array_equal(ids, padded)
+
+
 def test_in_a_model_saved_and_loaded(tokenizer, padded, tmp_path):
     model = model_of(tokenizer)
     assert model.output_shape == [(None, 12), (None, 12, 4)]

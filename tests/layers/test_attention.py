@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from kerasgpt.errors import UsageError
 from kerasgpt.layers.attention import MultiHeadAttention, attention_mask_of, num_query_blocks
+from kerasgpt.layers.block import TransformerBlock
 
 
 def naive_attention(layer, hidden):
@@ -64,6 +65,25 @@ def test_shapes_are_those_of_the_result():
     output, keys_and_values = layer(np.zeros((3, 5, 8), "float32"), None)
     found = keras.tree.map_structure(lambda array: tuple(array.shape), (output, keys_and_values))
     assert layer.compute_output_shape((3, 5, 8)) == found
+
+
+def test_without_a_mask_a_cache_is_read_all_the_same():
+    layer = MultiHeadAttention(num_heads=2, initializer_range=0.5)
+    hidden = np.random.default_rng(0).normal(size=(2, 6, 8)).astype("float32")
+    whole, _ = layer(hidden, None)
+    buffers = np.zeros((2, 2, 7, 4), "float32"), np.zeros((2, 2, 7, 4), "float32")
+    first, filled = layer(hidden[:, :4], None, cache=buffers, start=0)
+    second, (keys, _) = layer(hidden[:, 4:], None, cache=filled, start=4)
+    assert np.allclose(np.concatenate([first, second], axis=1), whole, atol=1e-6)
+    assert keys.shape == (2, 2, 7, 4)
+
+
+def test_a_symbolic_cache_keeps_its_shape():
+    hidden, mask = keras.Input((None, 8)), keras.Input((1, None, 7), dtype="bool")
+    cache = keras.Input((2, 7, 4)), keras.Input((2, 7, 4))
+    for layer in (MultiHeadAttention(num_heads=2), TransformerBlock(num_heads=2, intermediate_dim=16)):
+        _, (keys, values) = layer(hidden, mask, cache=cache, start=0)
+        assert keys.shape == values.shape == (None, 2, 7, 4)
 
 
 def test_a_row_that_may_see_nothing_stays_finite():

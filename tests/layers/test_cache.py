@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasgpt.layers.cache import empty_cache, write_columns
+from kerasgpt.layers.cache import empty_cache, known_number, write_columns
 
 
 @pytest.mark.parametrize(("start", "columns"), [(0, 6), (2, 1), (3, 3)])
@@ -32,3 +32,9 @@ def test_an_empty_cache_has_room_and_nothing_in_it():
     assert int(cache.capacity) == 9
     assert cache.values[2].dtype == "bfloat16"
     assert not np.asarray(cache.keys[1], dtype="float32").any()
+
+
+def test_a_number_is_known_but_while_a_graph_is_made():
+    found = []
+    tf.function(lambda number: found.append(known_number(number)))(tf.constant(3))
+    assert (known_number(tf.constant(3)), *found) == (3, None)

@@ -30,6 +30,25 @@ def test_the_head_is_the_transpose_or_its_own(tied):
     assert len(layer.trainable_variables) == (2 if tied else 3)
 
 
+def test_a_functional_model_reads_and_writes_by_one_table(tmp_path):
+    layer = TokenAndPositionEmbedding(10, 8, 4)
+    ids, positions = keras.Input((3,), dtype="int32"), keras.Input((3,), dtype="int32")
+    model = keras.Model([ids, positions], layer.logits(layer(ids, positions)))
+    assert model.output_shape == (None, 3, 10)
+    assert len(model.weights) == 2
+    fed = [np.array([[1, 2, 9]]), np.array([[0, 1, 2]])]
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(fed), model(fed))
+
+
+def test_symbolic_vectors_stand_in_place_of_ids():
+    layer = TokenAndPositionEmbedding(10, 8, 4)
+    vectors, positions = keras.Input((3, 4)), keras.Input((3,), dtype="int32")
+    model = keras.Model([vectors, positions], layer(None, positions, inputs_embeds=vectors))
+    fed = np.ones((2, 3, 4), "float32"), np.array([[0, 1, 2]] * 2)
+    np.testing.assert_array_equal(model(fed), layer(None, fed[1], inputs_embeds=fed[0]))
+
+
 @pytest.mark.parametrize("layer", [TokenEmbedding(6, 4, tie_weights=False), PositionEmbedding(6, 4)])
 def test_gradients_are_dense(layer):
     layer.build(None)

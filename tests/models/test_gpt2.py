@@ -289,6 +289,53 @@ def test_a_text_has_as_many_tokens_as_there_are_positions_at_most():
         model.fit(ids, np.zeros((2, 33, 61)), verbose=0)
 
 
+def test_a_cache_takes_no_more_than_it_has_columns_or_the_model_positions():
+    model = tiny_model()
+    ids = np.arange(33)[None] % 61
+    with pytest.raises(UsageError, match="10 tokens for a cache of 8 columns, 0 of them filled"):
+        model(ids[:, :10], cache=model.make_cache(1, 8))
+    _, full = model(ids[:, :8], cache=model.make_cache(1, 8))
+    with pytest.raises(UsageError, match="1 tokens for a cache of 8 columns, 8 of them filled"):
+        model(ids[:, 8:9], cache=full)
+    _, read = model(ids[:, :32], cache=model.make_cache(1, 40))
+    with pytest.raises(UsageError, match="texts of 1 tokens after 32: this model reads 1 to 32"):
+        model(ids[:, 32:], cache=read)
+    logits, _ = model(ids[:, 32:], cache=read, position_ids=np.array([[31]]))  # who gives positions knows
+    assert np.isfinite(np.asarray(logits)).all()
+
+
+def test_a_step_of_a_functional_model_with_a_cache_comes_back_from_its_file(tmp_path):
+    model = tiny_model()
+    ids, length = keras.Input((None,), dtype="int32"), keras.Input((), dtype="int32")
+    keys, values = ([keras.Input((2, 6, 8)) for _ in range(2)] for _ in range(2))
+    logits, cache = model(ids, cache=KVCache(tuple(keys), tuple(values), keras.ops.max(length)))
+    step = keras.Model([ids, *keys, *values, length], [logits, *cache.keys])
+    step.save(tmp_path / "step.keras")
+    again = keras.saving.load_model(tmp_path / "step.keras")
+    empty = np.zeros((1, 2, 6, 8), "float32")
+    fed = [np.array([[3, 1, 4]]), *[empty] * 4, np.array([0])]
+    for ours, theirs in zip(step(fed), again(fed), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_allclose(step(fed)[0], model(fed[0]), atol=1e-5)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_functional_model_with_two_heads_has_the_backbones_own_table(tied, tmp_path):
+    model = tiny_model(tie_word_embeddings=tied)
+    ids = keras.Input((None,), dtype="int32")
+    hidden = model.backbone(ids)
+    pooled = keras.layers.GlobalAveragePooling1D()(hidden)
+    both = keras.Model(ids, [model.head(hidden), keras.layers.Dense(2)(pooled)])
+    assert len(both.weights) == len(model.weights) + 2
+    fed = np.array([[3, 1, 4], [1, 5, 9]])
+    np.testing.assert_allclose(both(fed)[0], model(fed), atol=1e-6)
+    assert len(keras.models.clone_model(both).weights) == len(both.weights)
+    both.save(tmp_path / "both.keras")
+    again = keras.saving.load_model(tmp_path / "both.keras")
+    for ours, theirs in zip(both(fed), again(fed), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_computes_low_and_answers_float32(policy):
     low, full = GPT2CausalLM(TINY, dtype=policy), GPT2CausalLM(TINY)
