@@ -170,7 +170,8 @@ class MultiHeadAttention(keras.layers.Layer):
             hidden: (B, T, D).
             attention_mask: bool (B or 1, 1, T, S), see `attention_mask_of`; None lets each position see
                 itself and all earlier ones, in one fused kernel unless weights are dropped out or there is a
-                cache. What it shows of later positions stays hidden, but with a cache, whose columns it knows.
+                cache. What it shows of later positions stays hidden, but with a cache, whose columns it
+                alone knows.
             cache: the layer's keys and values (B, N, S, H), to be filled from column `start` on.
             start: int32 scalar, columns already filled; needed with a cache.
             training: whether dropout is active.
