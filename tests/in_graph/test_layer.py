@@ -25,6 +25,9 @@ def tokenizer(request, shakespeare):
     return Tokenizer.learn([shakespeare[:5000]], 300, special_tokens=["<|user|>"])
 
 
+ONE_TOKENIZER = pytest.mark.parametrize("tokenizer", ["learned"], indirect=True)  # of what comes after it
+
+
 @pytest.fixture(scope="module")
 def padded(tokenizer):
     rows = [tokenizer.encode(text)[:12] for text in TEXTS]
@@ -182,6 +185,7 @@ def test_padding_changes_nothing(tokenizer):
     np.testing.assert_allclose(short(texts), long(texts), rtol=1e-5)
 
 
+@ONE_TOKENIZER
 def test_asked_for_xla_keras_goes_on_without(tokenizer):
     """XLA knows no strings; the layer says so, and Keras heeds it."""
     model = classifier_of(tokenizer, 12)
@@ -189,6 +193,7 @@ def test_asked_for_xla_keras_goes_on_without(tokenizer):
         assert fitted(model, jit_compile=True) > 0.85
 
 
+@ONE_TOKENIZER
 def test_what_comes_after_the_layer_learns_with_xla(tokenizer):
     """The texts are encoded by the pipeline; for export the layer is put in front again."""
     tokenize = TokenizerLayer(tokenizer, 12)
