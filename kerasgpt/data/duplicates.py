@@ -21,17 +21,23 @@ Digest = tuple[bytes, int]
 
 
 def document_digests(pieces: Iterable[AnyPiece]) -> Iterator[Digest]:
-    """Hash each document of a stream."""
-    digest, num_bytes = hashlib.blake2b(digest_size=DIGEST_BYTES), -1
+    """Hash each document of a stream, up to the line ends that it ends in."""
+    whole, num_bytes = hashlib.blake2b(digest_size=DIGEST_BYTES), -1
+    trimmed = whole  # as it was before the line ends that the document may end in
     for piece in pieces:
         if piece.begins_document:
             if num_bytes >= 0:
-                yield digest.digest(), num_bytes
-            digest, num_bytes = hashlib.blake2b(digest_size=DIGEST_BYTES), 0
-        digest.update(piece.data)
+                yield trimmed.digest(), num_bytes
+            whole, num_bytes = hashlib.blake2b(digest_size=DIGEST_BYTES), 0
+            trimmed = whole.copy()
+        data = piece.trimmed
+        if data:
+            whole.update(data)
+            trimmed = whole.copy()
+        whole.update(piece.data[len(data) :])
         num_bytes += piece.num_bytes
     if num_bytes >= 0:
-        yield digest.digest(), num_bytes
+        yield trimmed.digest(), num_bytes
 
 
 def mark_duplicates(digests: Path, marks: Path) -> int:

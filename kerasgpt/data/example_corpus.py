@@ -101,6 +101,10 @@ class ExampleCorpus:
         """All ids of a part, one example after the other, (num_tokens,)."""
         return self.examples[part].ids
 
+    def digest(self, part: Part) -> str:
+        """A hash of all ids of a part, and of where its examples and their answers begin."""
+        return self.examples[part].digest
+
 
 def example_dataset(
     paths: str | os.PathLike[str] | Paths,

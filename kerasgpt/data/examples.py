@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -66,6 +67,14 @@ class Examples:
     def num_labels(self) -> int:
         """Tokens that are learned: the answers' and the end after each."""
         return int(len(self.ids) - self.prompt_sizes.sum())
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all ids, and of where examples and their answers begin."""
+        whole = hashlib.sha256()
+        for array in (self.ids, self.starts, self.prompt_sizes):
+            whole.update(array.data)
+        return whole.hexdigest()
 
     @property
     def size(self) -> PartSize:

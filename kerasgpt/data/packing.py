@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,16 +23,26 @@ from kerasgpt.config import read_json
 from kerasgpt.data.corpus import Corpus, Survey
 from kerasgpt.data.encoding import Row, encode_pieces
 from kerasgpt.data.progress import ByteProgress
-from kerasgpt.data.reading import ErrorHandling
-from kerasgpt.data.shards import INDEX, Ids, JoinedIds, PartSize, Shard, allow_open_files, write_shard
+from kerasgpt.data.reading import ErrorHandling, FileState, state_of
+from kerasgpt.data.shards import (
+    INDEX,
+    Ids,
+    JoinedIds,
+    PartSize,
+    Shard,
+    allow_open_files,
+    digest_of,
+    finished_shards,
+    shard_folder,
+    write_shard,
+)
 from kerasgpt.data.sources import fingerprint
 from kerasgpt.data.splits import PARTS, Part, Split
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.folder_lock import held
 from kerasgpt.tokenizer.bpe import Tokenizer
 
-_State: TypeAlias = tuple[int, int, int] | None
-_FORMAT = 3  # raise it when the layout of the folder changes: old ones are then packed again
+_FORMAT = 4  # raise it when the folder's layout or the division of data changes: old ones are packed again
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,7 @@ class PackedCorpus:
         dtype: ``"uint16"``, or ``"uint32"`` for a vocabulary above 65,536.
         num_sources: groups of files that are kept apart.
         num_duplicates: documents left out since an equal one came before.
+        digests: SHA-256 of all ids of each part, wherever shards end.
         shards: in the order of the data.
     """
 
@@ -51,6 +62,7 @@ class PackedCorpus:
     dtype: str
     num_sources: int
     num_duplicates: int
+    digests: dict[Part, str]
     shards: tuple[Shard, ...]
 
     def openable(self) -> Self:
@@ -97,6 +109,13 @@ class PackedCorpus:
         ]
         return np.concatenate([np.empty(0, np.uint64), *starts])
 
+    def digest(self, part: Part) -> str:
+        """A hash of all ids of a part; of that to train on also of which source each is of."""
+        if part != "train" or self.num_sources == 1:
+            return self.digests[part]
+        counts = [len(ids) for ids in self.ids_by_source(part)]
+        return hashlib.sha256(json.dumps([self.digests[part], counts]).encode()).hexdigest()
+
     def _shards_with(self, part: Part) -> Iterator[Shard]:
         return (shard for shard in self.shards if shard.sizes[part].num_tokens)
 
@@ -109,10 +128,10 @@ class PackedCorpus:
         """
         values = read_json(folder / INDEX)
         try:
-            shards = tuple(
-                Shard.read(_shard_folder(folder, number)) for number in range(values["num_shards"])
-            )
-            corpus = cls(folder, values["dtype"], values["num_sources"], values["num_duplicates"], shards)
+            shards = tuple(Shard.read(shard_folder(folder, number)) for number in range(values["num_shards"]))
+            digests: dict[Part, str] = {part: values["digests"][part] for part in PARTS}
+            counts = values["num_sources"], values["num_duplicates"]
+            corpus = cls(folder, values["dtype"], *counts, digests, shards)
             for shard in shards:
                 shard.require_files(corpus.dtype)
         except (KeyError, TypeError, ValueError, OSError) as error:
@@ -121,10 +140,19 @@ class PackedCorpus:
 
 
 def cache_folder() -> Path:
-    """Where packed data lies unless told otherwise: $KERASGPT_CACHE, or kerasgpt in the user's cache."""
+    """Where packed data lies unless told otherwise: $KERASGPT_CACHE, or kerasgpt in the user's cache.
+
+    Raises:
+        KerasGPTError: neither is named, and the user has no home folder.
+    """
     if folder := os.environ.get("KERASGPT_CACHE"):
         return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kerasgpt"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kerasgpt"
+    except RuntimeError as error:  # as in a container, under a number that has no name
+        raise KerasGPTError(
+            "the user has no home folder to keep token ids in: set KERASGPT_CACHE to a folder"
+        ) from error
 
 
 def pack(
@@ -159,7 +187,7 @@ def pack(
     """
     corpus = Corpus.of(paths, split, errors, deduplicate, separate)
     root = cache_folder() if cache is None else Path(cache)
-    states = _states(corpus)  # before they are read for the first time
+    states = {path: state_of(path) for path in corpus.files}  # before they are read for the first time
     folder = root / f"tokens-{_key(corpus, tokenizer)}"
     with _cached(folder, cache), held(folder, lambda: _tell_of_waiting(folder)):
         if (folder / INDEX).is_file():
@@ -213,25 +241,12 @@ def _key(corpus: Corpus, tokenizer: Tokenizer) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 
-def _states(corpus: Corpus) -> dict[Path, _State]:
-    """What of each file changes when somebody writes it; None of a file that is not there."""
-    return {path: _state(path) for path in corpus.files}
-
-
-def _state(path: Path) -> _State:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns, found.st_ino
-
-
 def _write(
     corpus: Corpus,
     tokenizer: Tokenizer,
     folder: Path,
     num_workers: int,
-    states: dict[Path, _State],
+    states: dict[Path, FileState],
 ) -> None:
     """Go on from the shards that are there, and write the index last: it says that all are.
 
@@ -239,7 +254,7 @@ def _write(
         KerasGPTError: a file is no longer as it was when the folder got its name.
     """
     dtype = "uint16" if tokenizer.vocabulary_size <= 1 << 16 else "uint32"
-    done = list(_finished_shards(folder, dtype))
+    done = list(finished_shards(folder, dtype))
     for stale in folder.glob(".*.tmp-*"):  # of a process that was killed: we hold the lock
         shutil.rmtree(stale, ignore_errors=True)
     survey = corpus.survey(folder, tokenizer)
@@ -253,30 +268,15 @@ def _write(
             num_pieces = sum(shard.num_pieces for shard in done if shard.source == source)
             tagged = islice(corpus.tagged(source, survey, folder, tokenizer), num_pieces, None)
             rows = _counted(encode_pieces(tagged, tokenizer, dtype, num_workers), progress)
-            while write_shard(_shard_folder(folder, num_shards), rows, source):
+            while write_shard(shard_folder(folder, num_shards), rows, source):
                 num_shards += 1
-    for path, state in _states(corpus).items():
-        if state != states[path]:
+    for path, state in states.items():
+        if state_of(path) != state:
             raise KerasGPTError(f"{path}: was changed while it was read; start again once it stays as it is")
+    shards = list(finished_shards(folder, dtype))
     values = {"dtype": dtype, "num_sources": len(corpus.sources), "num_duplicates": survey.num_duplicates}
-    write_json(folder / INDEX, {**values, "num_shards": num_shards})
-
-
-def _finished_shards(folder: Path, dtype: str) -> Iterator[Shard]:
-    """Those that an earlier call left, up to the first that is missing or damaged."""
-    number = 0
-    while (place := _shard_folder(folder, number)).is_dir():
-        try:
-            shard = Shard.read(place)
-            shard.require_files(dtype)
-        except (KerasGPTError, OSError, ValueError):
-            return
-        yield shard
-        number += 1
-
-
-def _shard_folder(folder: Path, number: int) -> Path:
-    return folder / f"shard-{number:05d}"
+    digests = {part: digest_of(shards, part, dtype) for part in PARTS}
+    write_json(folder / INDEX, {**values, "num_shards": num_shards, "digests": digests})
 
 
 def _empty(folder: Path) -> None:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 SMALLEST_PIECE = 4096  # characters or ids; only the last piece of a document may be shorter
 
+_LINE_ENDS = "\r\n"
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -32,6 +34,14 @@ class Piece:
         return self.text.encode()
 
     @property
+    def trimmed(self) -> bytes:
+        """The data up to the line ends that it ends in, by which no document differs from another.
+
+        A text file has one at its end that belongs to no document, and none where a separator follows.
+        """
+        return self.text.rstrip(_LINE_ENDS).encode()
+
+    @property
     def num_bytes(self) -> int:
         """Its size in UTF-8."""
         return len(self.data)
@@ -39,7 +49,7 @@ class Piece:
     @property
     def beginning(self) -> bytes:
         """What a document's first piece is known by."""
-        return self.text[:SMALLEST_PIECE].encode()
+        return self.text[:SMALLEST_PIECE].rstrip(_LINE_ENDS).encode()
 
     def divide(self, num_bytes: int) -> tuple[Self | None, Self | None]:
         """Cut at the last end of a character at or before a byte; None stands for nothing."""
@@ -76,6 +86,11 @@ class EncodedPiece:
     def data(self) -> bytes:
         """What it holds, to be hashed."""
         return self.ids.tobytes()
+
+    @property
+    def trimmed(self) -> bytes:
+        """All of the data: ids are written by programs, document for document."""
+        return self.data
 
     @property
     def num_bytes(self) -> int:

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from kerasgpt.errors import KerasGPTError
 
 ErrorHandling: TypeAlias = Literal["strict", "replace"]
+FileState: TypeAlias = tuple[int, int, int] | None
 
 _COMPRESSED = {
     b"\x1f\x8b": ("gzip", "gunzip -k"),
@@ -63,6 +64,15 @@ def size_of(path: Path) -> int:
         raise cannot_read(path, error) from error
 
 
+def state_of(path: Path) -> FileState:
+    """What of a file changes when somebody writes it; None of one that is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
 def cannot_read(path: Path, error: OSError) -> KerasGPTError:
     """The sentence about a file that the operating system does not give."""
     if isinstance(error, IsADirectoryError):
@@ -70,6 +80,11 @@ def cannot_read(path: Path, error: OSError) -> KerasGPTError:
     return KerasGPTError(
         f"{path}: cannot read ({error.strerror or error}); check the path and its permissions"
     )
+
+
+def no_text(path: Path) -> KerasGPTError:
+    """The sentence about a file without a document."""
+    return KerasGPTError(f"{path}: holds no text; give a file that does")
 
 
 def not_utf8(path: Path, offset: int) -> KerasGPTError:

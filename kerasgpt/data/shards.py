@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from array import array
 from collections.abc import Iterator, Sequence
@@ -139,6 +140,33 @@ class Shard:
             return cls(folder, int(values["source"]), int(values["num_pieces"]), sizes)
         except (KeyError, TypeError, ValueError) as error:
             raise KerasGPTError(f"{folder}: damaged token files ({error}); delete the folder") from error
+
+
+def shard_folder(folder: Path, number: int) -> Path:
+    """Where a shard of a packed folder lies."""
+    return folder / f"shard-{number:05d}"
+
+
+def finished_shards(folder: Path, dtype: str) -> Iterator[Shard]:
+    """The shards of a packed folder, up to the first that is missing or damaged."""
+    number = 0
+    while (place := shard_folder(folder, number)).is_dir():
+        try:
+            shard = Shard.read(place)
+            shard.require_files(dtype)
+        except (KerasGPTError, OSError, ValueError):
+            return
+        yield shard
+        number += 1
+
+
+def digest_of(shards: Sequence[Shard], part: Part, dtype: str) -> str:
+    """SHA-256 of all ids of a part, wherever the shards end."""
+    digest = hashlib.sha256()
+    for shard in shards:
+        if shard.sizes[part].num_tokens:
+            digest.update(shard.ids(part, dtype).data)
+    return digest.hexdigest()
 
 
 def allow_open_files(count: int) -> None:

@@ -6,15 +6,16 @@ import glob
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from kerasgpt.data.json_lines import json_documents
 from kerasgpt.data.parquet import MAGIC as PARQUET_MAGIC
 from kerasgpt.data.parquet import parquet_documents
 from kerasgpt.data.pieces import AnyPiece, Piece
-from kerasgpt.data.reading import ErrorHandling, blocks, cannot_read, refuse_other_forms
+from kerasgpt.data.reading import ErrorHandling, blocks, cannot_read, no_text, refuse_other_forms
 from kerasgpt.data.text_files import text_documents
-from kerasgpt.data.token_files import LLMC_MAGIC, SUFFIX, TokenFile, open_token_file, token_documents
+from kerasgpt.data.token_files import LLMC_MAGIC, SUFFIX, open_token_file, token_documents
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.tokenizer.bpe import Tokenizer
 
@@ -57,16 +58,15 @@ def documents(
         raise unknown_name("error handling", errors, ["strict", "replace"])
     if not paths:
         raise UsageError("no data: name at least one file of text, JSON lines, parquet or ids")
-    previous: TokenFile | None = None
-    for path in expand(paths):
-        head = next(blocks(path, _HEAD_BYTES), b"")
-        if head.startswith(LLMC_MAGIC) or path.suffix.lower() == SUFFIX:
-            file = open_token_file(path, head)
-            yield from _refuse_empty(path, token_documents(file, tokenizer, previous))
-            previous = file
-        else:
-            yield from _refuse_empty(path, _texts_of(path, head, errors))
-            previous = None
+    for is_llmc, files in groupby(_with_heads(paths), lambda file: file[1].startswith(LLMC_MAGIC)):
+        if is_llmc:  # one text, whatever shards it was cut into
+            yield from token_documents((open_token_file(*file) for file in files), tokenizer)
+            continue
+        for path, head in files:
+            if path.suffix.lower() == SUFFIX:
+                yield from token_documents([open_token_file(path, head)], tokenizer)
+            else:
+                yield from _refuse_empty(path, _texts_of(path, head, errors))
 
 
 def read_documents(
@@ -106,6 +106,12 @@ def fingerprint(paths: Sequence[str | os.PathLike[str]]) -> str:
     return total.hexdigest()
 
 
+def _with_heads(paths: Sequence[str | os.PathLike[str]]) -> Iterator[tuple[Path, bytes]]:
+    """Each file with its first bytes, read when it is its turn."""
+    for path in expand(paths):
+        yield path, next(blocks(path, _HEAD_BYTES), b"")
+
+
 def _texts_of(path: Path, head: bytes, errors: ErrorHandling) -> Iterator[Piece]:
     """Read a file by its form: known by its first bytes where these tell, else by the end of its name."""
     refuse_other_forms(path, head)  # files of ids may begin with any two bytes
@@ -118,10 +124,10 @@ def _texts_of(path: Path, head: bytes, errors: ErrorHandling) -> Iterator[Piece]
         yield from text_documents(path, errors)
 
 
-def _refuse_empty(path: Path, pieces: Iterator[AnyPiece]) -> Iterator[AnyPiece]:
+def _refuse_empty(path: Path, pieces: Iterator[Piece]) -> Iterator[Piece]:
     is_empty = True
     for piece in pieces:
         is_empty = False
         yield piece
     if is_empty:
-        raise KerasGPTError(f"{path}: holds no text; give a file that does")
+        raise no_text(path)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kerasgpt.data.pieces import SMALLEST_PIECE, EncodedPiece
-from kerasgpt.data.reading import blocks, size_of
+from kerasgpt.data.reading import blocks, no_text, size_of
 from kerasgpt.errors import KerasGPTError
 from kerasgpt.tokenizer.bpe import Tokenizer
 
@@ -33,23 +34,10 @@ class TokenFile:
     Attributes:
         path: of the file.
         start: byte of the first id; what follows are ids of 16 bits, little end first.
-        is_llmc: whether it has the header of llm.c; nanoGPT's files have none.
     """
 
     path: Path
     start: int
-    is_llmc: bool
-
-    def continues(self, previous: TokenFile | None, end_of_text_id: int) -> bool:
-        """Whether its first ids go on with the last document before: llm.c cuts where a shard is full."""
-        return (
-            self.is_llmc and previous is not None and previous.is_llmc and previous.last_id != end_of_text_id
-        )
-
-    @property
-    def last_id(self) -> int:
-        """The id at the end."""
-        return int.from_bytes(next(blocks(self.path, _ID_BYTES, size_of(self.path) - _ID_BYTES)), "little")
 
 
 def open_token_file(path: Path, head: bytes) -> TokenFile:
@@ -69,7 +57,7 @@ def open_token_file(path: Path, head: bytes) -> TokenFile:
                 f"{path}: {num_bytes} bytes are no whole number of 16-bit ids; fetch or make the file again"
             )
         _refuse_characters(path)
-        return TokenFile(path, 0, is_llmc=False)
+        return TokenFile(path, 0)
     header = np.frombuffer(head[: len(head) // 4 * 4], "<i4")
     if len(header) < 3:
         raise KerasGPTError(
@@ -86,7 +74,7 @@ def open_token_file(path: Path, head: bytes) -> TokenFile:
             f"{path}: {num_bytes} bytes long, and its header says {header[2]} ids, {wanted} bytes: the shard"
             " is cut off or damaged; fetch or make it again"
         )
-    return TokenFile(path, _HEADER_BYTES, is_llmc=True)
+    return TokenFile(path, _HEADER_BYTES)
 
 
 def _refuse_characters(path: Path) -> None:
@@ -98,39 +86,36 @@ def _refuse_characters(path: Path) -> None:
         )
 
 
-def token_documents(
-    file: TokenFile, tokenizer: Tokenizer | None, previous: TokenFile | None = None
-) -> Iterator[EncodedPiece]:
+def token_documents(files: Iterable[TokenFile], tokenizer: Tokenizer | None) -> Iterator[EncodedPiece]:
     """Read documents, which ``<|endoftext|>`` divides, be it at their beginning or at their end.
 
     Args:
-        file: of ids.
+        files: of ids, read as one: llm.c cuts where a shard is full, and its document goes on in the next.
         tokenizer: the one that made them.
-        previous: the file of ids that was read just before, if any.
 
     Raises:
-        KerasGPTError: it cannot be read, or does not fit the tokenizer.
+        KerasGPTError: one cannot be read, holds no text, or does not fit the tokenizer.
     """
     if tokenizer is None:
+        path = next(iter(files)).path
         raise KerasGPTError(
-            f"{file.path}: holds ids and no text to learn a vocabulary from: train with the tokenizer"
+            f"{path}: holds ids and no text to learn a vocabulary from: train with the tokenizer"
             " that made them, such as by '--set data.tokenizer=gpt2'"
         )
-    if tokenizer.vocabulary_size > 1 << (8 * _ID_BYTES):
-        raise KerasGPTError(
-            f"{file.path}: ids of 16 bits cannot spell a vocabulary of {tokenizer.vocabulary_size}: give"
-            " text, or the tokenizer that made the file"
-        )
     sizes = np.array([len(piece) for piece in tokenizer.pieces])
-    end_of_text_id = tokenizer.end_of_text_id
-    starts_anew = not file.continues(previous, end_of_text_id)
-    for ids, begins in _runs(_checked(file, tokenizer), end_of_text_id, starts_anew):
+    stream = chain.from_iterable(_checked(file, tokenizer) for file in files)
+    for ids, begins in _runs(stream, tokenizer.end_of_text_id):
         yield EncodedPiece(ids, begins, sizes)
 
 
 def _checked(file: TokenFile, tokenizer: Tokenizer) -> Iterator[Ids16]:
     """The ids of a file in blocks, all of them in the vocabulary."""
-    position = 0
+    if tokenizer.vocabulary_size > 1 << (8 * _ID_BYTES):
+        raise KerasGPTError(
+            f"{file.path}: ids of 16 bits cannot spell a vocabulary of {tokenizer.vocabulary_size}: give"
+            " text, or the tokenizer that made the file"
+        )
+    position, is_empty = 0, True
     for block in blocks(file.path, _BLOCK_BYTES, file.start):
         ids = np.frombuffer(block, "<u2").astype(np.uint16, copy=False)
         beyond = np.flatnonzero(ids >= tokenizer.vocabulary_size)
@@ -141,11 +126,14 @@ def _checked(file: TokenFile, tokenizer: Tokenizer) -> Iterator[Ids16]:
             )
         yield ids
         position += len(ids)
+        is_empty = is_empty and bool((ids == tokenizer.end_of_text_id).all())
+    if is_empty:
+        raise no_text(file.path)
 
 
-def _runs(stream: Iterator[Ids16], end_of_text_id: int, begins: bool) -> Iterator[tuple[Ids16, bool]]:
-    """Divide a stream at ends of text; a document's first run is never cut short by the end of a block."""
-    pending: Ids16 = np.empty(0, np.uint16)
+def _runs(stream: Iterator[Ids16], end_of_text_id: int) -> Iterator[tuple[Ids16, bool]]:
+    """Divide a stream at ends of text; no block's or file's end cuts a document's first run short."""
+    begins, pending = True, np.empty(0, np.uint16)
     for block in stream:
         joined, start = np.concatenate([pending, block]), 0
         for end in np.flatnonzero(joined == end_of_text_id).tolist():

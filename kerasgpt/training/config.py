@@ -20,7 +20,14 @@ from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.training.model_settings import DEFAULT_PRESET, ModelConfig, model_fields
 from kerasgpt.training.settings import LoraConfig, TrainConfig
 from kerasgpt.training.task import TaskConfig
-from kerasgpt.training.values import as_tuple, in_toml, parse_override, refuse_unspellable, typed
+from kerasgpt.training.values import (
+    absolute_pattern,
+    as_tuple,
+    in_toml,
+    parse_override,
+    refuse_unspellable,
+    typed,
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class DataConfig:
         vocabulary_size: of a learned tokenizer.
         weights: one for each path, in which proportion to train on them; each is then divided by itself.
             None means one after the other, as they are.
-        deduplicate: whether to leave out documents that are equal to an earlier one.
+        deduplicate: whether to leave out documents equal to an earlier one, but for line ends at their end.
         document_mask: whether a document sees none of those before it in its window.
     """
 
@@ -125,7 +132,6 @@ class Recipe:
             raise UsageError(
                 "train.refit_steps and lora.rank: adapters are trained once; set one of them to 0"
             )
-
         if self.train.soft_prompt_tokens:
             self._check_soft_prompt()
 
@@ -224,7 +230,8 @@ class Recipe:
         for path in (*data.paths, *self.task.validation_paths, tokenizer, model.init, model.word_vectors):
             refuse_unspellable(path)
         self._refuse_other_unspellable()
-        paths = tuple(os.path.abspath(path) for path in data.paths)
+        absolute = os.path.abspath if self.task.name else absolute_pattern  # a task's are files alone
+        paths = tuple(absolute(path) for path in data.paths)
         init = os.path.abspath(model.init) if model.init else ""
         validation_paths = tuple(os.path.abspath(path) for path in self.task.validation_paths)
         word_vectors = os.path.abspath(model.word_vectors) if model.word_vectors else ""

@@ -22,7 +22,7 @@ _REFUSED = {
     DEVICES: "the devices are others",
 }
 """What may not change unforced, and how that is said."""
-_NUM_SAMPLES, _SAMPLE_TOKENS = 1024, 64  # places spread over the data, and the ids at each that are hashed
+_NUM_SAMPLES, _SAMPLE_TOKENS = 1024, 64  # places and the ids at each, all that older versions hashed
 
 
 def environment(device: Device, corpus: Material, devices: str = "") -> dict[str, str]:
@@ -80,9 +80,12 @@ def changed_facts(
     Raises:
         UsageError: data or devices are others, and that is not forced.
     """
-    # Checkpoints of older versions know nothing of the validation data: it changes where the other part does.
-    is_same = before.get(DATA) == now[DATA]
-    known = {**before, VALIDATION: before.get(VALIDATION, now[VALIDATION] if is_same else "unknown")}
+    # Checkpoints of older versions have the first part of a fingerprint, and no more is known of their data.
+    parts = {fact: now[fact] for fact in (DATA, VALIDATION) if now[fact].startswith(f"{before.get(fact)}, ")}
+    known = {**before, **parts}
+    # Still older ones know nothing of the validation data: it changes where the other part does.
+    is_same = known.get(DATA) == now[DATA]
+    known.setdefault(VALIDATION, now[VALIDATION] if is_same else "unknown")
     changed = changes(known, now) if before else []
     for line in changed:
         for fact, words in _REFUSED.items():
@@ -96,9 +99,12 @@ def changed_facts(
 
 
 def _fingerprint(corpus: Material, part: Part) -> str:
-    """Hash ids spread over a part of the data, and how many there are."""
+    """How many ids a part of the data has, a hash of some places, and one of all that is read of it.
+
+    Nothing is read for the last: packing has hashed every id, and examples are in memory.
+    """
     ids = corpus.ids(part)
     hashed = hashlib.sha256()
     for start in np.linspace(0, max(len(ids) - _SAMPLE_TOKENS, 0), _NUM_SAMPLES, dtype=np.int64):
         hashed.update(np.ascontiguousarray(ids[int(start) : int(start) + _SAMPLE_TOKENS]).tobytes())
-    return f"{len(ids)} tokens, {hashed.hexdigest()[:12]}"
+    return f"{len(ids)} tokens, {hashed.hexdigest()[:12]}, {corpus.digest(part)[:12]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import tomllib
@@ -56,6 +57,17 @@ def refuse_unspellable(path: str) -> None:
     except UnicodeEncodeError as error:
         shown = path.encode("utf-8", "backslashreplace").decode()
         raise UsageError(f"{shown}: its name is not UTF-8, as recipes and reports are: rename it") from error
+
+
+def absolute_pattern(path: str) -> str:
+    """A file or a pattern from the root on; brackets of the working folder's own name stay what they are.
+
+    >>> os.path.relpath(absolute_pattern("fineweb/*.bin"))
+    'fineweb/*.bin'
+    """
+    if os.path.isabs(path) or os.path.exists(path):  # what is there is read as the file that it is
+        return os.path.abspath(path)
+    return os.path.abspath(os.path.join(glob.escape(os.getcwd()), path))
 
 
 def as_tuple(value: Any) -> tuple[Any, ...]:

@@ -25,6 +25,14 @@ def test_a_hash_is_of_the_whole_document_however_it_is_cut():
     assert list(document_digests([])) == []
 
 
+def test_a_hash_is_not_of_the_line_ends_that_a_document_ends_in():
+    documents = [["to\r\n\nbe"], ["to\r\n\nbe\n"], ["to\r\n", "\n", "be", "\r\n", "\n"], ["to\nbe"]]
+    pieces = [Piece(text, place == 0) for texts in documents for place, text in enumerate(texts)]
+    (first, _), (second, _), (third, size), (other, _) = document_digests(pieces)
+    assert first == second == third != other
+    assert size == 10
+
+
 @pytest.mark.parametrize("at_once", [1, 7, 100, 1 << 20])
 def test_all_but_the_first_of_equal_documents_are_marked(tmp_path, monkeypatch, at_once):
     monkeypatch.setattr(module, "_DIGESTS_AT_ONCE", at_once)

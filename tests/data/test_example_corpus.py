@@ -87,3 +87,19 @@ def test_what_does_not_fit_is_refused(questions, settings, sentence):
     arguments = {"sequence_length": 64, "batch_size": 4, **settings}
     with pytest.raises((UsageError, KerasGPTError), match=sentence):
         example_dataset(questions, BYTES, **arguments)
+
+
+def test_the_digest_changes_where_an_answer_begins(tmp_path):
+    path, digests = tmp_path / "pairs.jsonl", []
+    for cut in (8, 12, 8):
+        texts = [f"question {number} the answer is {number * 7}" for number in range(20)]
+        pairs = [{"prompt": text[:cut], "answer": text[cut:]} for text in texts]
+        path.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+        split = RecordSplit.read("completion", [path], Split(0.0, 0.0))
+        corpus = ExampleCorpus.encode(split, DEFAULTS["completion"], BYTES, 128)
+        digests.append((corpus.ids("train").tolist(), corpus.digest("train")))
+    (ids, one), (other_ids, other), again = digests
+    assert ids == other_ids
+    assert one != other
+    assert again == (ids, one)
+    assert corpus.digest("validation") == corpus.digest("test") != one

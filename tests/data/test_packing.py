@@ -137,6 +137,17 @@ def test_the_cache_lies_where_the_environment_says(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "mine"
 
 
+def test_without_a_home_folder_it_is_said_how_to_name_a_cache(monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("KERASGPT_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(packing.Path, "home", no_home)
+    with pytest.raises(KerasGPTError, match="no home folder to keep token ids in: set KERASGPT_CACHE to a"):
+        cache_folder()
+
+
 def test_progress_counts_every_byte_once(tmp_path, corpus_file, tokenizer, monkeypatch):
     counted = []
     monkeypatch.setattr(packing.ByteProgress, "advance", lambda self, num_bytes: counted.append(num_bytes))
@@ -278,6 +289,50 @@ def documents_of(corpus, tokenizer):
     return owner
 
 
+def test_the_digest_of_a_part_changes_with_any_id_of_it_alone(tmp_path, stories, tokenizer, monkeypatch):
+    split = Split(0.1, 0.1)
+    whole = pack([stories], tokenizer, split, cache=tmp_path / "whole")
+    assert len({whole.digest(part) for part in PARTS}) == len(PARTS)
+    assert PackedCorpus.read(whole.folder) == whole
+    monkeypatch.setattr(shards, "TOKENS_PER_SHARD", 1000)
+    shared = pack([stories], tokenizer, split, cache=tmp_path / "shared")
+    assert len(shared.shards) > 1
+    assert shared.digests == whole.digests
+    stories.write_text(stories.read_text().replace("Line 123: the quick", "Line 123: the quiet", 1))
+    other = pack([stories], tokenizer, split, cache=tmp_path / "whole")
+    assert [other.digest(part) == whole.digest(part) for part in PARTS] == [False, True, True]
+
+
+def test_the_digest_of_what_is_trained_on_changes_where_a_source_begins(tmp_path, tokenizer):
+    digests = set()
+    for cut in (100, 101):
+        for name, lines in {"a.jsonl": LINES[:cut], "b.jsonl": LINES[cut:]}.items():
+            (tmp_path / name).write_text("".join(json.dumps({"text": line}) + "\n" for line in lines))
+        paths, split = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"], Split(0.2, 0.0, "document")
+        corpus = pack(paths, tokenizer, split, separate=True, cache=tmp_path / "cache")
+        digests.add((corpus.digests["train"], corpus.digest("validation"), corpus.digest("train")))
+    (one, *same), (other, *too) = [(digest[2], *digest[:2]) for digest in digests]
+    assert same == too
+    assert one != other
+
+
+def test_a_shard_that_goes_on_leaves_a_document_in_its_part(tmp_path, tokenizer):
+    """Wherever llm.c has cut the ids."""
+    texts = [f"Story {number}. " + "the fox " * (number * 97 % 5000) for number in range(40)]
+    ids = np.array([i for row in tokenizer.encode_batch(texts) for i in [tokenizer.end_of_text_id, *row]])
+    split, owners = Split(0.3, 0.3, "document"), []
+    for size in (len(ids), 1000, 7777):
+        paths = []
+        for start in range(0, len(ids), size):
+            header, part = np.zeros(256, "<i4"), ids[start : start + size].astype("<u2")
+            header[:3] = 20240520, 1, len(part)
+            paths.append(tmp_path / f"{size}_{start:06}.bin")
+            paths[-1].write_bytes(header.tobytes() + part.tobytes())
+        owners.append(documents_of(pack(paths, tokenizer, split, cache=tmp_path / "c"), tokenizer))
+    assert len(owners[0]) == 40
+    assert owners[0] == owners[1] == owners[2]
+
+
 def test_added_files_and_documents_leave_the_old_ones_where_they_are(tmp_path, stories, tokenizer):
     more = tmp_path / "more.txt"
     more.write_text("\n<|endoftext|>\n".join(f"Another {number} story." for number in range(300)))
@@ -288,6 +343,37 @@ def test_added_files_and_documents_leave_the_old_ones_where_they_are(tmp_path, s
         assert len(after) == len(before) + 300
         assert {text: after[text] for text in before} == before
     assert set(before.values()) == set(PARTS)
+
+
+def test_a_text_file_may_grow_and_no_document_changes_its_part(tmp_path, tokenizer):
+    """Its last document ends in the file's line end, which no separator takes away."""
+    split, known, path = Split(0.3, 0.3, "document"), {}, tmp_path / "stories.txt"
+    for end, separator in (
+        ("\n", "<|endoftext|>\n"),
+        ("\r\n", "<|endoftext|>\r\n"),
+        ("\n\n", "<|endoftext|>\n"),
+    ):
+        for count in range(1, 12):
+            texts = [f"Story {number} {end!r}" for number in range(count)]
+            path.write_bytes(((end + separator).join(texts) + end).encode())
+            owner = documents_of(pack([path], tokenizer, split, cache=tmp_path / "c"), tokenizer)
+            for text, part in owner.items():
+                assert known.setdefault(text.strip("\r\n"), part) == part
+    lines = tmp_path / "stories.jsonl"
+    lines.write_text("".join(json.dumps({"text": text}) + "\n" for text in known))
+    assert documents_of(pack([lines], tokenizer, split, cache=tmp_path / "c"), tokenizer) == known
+    assert set(known.values()) == set(PARTS)
+
+
+def test_the_last_document_of_a_text_file_is_equal_to_itself_before_a_separator(tmp_path, tokenizer):
+    texts = [f"Story {number}." for number in range(5)]
+    for name, order in {"a.txt": texts, "b.txt": texts[::-1], "c.txt": texts[:1]}.items():
+        (tmp_path / name).write_text("\n<|endoftext|>\n".join(order) + "\n")
+    (tmp_path / "d.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    paths = [tmp_path / name for name in ("a.txt", "b.txt", "c.txt", "d.jsonl")]
+    corpus = pack(paths, tokenizer, Split(0.0), deduplicate=True, cache=tmp_path / "cache")
+    assert corpus.num_duplicates == 5 + 1 + 5
+    assert corpus.sizes["train"].num_documents == 5
 
 
 def test_equal_documents_are_packed_once_and_counted(tmp_path, stories, tokenizer):

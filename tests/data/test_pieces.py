@@ -45,5 +45,20 @@ def test_a_document_is_known_by_its_beginning():
     long = "é" * 2 * SMALLEST_PIECE
     assert Piece(long, True).beginning == Piece(long + "more", True).beginning
     assert len(Piece(long, True).beginning) == 2 * SMALLEST_PIECE
+    assert Piece(long + "\n", True).beginning == Piece(long, True).beginning
     ids = np.arange(2 * SMALLEST_PIECE, dtype=np.uint16)
     assert EncodedPiece(ids, True, SIZES).beginning == ids[:SMALLEST_PIECE].tobytes()
+
+
+@pytest.mark.parametrize("size", [0, 1, SMALLEST_PIECE - 1, SMALLEST_PIECE, SMALLEST_PIECE + 1])
+@pytest.mark.parametrize("line_ends", ["\n", "\r\n", "\n\n\r\n"])
+def test_a_text_is_known_without_the_line_ends_that_it_ends_in(size, line_ends):
+    plain, ended = Piece("\n" + "a" * size, True), Piece("\n" + "a" * size + line_ends, True)
+    assert ended.beginning == plain.beginning
+    assert ended.trimmed == plain.trimmed
+    assert ended.data == plain.data + line_ends.encode()
+
+
+def test_ids_are_known_with_all_of_their_bytes():
+    piece = EncodedPiece(np.array([1, 0x0A0D], np.uint16), True, SIZES)
+    assert piece.trimmed == piece.beginning == piece.data == b"\x01\x00\x0d\x0a"

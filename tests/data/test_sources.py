@@ -79,12 +79,25 @@ def test_a_shard_goes_on_with_the_document_of_the_one_before(tmp_path):
         path.write_bytes(header.tobytes() + np.array(ids, np.uint16).tobytes())
     pieces = list(documents([tmp_path / "shard_*.bin"], tokenizer=tokenizer))
     assert [(piece.ids.tolist(), piece.begins_document) for piece in pieces] == [
-        ([one], True),
-        ([two], False),
+        ([one, two], True),
         ([two], True),
     ]
     alone = documents([tmp_path / "shard_1.bin"], tokenizer=tokenizer)
     assert [piece.begins_document for piece in alone] == [True, True]
+
+
+def test_only_shards_of_llmc_go_on_with_the_file_before(tmp_path):
+    tokenizer = Tokenizer.from_preset("gpt2")
+    header = np.zeros(256, np.int32)
+    header[:3] = 20240520, 1, 1
+    ids = np.array([7], np.uint16).tobytes()
+    (tmp_path / "shard.bin").write_bytes(header.tobytes() + ids)
+    (tmp_path / "nanogpt.bin").write_bytes(ids)
+    (tmp_path / "a.txt").write_text("one")
+    names = ["shard.bin", "nanogpt.bin", "nanogpt.bin", "shard.bin", "a.txt", "shard.bin", "shard.bin"]
+    pieces = list(documents([tmp_path / name for name in names], tokenizer=tokenizer))
+    assert [piece.num_bytes // len(tokenizer.pieces[7]) for piece in pieces] == [1, 1, 1, 1, 3, 2]
+    assert all(piece.begins_document for piece in pieces)
 
 
 def test_patterns_name_files_in_order_and_must_match(tmp_path):

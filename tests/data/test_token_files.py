@@ -24,10 +24,14 @@ def shard(ids, magic=MAGIC, version=1, count=None):
     return header.tobytes() + np.array(ids, "<u2").tobytes()
 
 
-def read(path, tokenizer, previous=None):
+def opened(path):
+    return open_token_file(path, path.read_bytes()[:1024])
+
+
+def read(path, tokenizer):
     """The documents, each as all its ids, and whether the first one begins here."""
     joined, begins = [], []
-    for piece in token_documents(open_token_file(path, path.read_bytes()[:1024]), tokenizer, previous):
+    for piece in token_documents([opened(path)], tokenizer):
         if piece.begins_document or not joined:
             joined.append([])
         joined[-1] += piece.ids.tolist()
@@ -48,7 +52,6 @@ def test_ends_of_text_divide_documents_wherever_they_and_blocks_end(
     assert read(path, tokenizer) == (rows, True)
     path.write_bytes(shard(llmc))
     assert read(path, tokenizer) == (rows, True)
-    assert read(path, tokenizer, previous=open_token_file(path, path.read_bytes()[:1024])) == (rows, True)
 
 
 @pytest.mark.parametrize("block_bytes", [14, 1 << 20])
@@ -61,43 +64,44 @@ def test_the_first_piece_of_a_document_does_not_depend_on_where_it_lies(
     for before in (0, 1, 4095, 4097):
         path = tmp_path / "train.bin"
         path.write_bytes(np.array([*[65] * before, tokenizer.end_of_text_id, *long], "<u2").tobytes())
-        pieces = list(token_documents(open_token_file(path, b""), tokenizer))
+        pieces = list(token_documents([open_token_file(path, b"")], tokenizer))
         beginnings.add(next(piece.beginning for piece in pieces if piece.ids[0] == long[0]))
     assert len(beginnings) == 1
 
 
-@pytest.mark.parametrize("cut", range(1, 12))
+@pytest.mark.parametrize("cut", range(2, 12))
 def test_shards_are_one_text_wherever_they_are_cut(tmp_path, tokenizer, cut):
     """Also before and after an end of text; a document that is cut goes on, another begins."""
     end = tokenizer.end_of_text_id
     ids = [end, 1, 2, end, end, 3, 4, 5, end, 6, 7, end, 8]
-    previous, found = None, []
+    files = []
     for number, part in enumerate((ids[:cut], ids[cut:])):
         path = tmp_path / f"{number}.bin"
         path.write_bytes(shard(part))
-        file = open_token_file(path, path.read_bytes()[:1024])
-        for piece in token_documents(file, tokenizer, previous):
-            found += [end] * piece.begins_document + piece.ids.tolist()
-        previous = file
-    assert found == [end, 1, 2, end, 3, 4, 5, end, 6, 7, end, 8]
+        files.append(opened(path))
+    pieces = token_documents(files, tokenizer)
+    assert [piece.ids.tolist() for piece in pieces if piece.begins_document] == [
+        [1, 2],
+        [3, 4, 5],
+        [6, 7],
+        [8],
+    ]
+    assert all(piece.begins_document for piece in token_documents(files, tokenizer))
 
 
-def test_only_shards_of_llmc_go_on_with_the_file_before(tmp_path, tokenizer):
+def test_each_shard_must_hold_text(tmp_path, tokenizer):
     end = tokenizer.end_of_text_id
-    for name, data in {"llmc": shard([end, 1]), "ends": shard([1, end])}.items():
-        (tmp_path / name).write_bytes(data)
-    (tmp_path / "nanogpt").write_bytes(np.array([end, 1], "<u2").tobytes())
-    files = {path.name: open_token_file(path, path.read_bytes()[:1024]) for path in tmp_path.iterdir()}
-    assert [files[name].last_id for name in ("llmc", "ends", "nanogpt")] == [1, end, 1]
-    assert [name for name in files if files["llmc"].continues(files[name], end)] == ["llmc"]
-    assert not files["llmc"].continues(None, end)
-    assert not files["nanogpt"].continues(files["llmc"], end)
+    for number, ids in enumerate([[end, 1], [end, end], [2]]):
+        (tmp_path / f"{number}.bin").write_bytes(shard(ids))
+    files = [opened(tmp_path / f"{number}.bin") for number in range(3)]
+    with pytest.raises(KerasGPTError, match=r"1\.bin: holds no text"):
+        list(token_documents(files, tokenizer))
 
 
 def test_bytes_are_those_of_the_text(tmp_path, tokenizer):
     path = tmp_path / "train.bin"
     path.write_bytes(np.array(tokenizer.encode(TEXTS[30]), "<u2").tobytes())
-    pieces = token_documents(open_token_file(path, b""), tokenizer)
+    pieces = token_documents([open_token_file(path, b"")], tokenizer)
     assert sum(piece.num_bytes for piece in pieces) == len(TEXTS[30].encode())
 
 

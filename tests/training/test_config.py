@@ -1,5 +1,6 @@
 """Recipes: every name checked, every type checked."""
 
+import glob
 import os
 
 import pytest
@@ -64,6 +65,21 @@ def test_resolving_settles_defaults_and_is_idempotent(monkeypatch, tmp_path):
     assert Recipe.from_dict({"model": {"preset": "gpt2"}}).resolved().data.tokenizer == "gpt2"
     begun = Recipe.from_dict({"model": {"init": "folder"}}).resolved()
     assert begun.data.tokenizer == begun.model.init == os.path.join(os.getcwd(), "folder")
+
+
+def test_a_relative_pattern_is_one_of_the_working_folder_and_a_tasks_files_are_no_patterns(
+    monkeypatch, tmp_path
+):
+    (tmp_path / "exp[12]").mkdir()
+    monkeypatch.chdir(tmp_path / "exp[12]")
+    values = {"data": {"paths": ["*.txt", "/data/*.txt"]}}
+    resolved = Recipe.from_dict(values).resolved()
+    assert resolved.data.paths == (glob.escape(os.getcwd()) + "/*.txt", "/data/*.txt")
+    assert resolved.resolved() == resolved
+    values = {"data": {"paths": "a.jsonl"}, "task": {"name": "completion", "validation_paths": "b.jsonl"}}
+    resolved = Recipe.from_dict(values).resolved()
+    assert resolved.data.paths == (os.path.abspath("a.jsonl"),)
+    assert resolved.task.validation_paths == (os.path.abspath("b.jsonl"),)
 
 
 def test_a_name_that_no_recipe_can_spell_is_refused():

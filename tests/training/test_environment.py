@@ -1,5 +1,6 @@
 """What a checkpoint says it was computed with."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from kerasgpt.training.environment import (
     changes,
     environment,
 )
+from kerasgpt.training.material import open_material
 from kerasgpt.training.train import train
 
 
@@ -25,6 +27,9 @@ class _Corpus:
 
     def ids(self, part):
         return self._ids if part == "train" else self._ids[:1]
+
+    def digest(self, part):
+        return hashlib.sha256(self.ids(part)).hexdigest()
 
 
 def test_backend_device_versions_and_data_are_described():
@@ -41,6 +46,28 @@ def test_data_differs_when_an_id_does():
     assert changes(one, one) == []
     other = environment(device, _Corpus([0, 2, 3]))
     assert [change.partition(":")[0] for change in changes(one, other)] == ["data", "validation data"]
+
+
+def test_data_differs_when_an_id_does_that_older_versions_did_not_look_at():
+    device, ids = Device("cpu", "Some CPU"), np.zeros(1 << 17, "uint16")
+    one, other = environment(device, _Corpus(ids)), ids.copy()
+    other[100] = 1
+    (change,) = changes(one, environment(device, _Corpus(other)))
+    assert change.startswith("data: 131072 tokens, ")
+    places, _, _ = one["data"].rpartition(", ")
+    assert environment(device, _Corpus(other))["data"].startswith(f"{places}, ")
+
+
+def test_a_checkpoint_of_an_older_version_is_compared_in_what_it_knows():
+    device = Device("cpu", "Some CPU")
+    now = environment(device, _Corpus([1, 2, 3]))
+    before = {**now, **{fact: now[fact].rpartition(", ")[0] for fact in (DATA, VALIDATION)}}
+    assert changed_facts(before, now, Path("run"), print, force=False) == set()
+    del before[VALIDATION]
+    assert changed_facts(before, now, Path("run"), print, force=False) == set()
+    now = environment(device, _Corpus([1, 2, 4]))
+    with pytest.raises(UsageError, match=r"the data is another .* \(data: 3 tokens, \w+ -> 3 tokens, \w+, "):
+        changed_facts(before, now, Path("run"), print, force=False)
 
 
 @pytest.mark.parametrize("fact", [DATA, VALIDATION, DEVICES])
@@ -86,3 +113,23 @@ def test_the_best_model_on_other_validation_data_is_another(recipe, corpus, tmp_
     assert after.summary["best_step"] > before.summary["steps"]
     now = load_file(after.folder / "model" / "model.safetensors")
     assert any((now[name] != best[name]).any() for name in best)
+
+
+def test_a_text_is_the_same_wherever_it_lies_and_another_with_one_word_changed(
+    recipe, corpus, tmp_path, monkeypatch
+):
+    def described(path):
+        material = open_material(recipe(f"data.paths=['{path}']").resolved(), tmp_path / "run", print)[1]
+        return environment(Device("cpu", "Some CPU"), material)
+
+    text = "to be or not to be\n" * 20_000
+    corpus.write_text(text)
+    before = described(corpus)
+    moved = corpus.rename(tmp_path / "moved.md")
+    monkeypatch.setenv("KERASGPT_CACHE", str(tmp_path / "elsewhere"))
+    assert described(moved) == before
+    middle = len(text) // 2
+    moved.write_text(text[:middle] + text[middle:].replace("not to", "to not", 1))
+    now = described(moved)
+    assert [change.partition(":")[0] for change in changes(before, now)] == ["data"]
+    assert [one["data"].split(", ")[:2] for one in (before, now)] == [before["data"].split(", ")[:2]] * 2

@@ -1,11 +1,13 @@
 """A setting's text and type: what is read as what, and what is refused."""
 
+from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from kerasgpt.errors import UsageError
-from kerasgpt.training.values import parse_override, typed
+from kerasgpt.data.sources import expand
+from kerasgpt.errors import KerasGPTError, UsageError
+from kerasgpt.training.values import absolute_pattern, parse_override, typed
 
 SECTIONS = ("data", "train")
 
@@ -77,3 +79,20 @@ def test_a_value_of_the_right_type_is_taken(value, wanted, result):
 def test_a_value_of_another_type_is_refused_in_words(value, wanted, words):
     with pytest.raises(UsageError, match=f"train.x is .*: it must be {words}$"):
         typed("train.x", value, wanted)
+
+
+def test_a_pattern_stays_in_its_folder_whatever_that_is_called(tmp_path, monkeypatch):
+    for name in ("exp[12]", "exp1"):
+        (tmp_path / name / "data").mkdir(parents=True)
+        (tmp_path / name / "a.txt").write_text(name)
+    monkeypatch.chdir(tmp_path / "exp[12]")
+    here = Path.cwd()
+    assert absolute_pattern("a.txt") == str(here / "a.txt")
+    assert expand([absolute_pattern("*.txt")]) == [here / "a.txt"]
+    assert absolute_pattern(absolute_pattern("*.txt")) == absolute_pattern("*.txt")
+    assert absolute_pattern(str(tmp_path / "*.txt")) == str(tmp_path / "*.txt")
+    monkeypatch.chdir(here / "data")
+    assert expand([absolute_pattern("../[a].txt")]) == [here / "a.txt"]
+    (here / "a.txt").unlink()
+    with pytest.raises(KerasGPTError, match="no file matches"):
+        expand([absolute_pattern("../a.txt")])
