@@ -140,6 +140,7 @@ class MultiHeadAttention(keras.layers.Layer):
         self.qkv = keras.layers.Dense(
             3 * width,
             kernel_initializer=keras.initializers.RandomNormal(stddev=self.initializer_range),
+            trainable=self.trainable,
             dtype=self.dtype_policy,
             name="qkv",
         )
@@ -150,6 +151,7 @@ class MultiHeadAttention(keras.layers.Layer):
         self.output_projection = keras.layers.Dense(
             width,
             kernel_initializer=keras.initializers.RandomNormal(stddev=stddev),
+            trainable=self.trainable,
             dtype=self.dtype_policy,
             name="output",
         )

@@ -55,22 +55,23 @@ class TransformerBlock(keras.layers.Layer):
             "initializer_range": initializer_range,
             "output_initializer_range": output_initializer_range,
         }
-        shared = {
+        shared = {"trainable": self.trainable, "dtype": self.dtype_policy}
+        branch = {
             "dropout": dropout,
             "initializer_range": initializer_range,
             "output_initializer_range": output_initializer_range,
-            "dtype": self.dtype_policy,
+            **shared,
         }
         self.attention_norm = keras.layers.LayerNormalization(
-            epsilon=layer_norm_epsilon, dtype=self.dtype_policy, name="attention_norm"
+            epsilon=layer_norm_epsilon, name="attention_norm", **shared
         )
         self.attention = MultiHeadAttention(
-            num_heads, attention_scale, attention_dropout, name="attention", **shared
+            num_heads, attention_scale, attention_dropout, name="attention", **branch
         )
         self.feed_forward_norm = keras.layers.LayerNormalization(
-            epsilon=layer_norm_epsilon, dtype=self.dtype_policy, name="feed_forward_norm"
+            epsilon=layer_norm_epsilon, name="feed_forward_norm", **shared
         )
-        self.feed_forward = FeedForward(intermediate_dim, activation, name="feed_forward", **shared)
+        self.feed_forward = FeedForward(intermediate_dim, activation, name="feed_forward", **branch)
 
     def build(self, hidden_shape: Any, *_: Any) -> None:
         """Build both branches."""

@@ -10,7 +10,7 @@ from keras import ops
 
 from kerasgpt.layers.cache import Tensor
 from kerasgpt.layers.dropout import Dropout
-from kerasgpt.layers.policies import serialized_policy
+from kerasgpt.layers.policies import serialized_policy, take_own_policies
 
 
 def look_up(table: Tensor, ids: Tensor) -> Tensor:
@@ -143,6 +143,7 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
             hidden_dim,
             tie_weights=tie_word_embeddings,
             embeddings_initializer=keras.initializers.RandomNormal(stddev=initializer_range),
+            trainable=self.trainable,
             dtype=self.dtype_policy,
             name="token_embedding",
         )
@@ -150,6 +151,7 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
             max_sequence_length,
             hidden_dim,
             initializer_range,
+            trainable=self.trainable,
             dtype=self.dtype_policy,
             name="position_embedding",
         )
@@ -159,6 +161,7 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
         """Make both tables; their shapes do not depend on the input."""
         self.token_embedding.build((None, None))
         self.position_embedding.build((None, None))
+        take_own_policies(self)
 
     def call(
         self,

@@ -83,6 +83,7 @@ class FeedForward(keras.layers.Layer):
         self.expand = keras.layers.Dense(
             self.intermediate_dim,
             kernel_initializer=keras.initializers.RandomNormal(stddev=self.initializer_range),
+            trainable=self.trainable,
             dtype=self.dtype_policy,
             name="expand",
         )
@@ -93,6 +94,7 @@ class FeedForward(keras.layers.Layer):
         self.contract = keras.layers.Dense(
             width,
             kernel_initializer=keras.initializers.RandomNormal(stddev=stddev),
+            trainable=self.trainable,
             dtype=self.dtype_policy,
             name="contract",
         )

@@ -1,7 +1,9 @@
-"""The dtype policy in a layer's configuration, with those of the layers in it that `quantize` has changed."""
+"""The dtype policy in a layer's configuration, with those of the layers in it that have another."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -9,22 +11,39 @@ from keras import dtype_policies
 
 
 def serialized_policy(layer: keras.layers.Layer) -> Any:
-    """What `get_config` gives as ``dtype``, so that a saved file finds the variables of quantised layers.
+    """What `get_config` gives as ``dtype``, so that a layer made from it has the same policies inside.
 
     Returns:
-        The layer's policy; or, where `quantize` has changed layers in it, a map from their paths to theirs,
-        which holds for a layer of the same name.
+        The layer's policy; or, where `quantize` has changed layers in it or it was given a map, a map from
+        patterns of paths to the policies that differ, which holds wherever a layer lies and, but for its own
+        policy, whatever it is called.
     """
     own = layer.dtype_policy
-    if isinstance(own, dtype_policies.DTypePolicyMap):
-        own = own.default_policy
-    policies = dtype_policies.DTypePolicyMap(own)
-    for each in layer._flatten_layers():
-        if each.quantization_mode is not None:
-            policy = each.dtype_policy
-            is_map = isinstance(policy, dtype_policies.DTypePolicyMap)
-            policies[each.path] = policy[each.path] if is_map else policy
-    return dtype_policies.serialize(policies if policies else own)
+    is_map = isinstance(own, dtype_policies.DTypePolicyMap)
+    if is_map and not layer.built:
+        return dtype_policies.serialize(own)  # as it was given: nothing has a path to look up in it yet
+    default = own.default_policy if is_map else own
+    policies = {}
+    for pattern, each in ((re.escape(layer.name), layer), *_inside(layer, ".+")):
+        policy = _policy_of(each)
+        if policy != default and (is_map or each.quantization_mode is not None):
+            policies[pattern] = policy
+    return dtype_policies.serialize(dtype_policies.DTypePolicyMap(default, policies) if policies else default)
+
+
+def _inside(layer: keras.layers.Layer, path: str) -> Iterator[tuple[str, keras.layers.Layer]]:
+    """The layers inside of one whose path fits a pattern, and the patterns of theirs."""
+    for each in layer._layers:
+        inner = f"{path}/{re.escape(each.name)}"
+        yield inner, each
+        yield from _inside(each, inner)
+
+
+def _policy_of(layer: keras.layers.Layer) -> dtype_policies.DTypePolicy:
+    policy = layer.dtype_policy
+    if not isinstance(policy, dtype_policies.DTypePolicyMap):
+        return policy
+    return policy[layer.path] if layer.path else policy.default_policy
 
 
 def take_own_policies(layer: keras.layers.Layer) -> None:
@@ -33,6 +52,5 @@ def take_own_policies(layer: keras.layers.Layer) -> None:
     Keras 3.15 looks at the map's default where it saves a quantised layer again.
     """
     for each in layer._flatten_layers(include_self=False):
-        policy = each.dtype_policy
-        if each.path and isinstance(policy, dtype_policies.DTypePolicyMap):
-            each._dtype_policy = policy[each.path]
+        if each.path:
+            each._dtype_policy = _policy_of(each)

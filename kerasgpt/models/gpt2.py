@@ -52,12 +52,16 @@ class GPT2(keras.Model):
             config.embedding_dropout,
             config.initializer_range,
             config.tie_word_embeddings,
+            trainable=self.trainable,
             dtype=self.dtype_policy,
             name="embedding",
         )
         self.blocks = [self._make_block(index) for index in range(config.num_layers)]
         self.final_norm = keras.layers.LayerNormalization(
-            epsilon=config.layer_norm_epsilon, dtype=self.dtype_policy, name="final_norm"
+            epsilon=config.layer_norm_epsilon,
+            trainable=self.trainable,
+            dtype=self.dtype_policy,
+            name="final_norm",
         )
 
     def _make_block(self, index: int) -> TransformerBlock:
@@ -72,6 +76,7 @@ class GPT2(keras.Model):
             layer_norm_epsilon=config.layer_norm_epsilon,
             initializer_range=config.initializer_range,
             output_initializer_range=config.initializer_range / (2 * config.num_layers) ** 0.5,
+            trainable=self.trainable,
             dtype=self.dtype_policy,
             name=f"block_{index}",
         )
@@ -214,7 +219,9 @@ class GPT2CausalLM(CausalLM):
     def __init__(self, config: GPT2Config | Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.config = _as_config(config)
-        self.backbone = GPT2(self.config, dtype=self.dtype_policy, name="transformer")
+        self.backbone = GPT2(
+            self.config, trainable=self.trainable, dtype=self.dtype_policy, name="transformer"
+        )
 
     def build(self, input_shape: Any = None) -> None:
         """Make all weights; their shapes follow from the configuration alone."""

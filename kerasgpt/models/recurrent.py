@@ -50,6 +50,7 @@ class RecurrentCausalLM(CausalLM):
             config.embedding_width,
             tie_weights=config.tie_word_embeddings,
             embeddings_initializer=keras.initializers.RandomNormal(stddev=config.initializer_range),
+            trainable=self.trainable,
             dtype=policy,
             name="token_embedding",
         )
@@ -57,7 +58,9 @@ class RecurrentCausalLM(CausalLM):
         self.recurrent_layers = [self._make_layer(index) for index in range(config.num_layers)]
         self.dropouts = [keras.layers.Dropout(config.dropout, dtype=policy) for _ in self.recurrent_layers]
         self.projection = (
-            keras.layers.Dense(config.embedding_width, dtype=policy, name="projection")
+            keras.layers.Dense(
+                config.embedding_width, trainable=self.trainable, dtype=policy, name="projection"
+            )
             if config.has_projection
             else None
         )
@@ -67,6 +70,7 @@ class RecurrentCausalLM(CausalLM):
             self.config.hidden_dim,
             return_sequences=True,
             return_state=True,
+            trainable=self.trainable,
             dtype=self.dtype_policy,
             name=f"layer_{index}",
         )

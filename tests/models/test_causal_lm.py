@@ -11,7 +11,10 @@ import pytest
 from kerasgpt import GPT2CausalLM, GRUCausalLM, LSTMCausalLM, RecurrentConfig
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import UsageError
+from kerasgpt.layers.attention import MultiHeadAttention
+from kerasgpt.layers.block import TransformerBlock
 from kerasgpt.layers.embedding import TokenAndPositionEmbedding
+from kerasgpt.layers.feed_forward import FeedForward
 from kerasgpt.models.causal_lm import load_model, model_class, refuse_recurrence
 from kerasgpt.models.gpt2 import GPT2
 
@@ -47,6 +50,50 @@ def test_a_preset_of_another_architecture_is_refused():
     with pytest.raises(UsageError, match="did you mean 'lstm-nano'"):
         LSTMCausalLM.from_preset("lstm-nan")
     assert LSTMCausalLM.from_preset("lstm-nano", vocabulary_size=20).config.vocabulary_size == 20
+
+
+def classifier(layer):
+    ids = keras.Input((6,), dtype="int32")
+    if isinstance(layer, keras.Model):
+        hidden = layer(ids)
+    else:
+        vectors = keras.layers.Embedding(20, 8, trainable=False)(ids)
+        hidden = layer(vectors) if isinstance(layer, FeedForward) else layer(vectors, None)[0]
+    return keras.Model(ids, keras.layers.Dense(3, name="head")(hidden))
+
+
+@pytest.mark.parametrize("by_argument", [True, False])
+@pytest.mark.parametrize(
+    ("layer_class", "arguments"),
+    [
+        (GPT2, (TINY,)),
+        (GPT2CausalLM, (TINY,)),
+        (LSTMCausalLM, (RecurrentConfig("lstm", 20, num_layers=1, hidden_dim=8),)),
+        (GRUCausalLM, (RecurrentConfig("gru", 20, num_layers=1, hidden_dim=8, embedding_dim=4),)),
+        (TransformerBlock, (2, 8)),
+        (MultiHeadAttention, (2,)),
+        (FeedForward, (8,)),
+    ],
+)
+def test_what_is_frozen_before_it_has_weights_stays_so_and_comes_back_so(
+    layer_class, arguments, by_argument, tmp_path
+):
+    layer = layer_class(*arguments, trainable=not by_argument)
+    if not by_argument:
+        layer.trainable = False
+    model = classifier(layer)
+    model.save(tmp_path / "model.keras")
+    for each in (model, keras.saving.load_model(tmp_path / "model.keras")):
+        assert [variable.path for variable in each.trainable_variables] == ["head/kernel", "head/bias"]
+    layer.trainable = True
+    assert len(model.trainable_variables) == 2 + len(layer.weights)
+
+
+def test_a_part_of_a_frozen_model_may_be_trained():
+    stack = GPT2(TINY, trainable=False, name="stack")
+    stack.final_norm.trainable = True
+    trained = [variable.path for variable in classifier(stack).trainable_variables]
+    assert trained == ["stack/final_norm/gamma", "stack/final_norm/beta", "head/kernel", "head/bias"]
 
 
 def test_a_policy_of_its_own(model_folder, recurrent_folder):
