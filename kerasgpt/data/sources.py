@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -20,6 +21,7 @@ from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.tokenizer.bpe import Tokenizer
 
 _HEAD_BYTES = 1024  # enough to know every form by
+_ESCAPED = re.compile(r"\[([*?\[])\]")  # as `glob.escape` writes them
 
 
 def documents(
@@ -89,7 +91,10 @@ def expand(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
             continue
         matches = sorted(glob.glob(str(path), recursive=True))
         if not matches:
-            raise KerasGPTError(f"{path}: no file matches this pattern; check it")
+            name = _ESCAPED.sub(r"\1", str(path))
+            is_file = glob.escape(name) == str(path)  # of a folder with brackets in its name
+            what = "there is no such file" if is_file else "no file matches this pattern"
+            raise KerasGPTError(f"{name}: {what}; check it")
         files += map(Path, matches)
     return files
 

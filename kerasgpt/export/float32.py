@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -9,7 +10,7 @@ import numpy as np
 
 from kerasgpt.architectures import AnyConfig
 from kerasgpt.checkpoints.mapping import assign_arrays, named_arrays
-from kerasgpt.errors import KerasGPTError
+from kerasgpt.errors import KerasGPTError, first_line
 from kerasgpt.models.causal_lm import CausalLM, model_class
 from kerasgpt.models.language_model import step_model
 from kerasgpt.protocols import Ids, Logits
@@ -34,13 +35,36 @@ def in_float32(model: CausalLM) -> CausalLM:
             ids = some_ids(model.config)
             lengths = np.full(len(ids), ids.shape[1])
             ours = step_model(model).all_logits(ids, lengths)
-            refuse_if_different(type(model).__name__, model(ids), ours, model.compute_dtype)
+            refuse_if_different(type(model).__name__, _answer(model, ids), ours, model.compute_dtype)
         return model
     copy = model_class(model.config)(model.config, dtype="float32")
     assign_arrays(copy, named_arrays(model), type(model).__name__)
     ids = some_ids(model.config)
-    refuse_if_different(type(model).__name__, model(ids), copy(ids), model.compute_dtype)
+    refuse_if_different(type(model).__name__, _answer(model, ids), copy(ids), model.compute_dtype)
     return copy
+
+
+def _answer(model: CausalLM, ids: Ids) -> Any:
+    """The logits (B, T, V) that a model's own call gives.
+
+    Raises:
+        KerasGPTError: it cannot be called with ids, or gives something else.
+    """
+    try:
+        output = model(ids)
+        if isinstance(output, Mapping):
+            output = output.get("logits")
+        shape = tuple(getattr(output, "shape", ()))
+        problem = "" if shape == (*ids.shape, model.config.vocabulary_size) else f"it gives {shape}"
+    except Exception as error:  # whatever code of somebody else's raises
+        problem = first_line(error)
+    if problem:
+        name = type(model).__name__
+        raise KerasGPTError(
+            f"{name}: its call does not map ids (B, T) to logits (B, T, V) ({problem}), so nobody can tell"
+            " whether its weights answer as it does: export a plain model that was given its weights"
+        )
+    return output
 
 
 def some_ids(config: AnyConfig) -> Ids:

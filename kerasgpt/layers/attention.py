@@ -126,8 +126,8 @@ class MultiHeadAttention(keras.layers.Layer):
         self.dropout = dropout
         self.initializer_range = initializer_range
         self.output_initializer_range = output_initializer_range
-        self.weights_dropout = Dropout(attention_dropout, dtype=self.dtype_policy)
-        self.output_dropout = Dropout(dropout, dtype=self.dtype_policy)
+        self.weights_dropout = Dropout(attention_dropout, dtype=self.dtype_policy, name="weights_dropout")
+        self.output_dropout = Dropout(dropout, dtype=self.dtype_policy, name="output_dropout")
 
     def build(self, hidden_shape: Any, *_: Any) -> None:
         """Make W_qkv (D, 3D) and W_o (D, D)."""
@@ -156,6 +156,8 @@ class MultiHeadAttention(keras.layers.Layer):
             name="output",
         )
         self.output_projection.build(hidden_shape)
+        for dropout in (self.weights_dropout, self.output_dropout):
+            dropout.build(None)  # for a path, by which a map of policies knows it
         take_own_policies(self)
 
     def call(
@@ -236,7 +238,7 @@ class MultiHeadAttention(keras.layers.Layer):
     ) -> Tensor:
         weights = scaled_dot_product_weights(query, key, mask, self._scale)
         weights = self.weights_dropout(ops.cast(weights, self.compute_dtype), training=training)
-        return ops.matmul(weights, value)
+        return ops.matmul(ops.cast(weights, value.dtype), value)
 
     def _heads(self, hidden: Tensor) -> Tensor:
         """Queries, keys and values of all heads, (B, T, 3, N, H)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from keras import ops
 
 from kerasgpt.layers.attention import MultiHeadAttention
 from kerasgpt.layers.cache import Tensor
@@ -90,9 +91,10 @@ class TransformerBlock(keras.layers.Layer):
         mixed, keys_and_values = self.attention(
             self.attention_norm(hidden), attention_mask, cache=cache, start=start, training=training
         )
-        hidden = hidden + mixed
-        hidden = hidden + self.feed_forward(self.feed_forward_norm(hidden), training=training)
-        return hidden, keys_and_values
+        # A map of policies may give a branch another precision than the stream that it is added to.
+        hidden = hidden + ops.cast(mixed, hidden.dtype)
+        expanded = self.feed_forward(self.feed_forward_norm(hidden), training=training)
+        return hidden + ops.cast(expanded, hidden.dtype), keys_and_values
 
     def compute_output_spec(self, hidden: Any, *args: Any, **kwargs: Any) -> tuple[Any, tuple[Any, Any]]:
         """Symbolic result of a call, as in `MultiHeadAttention`."""

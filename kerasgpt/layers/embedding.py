@@ -155,12 +155,13 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="position_embedding",
         )
-        self.embedding_dropout = Dropout(dropout, dtype=self.dtype_policy)
+        self.embedding_dropout = Dropout(dropout, dtype=self.dtype_policy, name="embedding_dropout")
 
     def build(self, token_ids_shape: Any = None, position_ids_shape: Any = None) -> None:
         """Make both tables; their shapes do not depend on the input."""
         self.token_embedding.build((None, None))
         self.position_embedding.build((None, None))
+        self.embedding_dropout.build(None)  # for a path, by which a map of policies knows it
         take_own_policies(self)
 
     def call(
@@ -178,7 +179,8 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
         if reverse:
             return self.logits(token_ids)
         vectors = self.token_embedding(token_ids) if inputs_embeds is None else inputs_embeds
-        encoding = ops.cast(vectors, self.compute_dtype) + self.position_embedding(position_ids)
+        positions = ops.cast(self.position_embedding(position_ids), self.compute_dtype)
+        encoding = ops.cast(vectors, self.compute_dtype) + positions
         return self.embedding_dropout(encoding, training=training)
 
     def logits(self, hidden: Tensor) -> Tensor:

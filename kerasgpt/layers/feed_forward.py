@@ -75,7 +75,7 @@ class FeedForward(keras.layers.Layer):
         self.initializer_range = initializer_range
         self.output_initializer_range = output_initializer_range
         self.activate = activation_function(activation)
-        self.output_dropout = Dropout(dropout, dtype=self.dtype_policy)
+        self.output_dropout = Dropout(dropout, dtype=self.dtype_policy, name="output_dropout")
 
     def build(self, input_shape: Any) -> None:
         """Make W_1 (D, F) and W_2 (F, D)."""
@@ -99,6 +99,7 @@ class FeedForward(keras.layers.Layer):
             name="contract",
         )
         self.contract.build((*input_shape[:-1], self.intermediate_dim))
+        self.output_dropout.build(None)  # for a path, by which a map of policies knows it
         take_own_policies(self)
 
     def call(self, hidden: Tensor, training: bool | None = None) -> Tensor:

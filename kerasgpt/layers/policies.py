@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 from keras import dtype_policies
+
+Names: TypeAlias = tuple[str, ...]
 
 
 def serialized_policy(layer: keras.layers.Layer) -> Any:
@@ -24,19 +26,36 @@ def serialized_policy(layer: keras.layers.Layer) -> Any:
         return dtype_policies.serialize(own)  # as it was given: nothing has a path to look up in it yet
     default = own.default_policy if is_map else own
     policies = {}
-    for pattern, each in ((re.escape(layer.name), layer), *_inside(layer, ".+")):
+    for pattern, each in ((re.escape(layer.name), layer), *_patterns(layer)):
         policy = _policy_of(each)
         if policy != default and (is_map or each.quantization_mode is not None):
             policies[pattern] = policy
     return dtype_policies.serialize(dtype_policies.DTypePolicyMap(default, policies) if policies else default)
 
 
-def _inside(layer: keras.layers.Layer, path: str) -> Iterator[tuple[str, keras.layers.Layer]]:
-    """The layers inside of one whose path fits a pattern, and the patterns of theirs."""
+def _patterns(layer: keras.layers.Layer) -> Iterator[tuple[str, keras.layers.Layer]]:
+    """The layers inside of one, each with a pattern that its path fits and none of the others' does."""
+    layers = list(inside(layer))
+    places: dict[str, set[Names]] = {}
+    for names, _ in layers:
+        places.setdefault(names[-1], set()).add(names)
+    for names, each in layers:
+        depth = len(names)
+        others = sorted(other[:-depth] for other in places[names[-1]] if other[-depth:] == names != other)
+        deeper = "".join(f"(?<!{_path(other)})" for other in others)
+        yield f".+{deeper}{_path(names)}", each
+
+
+def _path(names: Names) -> str:
+    return "".join(f"/{re.escape(name)}" for name in names)
+
+
+def inside(layer: keras.layers.Layer, outer: Names = ()) -> Iterator[tuple[Names, keras.layers.Layer]]:
+    """The layers inside of one, and the names on the way to each."""
     for each in layer._layers:
-        inner = f"{path}/{re.escape(each.name)}"
-        yield inner, each
-        yield from _inside(each, inner)
+        names = (*outer, each.name)
+        yield names, each
+        yield from inside(each, names)
 
 
 def _policy_of(layer: keras.layers.Layer) -> dtype_policies.DTypePolicy:

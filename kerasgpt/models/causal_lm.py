@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -14,6 +14,7 @@ from kerasgpt.architectures import ALL_PRESETS, ARCHITECTURES, AnyConfig, config
 from kerasgpt.engines import CHECKPOINT_ASSIGNER, CHECKPOINT_READER, CHECKPOINT_WRITER, resolve
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
 from kerasgpt.layers.policies import serialized_policy
+from kerasgpt.layers.trainability import INNER, inner_flags, set_inner_flags
 from kerasgpt.models import token_mean as token_mean  # so that a compiled model comes back from its file
 
 
@@ -55,6 +56,11 @@ class CausalLM(keras.Model):
         if isinstance(token_ids_shape, Mapping):
             token_ids_shape = next(iter(token_ids_shape.values()))
         return (*token_ids_shape[:2], self.config.vocabulary_size)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        """Make the model that `get_config` described, frozen where it was."""
+        return remade(super().from_config, config, custom_objects)
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Called by Keras before it reads a file's weights; its own passes over what fails here."""
@@ -126,8 +132,19 @@ class CausalLM(keras.Model):
         resolve(CHECKPOINT_WRITER)(self, folder)
 
     def get_config(self) -> dict[str, Any]:
-        """Every constructor argument."""
-        return {**super().get_config(), "dtype": serialized_policy(self), "config": self.config.to_dict()}
+        """Every constructor argument, and what is frozen inside."""
+        policy = {"dtype": serialized_policy(self), "config": self.config.to_dict()}
+        return {**super().get_config(), **policy, **inner_flags(self)}
+
+
+def remade(make: Callable[..., Any], config: Mapping[str, Any], custom_objects: Any) -> Any:
+    """A model by Keras's `from_config`, with what was frozen inside frozen again."""
+    flags = config.get(INNER, {})
+    model = make({name: value for name, value in config.items() if name != INNER}, custom_objects)
+    if flags:
+        model.build()  # some of its layers are made there
+        set_inner_flags(model, flags)
+    return model
 
 
 def model_class(config: AnyConfig) -> type[CausalLM]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import keras
 from keras import ops
@@ -16,7 +16,8 @@ from kerasgpt.layers.cache import KVCache, Tensor, empty_cache, known_number
 from kerasgpt.layers.embedding import TokenAndPositionEmbedding
 from kerasgpt.layers.fused_attention import has_fused_attention
 from kerasgpt.layers.policies import serialized_policy
-from kerasgpt.models.causal_lm import CausalLM
+from kerasgpt.layers.trainability import inner_flags
+from kerasgpt.models.causal_lm import CausalLM, remade
 
 
 def _as_config(config: GPT2Config | Mapping[str, Any]) -> GPT2Config:
@@ -192,9 +193,15 @@ class GPT2(keras.Model):
         if config:
             self.build()
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        """As in CausalLM."""
+        return remade(super().from_config, config, custom_objects)
+
     def get_config(self) -> dict[str, Any]:
-        """Every constructor argument."""
-        return {**super().get_config(), "dtype": serialized_policy(self), "config": self.config.to_dict()}
+        """As in CausalLM."""
+        policy = {"dtype": serialized_policy(self), "config": self.config.to_dict()}
+        return {**super().get_config(), **policy, **inner_flags(self)}
 
 
 @keras.saving.register_keras_serializable(package="kerasgpt")

@@ -87,12 +87,16 @@ def changed_facts(
     is_same = known.get(DATA) == now[DATA]
     known.setdefault(VALIDATION, now[VALIDATION] if is_same else "unknown")
     changed = changes(known, now) if before else []
+    is_older = known.get(DATA, "").count(",") == 1
+    note = (
+        "; an older version began it, which told documents apart by their last line ends" if is_older else ""
+    )
     for line in changed:
         for fact, words in _REFUSED.items():
             if line.startswith(f"{fact}:") and not force:
                 raise UsageError(
                     f"{run}: {words} than this run was begun with ({line}): bring it back, add --force to go"
-                    " on with it, or choose another --out"
+                    f" on with it, or choose another --out{note if fact in (DATA, VALIDATION) else ''}"
                 )
         say(f"since the checkpoint this has changed, and with it the last bits of all numbers: {line}")
     return {line.partition(":")[0] for line in changed}

@@ -58,10 +58,29 @@ def test_a_model_that_was_changed_is_refused(trained, policy):
         in_float32(changed)
 
 
-def test_a_class_of_ones_own_that_answers_alike_is_not(trained):
-    own = type("Own", (GPT2CausalLM,), {})(trained[0].config)
-    own.build()
+def own_model(config, call):
+    model = type("Own", (GPT2CausalLM,), {"call": call} if call else {})(config)
+    model.build()
+    return model
+
+
+@pytest.mark.parametrize("call", [None, lambda self, ids: {"logits": GPT2CausalLM.call(self, ids)}])
+def test_a_class_of_ones_own_that_answers_alike_is_not(trained, call):
+    own = own_model(trained[0].config, call)
     assert in_float32(own) is own
+
+
+@pytest.mark.parametrize(
+    ("call", "problem"),
+    [
+        (lambda self, inputs: GPT2CausalLM.call(self, inputs["ids"]), r"\(.+\)"),
+        (lambda self, ids: {"hidden": self.backbone(ids)}, r"\(it gives \(\)\)"),
+        (lambda self, ids: self.backbone(ids), r"\(it gives \(2, 64, 16\)\)"),
+    ],
+)
+def test_one_whose_call_is_of_another_form_is_refused_in_a_sentence(trained, call, problem):
+    with pytest.raises(KerasGPTError, match=r"Own: its call does not map ids .* " + problem):
+        in_float32(own_model(trained[0].config, call))
 
 
 def test_a_model_of_mixed_precision_is_exported(model_folder, trained, tmp_path, monkeypatch, prove_only):

@@ -150,4 +150,37 @@ def test_a_policy_given_to_the_layer_itself_by_its_name_is_kept():
     block.build((None, None, 16))
     again = TransformerBlock.from_config(block.get_config())
     again.build((None, None, 16))
-    assert block.compute_dtype == again.compute_dtype == again.attention.qkv.compute_dtype == "float32"
+    assert {each.compute_dtype for each in (*block._flatten_layers(), *again._flatten_layers())} == {
+        "float32"
+    }
+    hidden = np.ones((1, 3, 16), "float32")
+    assert again(hidden, None)[0].dtype == block(hidden, None)[0].dtype == "float32"
+
+
+@keras.saving.register_keras_serializable("tests")
+class Classifier(GPT2CausalLM):
+    """A head of one's own, called as a layer of each block is."""
+
+    def __init__(self, config, **kwargs):
+        super().__init__(config, **kwargs)
+        self.scores = keras.layers.Dense(3, dtype=self.dtype_policy, name="output")
+
+    def build(self, input_shape=None):
+        super().build(input_shape)
+        if not self.scores.built:
+            self.scores.build((None, None, CONFIG.hidden_dim))
+
+    def call(self, token_ids, training=None):
+        return self.scores(self.backbone(token_ids, training=training))
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_layer_called_as_another_deeper_in_the_model_has_its_own_policy(whole, tmp_path):
+    model = Classifier(CONFIG)
+    model.build()
+    (model if whole else model.scores).quantize("int8")
+    modes = {layer.path: layer.quantization_mode for layer in model._flatten_layers()}
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert {layer.path: layer.quantization_mode for layer in again._flatten_layers()} == modes
+    np.testing.assert_array_equal(np.asarray(again(IDS)), np.asarray(model(IDS)))

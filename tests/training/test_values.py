@@ -94,5 +94,7 @@ def test_a_pattern_stays_in_its_folder_whatever_that_is_called(tmp_path, monkeyp
     monkeypatch.chdir(here / "data")
     assert expand([absolute_pattern("../[a].txt")]) == [here / "a.txt"]
     (here / "a.txt").unlink()
-    with pytest.raises(KerasGPTError, match="no file matches"):
+    with pytest.raises(KerasGPTError, match=r"exp\[12\]/a\.txt: there is no such file; check it"):
         expand([absolute_pattern("../a.txt")])
+    with pytest.raises(KerasGPTError, match=r"exp\[12\]/\*\.bin: no file matches this pattern"):
+        expand([absolute_pattern("../*.bin")])
