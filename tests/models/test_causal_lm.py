@@ -99,7 +99,7 @@ def test_a_part_of_a_frozen_model_may_be_trained():
 @pytest.mark.parametrize("make", [GPT2CausalLM, lambda config: classifier(GPT2CausalLM(config).backbone)])
 def test_what_is_frozen_inside_comes_back_so(make, tmp_path):
     model = make(TINY)
-    model(np.array([[1, 2, 3]]))
+    model(np.ones((1, 6), "int32"))
     stack = next(layer for layer in model._flatten_layers() if isinstance(layer, GPT2))
     stack.trainable = False  # but for the last block, and of that not the attention
     stack.blocks[-1].trainable = True
@@ -111,8 +111,6 @@ def test_what_is_frozen_inside_comes_back_so(make, tmp_path):
     again = keras.saving.load_model(tmp_path / "model.keras")
     for each in (again, keras.models.clone_model(again)):
         assert [variable.path for variable in each.trainable_variables] == trained
-        each.trainable = True
-        assert len(each.trainable_variables) == len(each.weights)
 
 
 def test_a_policy_of_its_own(model_folder, recurrent_folder):
