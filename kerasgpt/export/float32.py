@@ -11,15 +11,15 @@ import numpy as np
 from kerasgpt.architectures import AnyConfig
 from kerasgpt.checkpoints.mapping import assign_arrays, named_arrays
 from kerasgpt.errors import KerasGPTError, first_line
+from kerasgpt.export.parity import LOGIT_TOLERANCE
+from kerasgpt.export.reference import spread_of
 from kerasgpt.models.causal_lm import CausalLM, model_class
 from kerasgpt.models.language_model import step_model
 from kerasgpt.protocols import Ids, Logits
 
-TOLERANCE = 1e-4
-"""The most by which a logit may differ where the model computes in float32."""
-
 HALF_TOLERANCE = 0.05
-"""The same where it computes in 16 bits, as a share of the largest logit: what is exported is float32."""
+"""By how much a logit may differ where the model computes in 16 bits, as a share of the largest: what is
+exported is float32."""
 
 _NUM_TOKENS = 64  # of each of two rows that both models read
 
@@ -87,8 +87,10 @@ def refuse_if_different(name: str, theirs: Any, ours: Any, dtype: Any) -> None:
     """
     wanted = _logits(theirs)
     error = float(np.abs(_logits(ours) - wanted).max())
-    is_half = keras.backend.standardize_dtype(dtype) != "float32"
-    allowed = HALF_TOLERANCE * float(np.abs(wanted).max()) if is_half else TOLERANCE
+    if keras.backend.standardize_dtype(dtype) == "float32":
+        allowed = LOGIT_TOLERANCE * max(spread_of(wanted, np.full(len(wanted), wanted.shape[1])), 1.0)
+    else:
+        allowed = HALF_TOLERANCE * float(np.abs(wanted).max())
     if not error <= allowed:
         raise KerasGPTError(
             f"{name}: its weights in a plain model answer otherwise than it does, a logit differs by"

@@ -26,7 +26,6 @@ from kerasgpt.export.parity import (
     compare_closed_model,
     compare_forward,
     compare_step_model,
-    tolerance_of,
 )
 from kerasgpt.export.reference import Reference
 from kerasgpt.generation_config import GenerationConfig
@@ -237,8 +236,7 @@ def _resident_bytes() -> int:
 def _compare(engine: str, folder: Path, reference: Reference, full_logits: Logits | None) -> Parity:
     if engine in artifacts.VARIANTS:
         file, precision = artifacts.VARIANTS[engine]
-        tolerance = tolerance_of(precision, reference)
-        return compare_step_model(open_file(folder, file), reference, full_logits, tolerance)
+        return compare_step_model(open_file(folder, file), reference, full_logits, precision)
     lm: Any = load(folder, engine)
     if isinstance(lm.model, ForwardModel):
         return compare_forward(lm.model, reference, full_logits)

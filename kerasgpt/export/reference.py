@@ -47,6 +47,7 @@ class Reference:
         signed_sums: float64 (B, S), see `signed_sums`: all the other logits in one number.
         context_ids: int64 (P,), tokens from all over the vocabulary that fill the whole context.
         context_sums: float64 (P,), the signed sums after each of them.
+        spread: see `spread_of`, of the positions that count; 0 in a record that has none.
         settings: how the continuations were generated.
     """
 
@@ -60,6 +61,7 @@ class Reference:
     signed_sums: NDArray[np.float64]
     context_ids: Ids
     context_sums: NDArray[np.float64]
+    spread: float
     settings: GenerationConfig
 
     @property
@@ -93,6 +95,7 @@ class Reference:
                 signed_sums=self.signed_sums,
                 context_ids=self.context_ids,
                 context_sums=self.context_sums,
+                spread=self.spread,
                 words=np.frombuffer(words, np.uint8),
             )
 
@@ -117,6 +120,7 @@ class Reference:
                     arrays["signed_sums"],
                     arrays["context_ids"],
                     arrays["context_sums"],
+                    float(arrays["spread"]) if "spread" in arrays else 0.0,
                     GenerationConfig(**{**words["settings"], "stop": tuple(words["settings"]["stop"])}),
                 )
         except (OSError, KeyError, TypeError, ValueError, EOFError) as error:
@@ -157,6 +161,7 @@ def record(
         signed_sums(logits),
         context_ids,
         context_sums(lm.model, context_ids),
+        spread_of(logits, lengths),
         greedy,
     )
     return reference, logits
@@ -172,6 +177,17 @@ class HasLogits(Protocol):
 def context_sums(model: HasLogits, ids: Ids) -> NDArray[np.float64]:
     """The signed sums (P,) after each of the ids (P,)."""
     return signed_sums(model.all_logits(ids[None], np.array([len(ids)]))[0])
+
+
+def spread_of(logits: Logits, lengths: Ids) -> float:
+    """The standard deviation of a position's logits, float32 (B, T, V): the root mean square of those read.
+
+    Rounding errors of a float32 model grow with it, for both come of the same products with a token's
+    embedding; what all logits of a position have in common, as the -100 of OpenAI's models, adds to neither.
+    """
+    pairs = zip(logits, lengths, strict=True)
+    variances = [position.var() for row, length in pairs for position in row[:length]]
+    return float(np.sqrt(np.mean(variances)))
 
 
 def best_ids(logits: Logits, count: int) -> Ids:

@@ -11,11 +11,10 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kerasgpt import artifacts
-from kerasgpt.export.parity import compare_ids, logit_error
+from kerasgpt.export.parity import compare_ids, logit_error, tolerance_of
 from kerasgpt.export.reference import Reference
 from kerasgpt.tokenizer.bpe import Tokenizer
 
-TOLERANCE = 1e-4
 TEXTS = ["", " ", "ROMEO:\n\nI am  here.", "naïve 北京 🙂 don't 12345", "a<|endoftext|>b", "\t\r\n x"]
 
 
@@ -26,11 +25,12 @@ def main(bundle: str) -> int:
     reference = Reference.load(f"{bundle}/{artifacts.PARITY}")
     problems = token_problems(ours, theirs) + setting_problems(ours, theirs, model)
     error = logit_error(all_logits(model, reference), reference)
-    if not error <= TOLERANCE:
+    tolerance = tolerance_of("fp32", reference)
+    if not error <= tolerance:
         problems.append(f"a logit differs by {error:.3g}")
     compared = 0
     for row in range(len(reference.prompts)):
-        count, _, problem = compare_ids(reference, row, greedy_ids(model, reference, row))
+        count, _, problem = compare_ids(reference, row, greedy_ids(model, reference, row), tolerance)
         compared += count
         problems += [f"prompt {row}: {problem}"] if problem else []
     print(

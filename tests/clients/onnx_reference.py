@@ -12,7 +12,7 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 from kerasgpt import artifacts
-from kerasgpt.export.parity import compare_step_model, tolerance_of
+from kerasgpt.export.parity import compare_step_model
 from kerasgpt.export.reference import Reference
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.protocols import Ids, Logits
@@ -106,7 +106,7 @@ def answer_problems(bundle: Path, name: str, precision: str) -> list[str]:
     reference = Reference.load(bundle / artifacts.PARITY)
     model, tokenizer = EvaluatedModel(bundle, name), Tokenizer.from_preset(bundle)
     lm = StepLanguageModel(model, tokenizer, reference.settings)
-    parity = compare_step_model(lm, reference, tolerance=tolerance_of(precision, reference))
+    parity = compare_step_model(lm, reference, precision=precision)
     print(
         f"       its evaluator, {Path(name).name}: {parity.num_tokens_compared} greedy tokens equal,"
         f" {parity.num_near_ties} near ties, logits within {parity.max_logit_error:.1e},"

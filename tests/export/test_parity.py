@@ -38,9 +38,10 @@ def test_a_row_that_fills_the_context_does_not_read_on(tokenizer, language_model
     assert parity.holds, parity.problems
 
 
-def test_the_tolerance_is_absolute_in_float32_and_else_a_share_of_the_logits(recorded):
+def test_the_tolerance_is_a_share_of_the_logits_and_in_float32_never_less_than_of_small_ones(recorded):
     reference, logits = recorded
-    assert tolerance_of("fp32", reference) == 1e-4
+    assert tolerance_of("fp32", replace(reference, spread=0.5)) == 1e-4
+    assert tolerance_of("fp32", replace(reference, spread=6.0)) == pytest.approx(6e-4)
     size = np.sqrt(np.square(logits[reference.read]).mean())
     shares = [tolerance_of(precision, reference) / size for precision in ("fp16", "int8", "int4")]
     assert shares == sorted(shares)
@@ -96,6 +97,21 @@ def test_each_fault_is_found(recorded, model, language_model, fault, sentence):
     assert any(sentence in problem for problem in parity.problems), parity.problems
 
 
+def test_logits_as_wide_as_those_of_large_models_may_differ_by_more(model, language_model):
+    """Of GPT-2's own sizes float32 itself is off by more than 1e-4, whatever all logits have in common."""
+    arrays = named_arrays(model)
+    arrays["transformer.ln_f.weight"] = arrays["transformer.ln_f.weight"] * np.float32(3)
+    wide = GPT2CausalLM(model.config)
+    assign_arrays(wide, arrays, "memory")
+    reference, logits = record(language_model(KerasStepModel(wide)))
+    assert 2 < reference.spread < 9
+    assert compare_step_model(language_model(KerasStepModel(wide)), reference, logits).holds
+    for error, holds in ((0.9, True), (1.1, False)):
+        off = logits.copy()
+        off[0, 0, 0] += error * 1e-4 * reference.spread
+        assert compare_step_model(language_model(KerasStepModel(wide)), reference, off).holds == holds
+
+
 def test_embeddings_that_no_prompt_reads_count_too(recorded, model, language_model):
     """Of a token that is never read nor among the best, and of a position that no text reaches."""
     reference, _ = recorded
@@ -119,12 +135,12 @@ def test_a_near_tie_is_exempt_and_counted(recorded):
     reference, _ = recorded
     expected = reference.continuations[1]
     other = [*expected[:3], (expected[3] + 1) % 256, *expected[4:]]
-    assert "parts at token 3" in compare_ids(reference, 1, other)[2]
+    assert "parts at token 3" in compare_ids(reference, 1, other, 1e-4)[2]
     top = reference.top_logits.copy()
     top[1, reference.prompt_lengths[1] - 1 + 3, 1] = top[1, reference.prompt_lengths[1] - 1 + 3, 0] - 5e-5
-    assert compare_ids(replace(reference, top_logits=top), 1, other) == (3, 1, "")
+    assert compare_ids(replace(reference, top_logits=top), 1, other, 1e-4) == (3, 1, "")
 
 
 def test_a_continuation_that_ends_early_is_a_difference(recorded):
     reference, _ = recorded
-    assert "parts at token 2" in compare_ids(reference, 1, reference.continuations[1][:2])[2]
+    assert "parts at token 2" in compare_ids(reference, 1, reference.continuations[1][:2], 1e-4)[2]

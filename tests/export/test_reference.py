@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerasgpt.errors import KerasGPTError
-from kerasgpt.export.reference import PROMPTS, Reference, signed_sums
+from kerasgpt.export.reference import PROMPTS, Reference, signed_sums, spread_of
 from kerasgpt.models.language_model import KerasStepModel
 
 
@@ -30,11 +30,26 @@ def test_it_survives_the_disk(recorded, tmp_path):
     assert np.array_equal(loaded.signed_sums, reference.signed_sums)
     assert np.array_equal(loaded.context_ids, reference.context_ids)
     assert np.array_equal(loaded.context_sums, reference.context_sums)
+    assert loaded.spread == reference.spread
     assert (loaded.texts, loaded.prompts, loaded.settings) == (
         reference.texts,
         reference.prompts,
         reference.settings,
     )
+
+
+def test_a_record_of_before_has_no_spread(recorded, tmp_path):
+    recorded[0].save(tmp_path / "parity.npz")
+    with np.load(tmp_path / "parity.npz") as arrays:
+        rest = {name: arrays[name] for name in arrays.files if name != "spread"}
+    np.savez(tmp_path / "parity.npz", **rest)
+    assert Reference.load(tmp_path / "parity.npz").spread == 0
+
+
+def test_the_spread_is_of_the_positions_that_are_read_and_of_what_logits_do_not_share():
+    logits = np.random.default_rng(0).normal(-100, 6, (2, 3, 5000)).astype(np.float32)
+    logits[1, 1:] = 1e6
+    assert spread_of(logits, np.array([3, 1])) == pytest.approx(6, rel=0.02)
 
 
 def test_damaged_answers_are_refused(tmp_path):
