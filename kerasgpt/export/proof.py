@@ -114,7 +114,7 @@ def prove(folder: Path, engine: str, full_logits: Path | None = None, precision:
     """
     started = time.monotonic()
     with own_files(folder, engine) as apart:
-        command = child_command("-m", "kerasgpt.export.proof", engine, str(apart))
+        command = child_command("-m", "kerasgpt.quick_start", "kerasgpt.export.proof", engine, str(apart))
         command += [str(full_logits)] if full_logits else []
         child = subprocess.run(command, env=child_environment(), capture_output=True, text=True, check=False)
     if child.returncode != 0:

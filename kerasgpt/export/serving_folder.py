@@ -29,7 +29,8 @@ def write_serving(bundle: Path, name: str) -> None:
         write_files(bundle, model_name(name))
         return
     # In a process of its own: in this one another library may hold the accelerator's memory.
-    command = child_command("-m", "kerasgpt.export.serving_files", str(bundle), model_name(name))
+    module = "kerasgpt.export.serving_files"
+    command = child_command("-m", "kerasgpt.quick_start", module, str(bundle), model_name(name))
     child = subprocess.run(command, env=child_environment(), capture_output=True, text=True, check=False)
     if child.returncode != 0:
         reason = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]

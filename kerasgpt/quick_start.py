@@ -1,0 +1,33 @@
+"""A process of our own starts without what Keras and TensorFlow import on the side.
+
+``python -m kerasgpt.quick_start MODULE [ARGUMENT...]`` runs a module so.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from typing import Any, cast
+
+BYSTANDERS = ("sklearn", "pandas", "matplotlib.pyplot")
+"""Imported by Keras where they are installed: for its wrappers, data frames, and pictures of models."""
+
+
+def leave_out_bystanders() -> None:
+    """Let packages that nothing here uses count as not installed in this process.
+
+    In an environment that has them all they are 3 of the 7 seconds that ``import keras`` takes. Call it first
+    in a process that runs no code of a user's, such as the command line; never while a module is imported.
+    """
+    names = list(BYSTANDERS)
+    if os.environ.get("KERAS_BACKEND") == "tensorflow":  # which looks for JAX on behalf of TF Lite
+        names.append("jax")
+    for name in names:
+        cast(dict[str, Any], sys.modules).setdefault(name, None)
+
+
+if __name__ == "__main__":
+    leave_out_bystanders()
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

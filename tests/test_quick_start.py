@@ -1,0 +1,47 @@
+"""A process of our own imports Keras without its bystanders, and is otherwise as any other."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import sys
+from kerasgpt.quick_start import leave_out_bystanders
+if sys.argv[1] == "left out":
+    leave_out_bystanders()
+import keras
+print(keras.backend.backend(), *(name for name in ("sklearn", "pandas", "jax") if sys.modules.get(name)))
+"""
+
+
+def printed(how, backend, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    found = subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True)
+    return found.stdout.split()
+
+
+@pytest.mark.parametrize(("backend", "needed"), [("tensorflow", []), ("jax", ["jax"])])
+def test_keras_comes_without_what_it_imports_on_the_side(backend, needed, monkeypatch):
+    assert printed("left out", backend, monkeypatch) == [backend, *needed]
+
+
+def test_or_else_with_it(monkeypatch):
+    """If not, nothing is left to leave out: then the module goes."""
+    assert {"sklearn", "jax"} <= set(printed("as it comes", "tensorflow", monkeypatch))
+
+
+def test_what_is_imported_already_stays(monkeypatch):
+    from kerasgpt import quick_start
+
+    monkeypatch.setattr(quick_start, "BYSTANDERS", ("json", "no_such_module"))
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.delitem(sys.modules, "no_such_module", raising=False)
+    quick_start.leave_out_bystanders()
+    assert sys.modules["json"] is not None
+    assert sys.modules.pop("no_such_module", 0) is None
+
+
+def test_a_module_runs_as_by_itself():
+    command = [sys.executable, "-m", "kerasgpt.quick_start", "json.tool", "--compact"]
+    assert subprocess.run(command, input="[1, 2]", capture_output=True, text=True).stdout == "[1,2]\n"
