@@ -13,6 +13,7 @@ from kerasgpt import artifacts
 from kerasgpt.architectures import ALL_PRESETS, ARCHITECTURES, AnyConfig, config_of_preset, type_of
 from kerasgpt.engines import CHECKPOINT_ASSIGNER, CHECKPOINT_READER, CHECKPOINT_WRITER, resolve
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
+from kerasgpt.freed_memory import keep_freed_memory
 from kerasgpt.layers.policies import serialized_policy
 from kerasgpt.layers.trainability import INNER, inner_flags, set_inner_flags
 from kerasgpt.models import token_mean as token_mean  # so that a compiled model comes back from its file
@@ -46,6 +47,16 @@ class CausalLM(keras.Model):
         """
         signature = input_signature or [keras.InputSpec(shape=(None, None), dtype="int32", name="token_ids")]
         super().export(filepath, format, verbose, signature, **kwargs)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Called by Keras before it trains; steps are faster with memory at hand."""
+        keep_freed_memory()
+        return super().make_train_function(force)
+
+    def make_test_function(self, force: bool = False) -> Any:
+        """The same before it evaluates."""
+        keep_freed_memory()
+        return super().make_test_function(force)
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """Symbolic result of a call, whatever its arguments: by tracing it."""

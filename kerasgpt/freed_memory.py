@@ -1,0 +1,33 @@
+"""A process keeps the memory that it frees, for its next step."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from functools import cache
+from typing import Final
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of mallopt, in glibc's malloc.h
+_MOST: Final = 2**31 - 1  # bytes, all that its argument can say
+_ENVIRONMENT = ("MALLOC_", "GLIBC_TUNABLES")  # how beginnings of variables set the same from outside
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Let the C library keep blocks of 32 MiB and more that are freed, too; `fit` and `evaluate` call it.
+
+    Each step of training asks for the blocks of the one before. By itself glibc maps them anew each time, and
+    the system clears every page again: a million pages in each step of a GPT-2 384 wide, half of its time on
+    two cores. Kept, they count to the process until it ends, about a sixth more than it had at most.
+
+    Where the environment says how memory is to be had (``MALLOC_MMAP_MAX_``, ``GLIBC_TUNABLES`` and others of
+    that manual), that stands.
+
+    Returns:
+        Whether it is so now: not outside of Linux, nor with another C library.
+    """
+    if sys.platform != "linux" or any(name.startswith(_ENVIRONMENT) for name in os.environ):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return mallopt is not None and all((mallopt(_MMAP_MAX, 0), mallopt(_TRIM_THRESHOLD, _MOST)))

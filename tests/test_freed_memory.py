@@ -1,0 +1,75 @@
+"""Large blocks that were freed are there again without a page of them being cleared once more."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+# Pages cleared while a block of 64 MiB is taken, filled and freed, ten times.
+PROGRAM = """
+import ctypes, json, resource
+from kerasgpt.freed_memory import keep_freed_memory
+
+library, size = ctypes.CDLL(None), 64 * 2**20
+library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+library.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+library.free.argtypes = [ctypes.c_void_p]
+
+def cleared():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        block = library.malloc(size)
+        library.memset(block, 1, size)
+        library.free(block)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) * resource.getpagesize()
+
+before = cleared()
+print(json.dumps([keep_freed_memory(), before, cleared()]))
+"""
+
+# The same of the model's own fit and evaluate.
+FIT = """
+import ctypes, json, sys
+import keras, numpy as np
+from kerasgpt import GPT2CausalLM, GPT2Config, freed_memory
+
+model = GPT2CausalLM(GPT2Config(20, 8, 1, 1, 4))
+model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
+before = freed_memory.keep_freed_memory.cache_info().currsize
+getattr(model, sys.argv[1])(*np.zeros((2, 1, 4), "int32"), verbose=0)
+print(json.dumps([before, freed_memory.keep_freed_memory.cache_info().currsize]))
+"""
+
+
+def answer(program, *arguments, **variables):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    command = [sys.executable, "-c", program, *arguments]
+    child = subprocess.run(command, env=environment | variables, capture_output=True, text=True, check=True)
+    return json.loads(child.stdout.splitlines()[-1])
+
+
+def test_blocks_are_cleared_once_and_not_again():
+    is_kept, before, after = answer(PROGRAM)
+    assert is_kept
+    assert before > 9 * 64 * 2**20
+    assert after < 2 * 64 * 2**20
+
+
+def test_what_the_environment_says_stands():
+    is_kept, before, after = answer(PROGRAM, MALLOC_ARENA_MAX="2")
+    assert not is_kept
+    assert after > before / 2
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+def test_a_model_asks_for_it(method):
+    assert answer(FIT, method) == [0, 1]
+
+
+def test_where_there_is_no_such_thing_nothing_happens(monkeypatch):
+    from kerasgpt.freed_memory import keep_freed_memory
+
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert not keep_freed_memory.__wrapped__()
