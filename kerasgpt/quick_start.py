@@ -10,8 +10,10 @@ import runpy
 import sys
 from typing import Any, cast
 
-BYSTANDERS = ("sklearn", "pandas", "matplotlib.pyplot")
-"""Imported by Keras where they are installed: for its wrappers, data frames, and pictures of models."""
+BYSTANDERS = ("sklearn", "matplotlib.pyplot")
+"""Imported by Keras where they are installed: for its wrappers, and pictures of models.
+
+Not so pandas, whose place `pyarrow` looks up without asking whether anything is in it."""
 
 
 def leave_out_bystanders() -> None:

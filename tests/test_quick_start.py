@@ -11,7 +11,8 @@ from kerasgpt.quick_start import leave_out_bystanders
 if sys.argv[1] == "left out":
     leave_out_bystanders()
 import keras
-print(keras.backend.backend(), *(name for name in ("sklearn", "pandas", "jax") if sys.modules.get(name)))
+on_the_side = ("sklearn", "matplotlib.pyplot", "jax")
+print(keras.backend.backend(), *(name for name in on_the_side if sys.modules.get(name)))
 """
 
 
@@ -28,7 +29,23 @@ def test_keras_comes_without_what_it_imports_on_the_side(backend, needed, monkey
 
 def test_or_else_with_it(monkeypatch):
     """If not, nothing is left to leave out: then the module goes."""
-    assert {"sklearn", "jax"} <= set(printed("as it comes", "tensorflow", monkeypatch))
+    assert {"sklearn", "matplotlib.pyplot", "jax"} <= set(printed("as it comes", "tensorflow", monkeypatch))
+
+
+def test_what_the_package_uses_works_as_ever(tmp_path):
+    """Compiled modules take the place of a name for the module itself, even where nothing is in it."""
+    program = f"""
+from kerasgpt.quick_start import leave_out_bystanders
+leave_out_bystanders()
+import keras, pyarrow, pyarrow.parquet, sacrebleu
+from matplotlib.figure import Figure
+from rouge_score import rouge_scorer
+pyarrow.parquet.write_table(pyarrow.table({{"text": ["a"]}}), "{tmp_path}/texts.parquet")
+print(pyarrow.parquet.read_table("{tmp_path}/texts.parquet").to_pydict()["text"])
+print(rouge_scorer.RougeScorer(["rouge1"]).score("a", "a")["rouge1"].fmeasure)
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout == "['a']\n1.0\n"
 
 
 def test_what_is_imported_already_stays(monkeypatch):

@@ -399,7 +399,10 @@ def _first_adam_step(gradient, rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-3
 
 
 FIT_ON_ANOTHER_BACKEND = """
-import json, sys, numpy as np, keras
+import json, sys
+from kerasgpt.quick_start import leave_out_bystanders
+leave_out_bystanders()
+import numpy as np, keras
 from kerasgpt.config import GPT2Config
 from kerasgpt.models.gpt2 import GPT2CausalLM
 config = GPT2Config(vocabulary_size=61, max_sequence_length=32, num_layers=2, num_heads=2, hidden_dim=16,

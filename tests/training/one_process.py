@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 
+from kerasgpt.quick_start import leave_out_bystanders
+
 
 def watch_files(run):
     """The files of a folder that this process opens for writing from now on."""
@@ -72,6 +74,7 @@ def watch_training(event, step):
 
 
 def main(recipe, run, event="never", step="0", *settings):
+    leave_out_bystanders()
     run = os.path.abspath(run)
     written = watch_files(run)
     if os.environ.get("LOGICAL_DEVICES"):

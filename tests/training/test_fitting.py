@@ -27,6 +27,8 @@ MEASURED = {"tokens_per_second", "mfu", "memory_bytes", "input_share"}
 # written and not yet in its place.
 KILLED = """
 import os, signal, sys
+from kerasgpt.quick_start import leave_out_bystanders
+leave_out_bystanders()
 recipe, run, event, number = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 from kerasgpt.training import callbacks, resume
 from kerasgpt.training.config import Recipe
@@ -86,6 +88,8 @@ def _assert_same(left, right):
 
 def _die(recipe, run, event, number, backend):
     environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)}
+    if backend == "jax":  # compiled in haste, as in conftest.py
+        environment["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
     command = [sys.executable, "-c", KILLED, str(recipe), str(run), event, str(number)]
     child = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert child.returncode in (0, -signal.SIGKILL), child.stderr

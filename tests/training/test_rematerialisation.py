@@ -14,6 +14,8 @@ from kerasgpt.training.rematerialisation import checkpoint_gradients
 
 JAX = """
 import json
+from kerasgpt.quick_start import leave_out_bystanders
+leave_out_bystanders()
 import jax, keras, numpy as np
 from kerasgpt.config import GPT2Config
 from kerasgpt.models.gpt2 import GPT2CausalLM
