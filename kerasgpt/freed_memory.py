@@ -9,7 +9,7 @@ from functools import cache
 from typing import Final
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of mallopt, in glibc's malloc.h
-_MOST: Final = 2**31 - 1  # bytes, all that its argument can say
+_MOST: Final = 2**31 - 1  # bytes; what is free at the end of the heap beyond that is given back
 _ENVIRONMENT = ("MALLOC_", "GLIBC_TUNABLES")  # how beginnings of variables set the same from outside
 
 

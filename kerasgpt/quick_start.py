@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import runpy
 import sys
 from typing import Any, cast
@@ -13,19 +12,16 @@ from typing import Any, cast
 BYSTANDERS = ("sklearn", "matplotlib.pyplot")
 """Imported by Keras where they are installed: for its wrappers, and pictures of models.
 
-Not so pandas, whose place `pyarrow` looks up without asking whether anything is in it."""
+Not so pandas and JAX, whose places `pyarrow` and scipy look up without asking whether anything is in them."""
 
 
 def leave_out_bystanders() -> None:
     """Let packages that nothing here uses count as not installed in this process.
 
-    In an environment that has them all they are 3 of the 7 seconds that ``import keras`` takes. Call it first
+    In an environment that has them all they are 2 of the 7 seconds that ``import keras`` takes. Call it first
     in a process that runs no code of a user's, such as the command line; never while a module is imported.
     """
-    names = list(BYSTANDERS)
-    if os.environ.get("KERAS_BACKEND") == "tensorflow":  # which looks for JAX on behalf of TF Lite
-        names.append("jax")
-    for name in names:
+    for name in BYSTANDERS:
         cast(dict[str, Any], sys.modules).setdefault(name, None)
 
 
