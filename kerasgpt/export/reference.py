@@ -184,8 +184,8 @@ def spread_of(logits: Logits, lengths: Ids) -> float:
 
     Half of what lies between the 16th and the 84th percentile, which a few logits that mask their tokens,
     as -1e9, do not move. Rounding errors of a float32 model grow with it, for both come of the same products
-    with a token's embedding; what all logits of a position have in common, as the -100 of OpenAI's models, adds
-    to neither.
+    with a token's embedding; what all logits of a position have in common, as the -100 of OpenAI's models,
+    adds to neither.
     """
     pairs = zip(logits, lengths, strict=True)
     read = (position for row, length in pairs for position in row[:length])
