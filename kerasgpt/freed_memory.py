@@ -18,8 +18,8 @@ def keep_freed_memory() -> bool:
     """Let the C library keep blocks of 32 MiB and more that are freed, too; `fit` and `evaluate` call it.
 
     Each step of training asks for the blocks of the one before. By itself glibc maps them anew each time, and
-    the system clears every page again: a million pages in each step of a GPT-2 384 wide, half of its time on
-    two cores. Kept, they count to the process until it ends, about a sixth more than it had at most.
+    the system clears every page again: 29,000 pages in each step of a GPT-2 128 wide, half of its processor
+    time. Kept, they count to the process until it ends, up to a sixth more than it had at most.
 
     Where the environment says how memory is to be had (``MALLOC_MMAP_MAX_``, ``GLIBC_TUNABLES`` and others of
     that manual), that stands.

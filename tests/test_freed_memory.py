@@ -31,7 +31,7 @@ print(json.dumps([keep_freed_memory(), before, cleared()]))
 
 # The same of the model's own fit and evaluate.
 FIT = """
-import ctypes, json, sys
+import json, sys
 import keras, numpy as np
 from kerasgpt import GPT2CausalLM, GPT2Config, freed_memory
 
@@ -44,7 +44,8 @@ print(json.dumps([before, freed_memory.keep_freed_memory.cache_info().currsize])
 
 
 def answer(program, *arguments, **variables):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    outside = ("MALLOC_", "GLIBC_TUNABLES")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(outside)}
     command = [sys.executable, "-c", program, *arguments]
     child = subprocess.run(command, env=environment | variables, capture_output=True, text=True, check=True)
     return json.loads(child.stdout.splitlines()[-1])

@@ -11,7 +11,7 @@ import numpy as np
 from kerasgpt.architectures import AnyConfig
 from kerasgpt.checkpoints.mapping import assign_arrays, named_arrays
 from kerasgpt.errors import KerasGPTError, first_line
-from kerasgpt.export.parity import LOGIT_TOLERANCE
+from kerasgpt.export.parity import float32_tolerance
 from kerasgpt.export.reference import spread_of
 from kerasgpt.models.causal_lm import CausalLM, model_class
 from kerasgpt.models.language_model import step_model
@@ -88,7 +88,7 @@ def refuse_if_different(name: str, theirs: Any, ours: Any, dtype: Any) -> None:
     wanted = _logits(theirs)
     error = float(np.abs(_logits(ours) - wanted).max())
     if keras.backend.standardize_dtype(dtype) == "float32":
-        allowed = LOGIT_TOLERANCE * max(spread_of(wanted, np.full(len(wanted), wanted.shape[1])), 1.0)
+        allowed = float32_tolerance(spread_of(wanted, np.full(len(wanted), wanted.shape[1])))
     else:
         allowed = HALF_TOLERANCE * float(np.abs(wanted).max())
     if not error <= allowed:

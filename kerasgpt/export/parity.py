@@ -19,6 +19,9 @@ LOGIT_TOLERANCE = 1e-4
 whose two best logits lie closer is exempt. float32 itself is off by up to 3e-5 of these units with 12 layers
 as with 48, and two engines by twice that."""
 
+WIDEST_SPREAD = 10.0
+"""Beyond it the tolerance does not grow: such logits mask tokens, more than `spread_of` passes over."""
+
 NUM_FIRST_TOKENS = 16
 """Written by each prompt alone, and compared logit by logit with the cache: what neighbours or the cache do
 to a row shows in its first tokens, and the greedy ids of the whole batch go on from there."""
@@ -28,10 +31,15 @@ RELATIVE_TOLERANCES = {"fp16": 0.1, "int8": 0.5, "int4": 0.5}
 float16 arithmetic has an rms error of about 0.002 of these units, activations rounded to 8 bits 0.02."""
 
 
+def float32_tolerance(spread: float) -> float:
+    """How far a logit may be off in float32 where the logits spread so far; see `spread_of`."""
+    return LOGIT_TOLERANCE * min(max(spread, 1.0), WIDEST_SPREAD)
+
+
 def tolerance_of(precision: str, reference: Reference) -> float:
     """How far a logit may be from the reference."""
     if precision not in RELATIVE_TOLERANCES:
-        return LOGIT_TOLERANCE * max(reference.spread, 1.0)
+        return float32_tolerance(reference.spread)
     size = np.sqrt(
         np.square(reference.signed_sums[reference.read]).mean()
     )  # about the logits', within a factor of 2

@@ -42,6 +42,9 @@ def test_the_tolerance_is_a_share_of_the_logits_and_in_float32_never_less_than_o
     reference, logits = recorded
     assert tolerance_of("fp32", replace(reference, spread=0.5)) == 1e-4
     assert tolerance_of("fp32", replace(reference, spread=6.0)) == pytest.approx(6e-4)
+    for masked in (1e9, np.inf):  # of more tokens than a spread passes over
+        assert tolerance_of("fp32", replace(reference, spread=masked)) == pytest.approx(1e-3)
+    assert np.isnan(tolerance_of("fp32", replace(reference, spread=np.nan)))  # so that nothing passes
     size = np.sqrt(np.square(logits[reference.read]).mean())
     shares = [tolerance_of(precision, reference) / size for precision in ("fp16", "int8", "int4")]
     assert shares == sorted(shares)
