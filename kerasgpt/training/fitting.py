@@ -113,7 +113,7 @@ class Sitting:
                         break  # as the user asked
             except Exception as error:
                 raise self._explained(error) from error
-        if not state.is_over:
+        if not state.is_over or (settings.refit_steps and any_of(interruption.is_requested)):
             raise InterruptedRunError(
                 f"stopped at step {state.step} of {settings.steps}, and all is saved: go on with"
                 f" 'kerasgpt train --resume --out {self.run}'",

@@ -16,7 +16,7 @@ from kerasgpt.checkpoints.mapping import assign_arrays
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import UsageError
 from kerasgpt.models.causal_lm import CausalLM, model_class, refuse_recurrence
-from kerasgpt.models.soft_prompt import SoftPromptCausalLM
+from kerasgpt.models.soft_prompt import SoftPromptCausalLM, kept_prompt
 from kerasgpt.recurrent_config import RecurrentConfig
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.tokenizer.end_of_text import aligned
@@ -55,7 +55,8 @@ def make_learner(
     Args:
         recipe: of the run.
         tokenizer: of its text.
-        say: told what of the vocabulary was found among word vectors.
+        say: told what of the vocabulary was found among word vectors, and of a soft prompt that lies with the
+            model to start from and is left out.
 
     Raises:
         UsageError: model, tokenizer and sequence length do not fit together.
@@ -69,8 +70,7 @@ def make_learner(
         model.build()
     if recipe.model.init:
         assign_arrays(model, read_checkpoint(recipe.model.init)[1], recipe.model.init)
-    if isinstance(model, SoftPromptCausalLM):
-        model.start_from_tokens(settings.seed)
+    _start_soft_prompt(model, recipe, say)
     if path := recipe.model.word_vectors:
         say(start_from_word_vectors(model, tokenizer, path, settings.seed).sentence)
     freeze(model, settings.freeze)
@@ -101,6 +101,22 @@ def _make_model(config: AnyConfig, settings: TrainConfig) -> CausalLM:
             f" {config.max_sequence_length - count} at most"
         )
     return SoftPromptCausalLM(config, count, dtype=settings.precision)
+
+
+def _start_soft_prompt(model: CausalLM, recipe: Recipe, say: Callable[[str], None]) -> None:
+    """Go on from the soft prompt that lies with the model to start from; without one, from tokens."""
+    count, source = recipe.train.soft_prompt_tokens, recipe.model.init
+    kept = kept_prompt(source, model.config) if source and isinstance(model.config, GPT2Config) else None
+    if isinstance(model, SoftPromptCausalLM):
+        if kept is not None and len(kept) == count:
+            model.soft_prompt.assign(kept)
+            return
+        model.start_from_tokens(recipe.train.seed)
+    if kept is not None:
+        say(
+            f"{source}: its soft prompt of {len(kept)} vectors is left out, as train.soft_prompt_tokens is"
+            f" {count}"
+        )
 
 
 @contextmanager

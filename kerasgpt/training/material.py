@@ -14,7 +14,7 @@ from kerasgpt.data.example_dataset import ExampleDataset, require_rows
 from kerasgpt.data.packing import PackedCorpus, pack
 from kerasgpt.data.pipeline import TokenDataset, require_batch, require_windows
 from kerasgpt.data.stepwise import StepwiseDataset
-from kerasgpt.errors import UsageError
+from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.tasks.reading import write_records
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.config import DataConfig, Recipe
@@ -48,6 +48,12 @@ def open_material(recipe: Recipe, run: Path, say: Callable[[str], None]) -> tupl
         deduplicate=data.deduplicate,
         separate=bool(data.weights),
     )
+    held_out = corpus.num_labels("validation") + corpus.num_labels("test")
+    if data.split == "document" and held_out and not len(corpus.ids("train")):
+        raise KerasGPTError(
+            f"{', '.join(data.paths)}: nothing is left to train on, as all documents fall to the validation"
+            " or the test part: give more of them, or make those parts of each text's end by data.split=tail"
+        )
     require_batch(corpus.ids("train"), sizes.sequence_length, sizes.batch_size, data.paths)
     if data.weights:
         require_windows(corpus.ids_by_source("train"), data.weights, sizes.sequence_length, data.paths)

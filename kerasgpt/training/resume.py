@@ -77,13 +77,13 @@ class RunState:
         return self.seconds - self.evaluation_seconds
 
     def tokens_seen(self, settings: TrainConfig) -> int:
-        """Read so far, the latest updates under these settings."""
+        """Read so far, the latest updates under these settings; what was gone back behind is not counted."""
         return self.counted_tokens + (self.step - self.counted_steps) * settings.tokens_per_step
 
     def note_validation(self, loss: float) -> bool:
         """Take in an evaluation; whether it is the best so far."""
         self.validation_loss = loss
-        is_best = self.best_loss is None or loss < self.best_loss or math.isnan(self.best_loss)
+        is_best = math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss)
         if is_best:
             self.best_loss, self.best_step = loss, self.step
         self.evaluations_since_best = 0 if is_best else self.evaluations_since_best + 1
@@ -279,7 +279,10 @@ def _require_same_variables(
     wanted = {name: tuple(variable.shape) for name, variable in _variables(learner).items()}
     found = {name: array.shape for name, array in arrays.items()}
     if _of_group("model", wanted) != _of_group("model", found):
-        raise KerasGPTError(f"{folder}: is a checkpoint of another model; choose another run folder")
+        raise KerasGPTError(
+            f"{folder}: is a checkpoint of another model, or of one with dropout where this recipe's has"
+            " none or the other way round: leave model.dropout as it was, or choose another run folder"
+        )
     if wanted != found or trained not in (None, _trained(learner)):
         raise KerasGPTError(
             f"{folder}: its optimizer has another state than this recipe's (train.freeze, train.ema_decay,"

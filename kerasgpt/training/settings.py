@@ -50,7 +50,8 @@ class TrainConfig:
         freeze: patterns of weights that stay as they are, by their names in model.safetensors without
             ``transformer.``, such as ``wte.weight`` or ``h.[0-5].*``.
         soft_prompt_tokens: k vectors before every window, which alone are trained: ``model.init`` stays.
-            They are kept in ``model/soft_prompt`` in PEFT's form. 0 means none.
+            They are kept in ``model/soft_prompt`` in PEFT's form. Where ``model.init`` has as many, training
+            goes on from those. 0 means none.
         gradient_checkpointing: compute a block's activations again in the backward pass in place of keeping
             them: less memory, a third more time; on JAX.
         precision: ``"float32"``, ``"mixed_bfloat16"`` or ``"mixed_float16"``, the last with loss scaling

@@ -236,8 +236,12 @@ def _require_same(run: Path, recipe: Recipe, now: dict[str, str]) -> None:
 def _begin_anew(run: Path, recipe: Recipe, learner: Learner, state: RunState, *, is_comparable: bool) -> None:
     """Go on under another recipe, from a checkpoint that knows of the best model before."""
     records = read_journal(run / artifacts.RUN_METRICS)
-    before = _begun(run, recipe).train
-    state.begin_anew(records, before, recipe.train, is_comparable=is_comparable)
+    begun = _begun(run, recipe)
+    before, now = ((r.train.sequence_length, r.data.document_mask) for r in (begun, recipe))
+    is_comparable = (
+        is_comparable and before == now
+    )  # a validation loss is of windows as long as those learned from
+    state.begin_anew(records, begun.train, recipe.train, is_comparable=is_comparable)
     state.is_over = state.is_enough(recipe.train)
     with together():
         pass  # until all have read checkpoint and journal: now they are written anew

@@ -88,8 +88,6 @@ def _assert_same(left, right):
 
 def _die(recipe, run, event, number, backend):
     environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)}
-    if backend == "jax":  # compiled in haste, as in conftest.py
-        environment["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
     command = [sys.executable, "-c", KILLED, str(recipe), str(run), event, str(number)]
     child = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert child.returncode in (0, -signal.SIGKILL), child.stderr

@@ -1,6 +1,7 @@
 """Models that follow the data."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from kerasgpt.config import GPT2Config
 from kerasgpt.engines import load
 from kerasgpt.errors import UsageError
 from kerasgpt.generation.soft_prompt import read_soft_prompt
+from kerasgpt.models.soft_prompt import SoftPromptCausalLM
 from kerasgpt.recurrent_config import RecurrentConfig
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.training.config import Recipe
@@ -115,6 +117,27 @@ def test_a_soft_prompt_is_trained_alone_and_lies_in_the_model_folder(recipe, mod
     assert lm.score([""], ["to be or not"]) != base.score([""], ["to be or not"])
     losses = [record["validation_loss"] for record in _evaluations(run.folder)]
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("inside", [".", "model"])
+@pytest.mark.parametrize("count", [3, 2, 0])
+def test_training_goes_on_from_a_soft_prompt_or_says_that_it_does_not(
+    recipe, model_folder, tmp_path, count, inside
+):
+    run = tmp_path / "run"
+    shutil.copytree(model_folder, run / "model")
+    trained = SoftPromptCausalLM.from_preset(run, num_tokens=3)
+    trained.save_soft_prompt(run / "model" / artifacts.SOFT_PROMPT, base=str(model_folder))
+    table = {**recipe().to_dict(), "model": {"init": str(run / inside)}}
+    said = []
+    settings = Recipe.from_dict(table, [f"train.soft_prompt_tokens={count}"])
+    model = make_learner(settings, Tokenizer.from_preset(model_folder), said.append).model
+    if count == 3:
+        assert said == []
+        np.testing.assert_array_equal(model.prompt, trained.prompt)
+        return
+    (sentence,) = said
+    assert f"its soft prompt of 3 vectors is left out, as train.soft_prompt_tokens is {count}" in sentence
 
 
 def _evaluations(run):

@@ -173,6 +173,13 @@ def test_that_there_is_no_validation_part_is_told(text, tmp_path):
         ), settings
 
 
+def test_documents_that_all_fall_to_the_other_parts_are_told_of(text, tmp_path):
+    settings = ["data.split=document", "data.validation_fraction=0.5", "data.test_fraction=0.49"]
+    sentence = r"text\.txt: nothing is left to train on, as all documents fall to .* by data\.split=tail"
+    with pytest.raises(KerasGPTError, match=sentence):
+        open_material(text(*settings).resolved(), tmp_path / "run", print)
+
+
 def test_a_resumed_run_keeps_its_vocabulary_or_is_refused(text, tmp_path):
     out = tmp_path / "run"
     train(text(), out, quiet=True)

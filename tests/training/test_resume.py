@@ -1,6 +1,7 @@
 """Checkpoints: all variables, atomic, the last two."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -161,11 +162,11 @@ def test_losses_on_another_validation_part_are_nothing_to_compare_with():
 
 
 def test_the_state_knows_the_best():
-    state = RunState(step=1)
-    losses = {1: 3.0, 2: 2.0, 3: 2.5, 4: 2.0, 5: float("nan"), 6: 1.0}
+    state = RunState(step=0)
+    losses = {-1: math.nan, 0: math.inf, 1: 3.0, 2: 2.0, 3: 2.5, 4: 2.0, 5: math.nan, 6: 1.0}
     best = []
     for state.step, loss in losses.items():
         best.append(state.note_validation(loss))
-    assert best == [True, True, False, False, False, True]
+    assert best == [False, False, True, True, False, False, False, True]
     assert (state.best_step, state.best_loss, state.evaluations_since_best) == (6, 1.0, 0)
     assert dataclasses.replace(state, seconds=9, evaluation_seconds=2).training_seconds == 7

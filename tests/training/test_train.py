@@ -14,7 +14,7 @@ from kerasgpt import artifacts
 from kerasgpt.engines import load
 from kerasgpt.errors import KerasGPTError, UsageError
 from kerasgpt.tasks import language_modeling
-from kerasgpt.training.callbacks import LogLosses
+from kerasgpt.training.callbacks import EvaluateAndKeepBest, LogLosses
 from kerasgpt.training.interruption import InterruptedRunError
 from kerasgpt.training.journal import read_journal
 from kerasgpt.training.train import Run, train
@@ -250,6 +250,24 @@ def test_an_interrupted_refit_goes_on_as_if_never_stopped_or_moved(recipe, tmp_p
         np.testing.assert_array_equal(array, _weights(parts.folder)[name], err_msg=name)
 
 
+def test_who_stops_a_run_at_its_end_gets_no_refit_before_it_goes_on(recipe, tmp_path, monkeypatch):
+    whole = train(recipe(*REFIT), tmp_path / "whole", quiet=True)
+    evaluate = EvaluateAndKeepBest.on_step
+
+    def interrupted(self, step, logs):
+        if step == self.settings.steps:
+            signal.raise_signal(signal.SIGTERM)
+        evaluate(self, step, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EvaluateAndKeepBest, "on_step", interrupted)
+        with pytest.raises(InterruptedRunError, match="stopped at step 4 of 4.*--resume --out .*parts'"):
+            train(recipe(*REFIT), tmp_path / "parts", quiet=True)
+    assert not (tmp_path / "parts" / "refit").exists()
+    parts = train(recipe(*REFIT), tmp_path / "parts", resume=True, quiet=True)
+    assert parts.summary["test_loss"] == whole.summary["test_loss"]
+
+
 def test_a_refitted_run_goes_on_under_no_other_recipe(recipe, tmp_path):
     run = train(recipe(*REFIT), tmp_path / "run", quiet=True)
     before = _weights(run.folder)
@@ -262,6 +280,16 @@ def test_a_refitted_run_goes_on_under_no_other_recipe(recipe, tmp_path):
 def test_a_refit_needs_a_validation_part(recipe):
     with pytest.raises(UsageError, match=r"train\.refit_steps is 6 and data\.validation_fraction 0"):
         recipe(*REFIT, "data.validation_fraction=0")
+
+
+@pytest.mark.parametrize("other", ["train.sequence_length=2", "data.document_mask=true"])
+def test_a_loss_over_windows_of_another_kind_is_nothing_to_compare_with(recipe, tmp_path, other):
+    """The weights stay as they are; of shorter windows their loss is higher."""
+    still = ("train.learning_rate=0", "train.weight_decay=0", "model.max_sequence_length=16")
+    for settings, best_step in (((), 4), (("train.steps=8",), 4), (("train.steps=12", other), 12)):
+        arguments = [*still, "train.steps=4", *settings]
+        run = train(recipe(*arguments), tmp_path / "run", resume=True, force=True, quiet=True)
+        assert run.summary["best_step"] == best_step, settings
 
 
 def test_nothing_of_validation_and_test_is_learned_from(recipe, tmp_path, corpus):
