@@ -75,6 +75,16 @@ class Settings:
         """The names of all special tokens, in any role or in none."""
         return list(dict.fromkeys(self._special()))
 
+    def added(self) -> dict[str, int]:
+        """Tokens to which an ``added_tokens_decoder`` gives an id: name -> id."""
+        found: dict[str, int] = {}
+        for content in self.files.values():
+            decoder = content.get("added_tokens_decoder")
+            for index, token in decoder.items() if isinstance(decoder, dict) else ():
+                if index.isdecimal() and isinstance(name := _text_of(token), str):
+                    found.setdefault(name, int(index))
+        return found
+
     def _special(self) -> Iterator[str]:
         for content in self.files.values():
             for name in _LISTS:

@@ -151,15 +151,18 @@ def _read_vocabulary_files(folder: Path, settings: Settings) -> Contents:
         artifacts.own_file(folder, name)
         for name in (artifacts.VOCABULARY, artifacts.MERGES, artifacts.ADDED_TOKENS)
     )
-    added = read_vocabulary(apart) if apart.is_file() else {}  # older versions of transformers have this
+    ids = read_vocabulary(vocabulary)
+    listed = read_vocabulary(apart) if apart.is_file() else {}  # older versions of transformers have this
+    added = {**{name: index for name, index in settings.added().items() if name not in ids}, **listed}
     named = settings.special()
     if text := [name for name in added if name not in (*named, END_OF_TEXT)]:
+        source = apart if text[0] in listed else artifacts.own_file(folder, artifacts.TOKENIZER_CONFIG)
         raise KerasGPTError(
-            f"{apart}: its added token '{text[0]}' is not a plain special token, or none of"
+            f"{source}: its added token '{text[0]}' is not a plain special token, or none of"
             f" {artifacts.TOKENIZER_CONFIG} and {artifacts.SPECIAL_TOKENS_MAP} calls it one"
         )
     settings.require_gpt2_alone()
-    contents = Contents({**added, **read_vocabulary(vocabulary)}, read_merges(merges), list(added))
+    contents = Contents({**added, **ids}, read_merges(merges), list(added))
     if any(right.endswith(_END_OF_WORD) for _, right in contents.merges):
         made = {left + right for left, right in contents.merges}
         ends = (right for _, right in contents.merges if right.endswith(_END_OF_WORD))

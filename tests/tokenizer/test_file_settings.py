@@ -34,6 +34,7 @@ def test_special_tokens_are_named_in_lists_objects_and_roles(tmp_path):
     assert settings.special() == ["<a>", "<b>", "<c>", "<d>", "<f>", "<h>", "<g>"]
     assert settings.named("pad_token") == ["<f>", "<h>"]
     assert settings.named("unk_token") == []
+    assert settings.added() == {"<d>": 0, "e": 1}
 
 
 def test_a_folder_without_settings_names_nothing(tmp_path):
@@ -50,6 +51,22 @@ def test_tokens_kept_apart_that_nobody_calls_special_are_refused(folder):
     assert "word" in files.read(folder).special_tokens
     change(folder / TOKENIZER_CONFIG, added_tokens_decoder={"271": {**token, "lstrip": True}})
     with pytest.raises(KerasGPTError, match="'word' is not a plain special token"):
+        files.read(folder)
+
+
+def test_tokens_that_only_the_settings_give_an_id_are_there(folder):
+    (folder / TOKENIZER).unlink()
+    size, pad = len(files.read(folder).vocabulary), {"content": "<|pad|>", "special": True}
+    there = {"content": "<|endoftext|>", "special": True}
+    change(folder / TOKENIZER_CONFIG, added_tokens_decoder={str(size): pad, "3": there})
+    contents = files.read(folder)
+    assert contents.vocabulary["<|pad|>"] == size
+    assert contents.vocabulary["<|endoftext|>"] != 3  # the vocabulary's own
+    assert Tokenizer.from_preset(folder).encode("<|pad|>", allowed_special="all") == [size]
+    change(folder / TOKENIZER_CONFIG, added_tokens_decoder={str(size): {**pad, "special": False}})
+    with pytest.raises(
+        KerasGPTError, match=rf"{TOKENIZER_CONFIG}: its added token '<\|pad\|>' is not a plain"
+    ):
         files.read(folder)
 
 
