@@ -1,5 +1,8 @@
 """Each artifact is proved as it is written: one that differs from the model is refused."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import onnx
 import pytest
@@ -114,6 +117,17 @@ def test_a_wrong_saved_model_is_refused(export, tmp_path, monkeypatch, fault):
         export("saved_model", proved=["saved_model"])
     # TensorFlow keeps the source of a function of its own there until the process ends.
     assert [path.name for path in tmp_path.iterdir() if "autograph" not in path.name] == []
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "end"),
+    [("onnx", "fp32", "far off"), ("fast_int4", "int4", "far off; leave int4 out of the precisions")],
+)
+def test_what_a_precision_costs_too_much_says_how_to_do_without(monkeypatch, engine, precision, end):
+    proof = SimpleNamespace(parity=SimpleNamespace(holds=False), precision=precision, sentence="far off")
+    monkeypatch.setattr(artifact_writing, "prove", lambda *arguments: proof)
+    with pytest.raises(KerasGPTError, match=f"nothing was exported: {end}$"):
+        artifact_writing._proved(Path("bundle"), engine, None, print)
 
 
 def test_weights_that_were_written_wrong_are_refused(export, tmp_path, monkeypatch):
