@@ -15,12 +15,12 @@ from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.protocols import Ids, LanguageModel, Logits, StepModel
 
 LOGIT_TOLERANCE = 1e-4
-"""Largest difference of a float32 logit, in units of the logits' spread where that is above 1; a greedy step
-whose two best logits lie closer is exempt. float32 itself is off by up to 3e-5 of these units with 12 layers
-as with 48, and two engines by twice that."""
+"""Largest difference of a float32 logit, in units of the logits' spread where that is from 1 to 10; a greedy
+step whose two best logits lie closer is exempt. float32 itself is off by up to 3e-5 of these units with 12
+layers as with 48, and two engines by twice that."""
 
 WIDEST_SPREAD = 10.0
-"""Beyond it the tolerance does not grow: such logits mask tokens, more than `spread_of` passes over."""
+"""Beyond it the tolerance does not grow: such logits mask tokens as a rule, more than `spread_of` passes."""
 
 NUM_FIRST_TOKENS = 16
 """Written by each prompt alone, and compared logit by logit with the cache: what neighbours or the cache do

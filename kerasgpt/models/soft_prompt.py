@@ -94,12 +94,13 @@ class SoftPromptCausalLM(GPT2CausalLM):
         base = GPT2CausalLM.from_preset(source, load_weights, dtype=dtype, **overrides)
         prompt: Vectors | None = None
         if num_tokens is None:
-            prompt = kept_prompt(source, base.config)
-            if prompt is None:
+            folder = soft_prompt_in(source)
+            if folder is None:
                 raise UsageError(
                     f"{source}: holds no {artifacts.SOFT_PROMPT}; give a folder that does, or num_tokens of a"
                     " new one"
                 )
+            prompt = fitting_prompt_of(folder, base.config)
             num_tokens = len(prompt)
         model = cls(base.config, num_tokens, dtype=dtype)
         model.build()
@@ -162,19 +163,21 @@ class SoftPromptCausalLM(GPT2CausalLM):
         return {**super().get_config(), "num_tokens": self.num_tokens}
 
 
-def kept_prompt(source: Any, config: GPT2Config) -> Vectors | None:
-    """The soft prompt that lies with a model or in a run, float32 (k, D); None where there is none.
+def soft_prompt_in(source: Any) -> Path | None:
+    """The folder of the soft prompt that lies with a model or in a run; None where there is none."""
+    roots = (
+        [Path(source), Path(source) / artifacts.RUN_MODEL] if isinstance(source, str | os.PathLike) else []
+    )
+    return next((path for root in roots if (path := root / artifacts.SOFT_PROMPT).is_dir()), None)
+
+
+def fitting_prompt_of(folder: Path, config: GPT2Config) -> Vectors:
+    """Read a soft prompt for a model, float32 (k, D).
 
     Raises:
         UsageError: it is for another model.
         KerasGPTError: its files are damaged.
     """
-    roots = (
-        [Path(source), Path(source) / artifacts.RUN_MODEL] if isinstance(source, str | os.PathLike) else []
-    )
-    folder = next((path for root in roots if (path := root / artifacts.SOFT_PROMPT).is_dir()), None)
-    if folder is None:
-        return None
     prompt = read_soft_prompt(folder)
     if prompt.shape[1] != config.hidden_dim:
         raise UsageError(

@@ -81,7 +81,7 @@ class Settings:
         for content in self.files.values():
             decoder = content.get("added_tokens_decoder")
             for index, token in decoder.items() if isinstance(decoder, dict) else ():
-                if index.isdecimal() and isinstance(name := _text_of(token), str):
+                if index.isdecimal() and len(index) < 10 and isinstance(name := _text_of(token), str):
                     found.setdefault(name, int(index))
         return found
 

@@ -151,6 +151,7 @@ def _read_vocabulary_files(folder: Path, settings: Settings) -> Contents:
         artifacts.own_file(folder, name)
         for name in (artifacts.VOCABULARY, artifacts.MERGES, artifacts.ADDED_TOKENS)
     )
+    settings.require_gpt2_alone()
     ids = read_vocabulary(vocabulary)
     listed = read_vocabulary(apart) if apart.is_file() else {}  # older versions of transformers have this
     added = {**{name: index for name, index in settings.added().items() if name not in ids}, **listed}
@@ -161,7 +162,13 @@ def _read_vocabulary_files(folder: Path, settings: Settings) -> Contents:
             f"{source}: its added token '{text[0]}' is not a plain special token, or none of"
             f" {artifacts.TOKENIZER_CONFIG} and {artifacts.SPECIAL_TOKENS_MAP} calls it one"
         )
-    settings.require_gpt2_alone()
+    names = {index: name for name, index in ids.items()}
+    if taken := [name for name in added if name not in ids and added[name] in names]:
+        index = added[taken[0]]
+        raise KerasGPTError(
+            f"{folder}: {vocabulary.name} has the id {index} for '{names[index]}', and the settings beside it"
+            f" for '{taken[0]}': take one of them away"
+        )
     contents = Contents({**added, **ids}, read_merges(merges), list(added))
     if any(right.endswith(_END_OF_WORD) for _, right in contents.merges):
         made = {left + right for left, right in contents.merges}

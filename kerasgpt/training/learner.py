@@ -16,7 +16,7 @@ from kerasgpt.checkpoints.mapping import assign_arrays
 from kerasgpt.config import GPT2Config
 from kerasgpt.errors import UsageError
 from kerasgpt.models.causal_lm import CausalLM, model_class, refuse_recurrence
-from kerasgpt.models.soft_prompt import SoftPromptCausalLM, kept_prompt
+from kerasgpt.models.soft_prompt import SoftPromptCausalLM, fitting_prompt_of, soft_prompt_in
 from kerasgpt.recurrent_config import RecurrentConfig
 from kerasgpt.tokenizer.bpe import Tokenizer
 from kerasgpt.tokenizer.end_of_text import aligned
@@ -106,17 +106,15 @@ def _make_model(config: AnyConfig, settings: TrainConfig) -> CausalLM:
 def _start_soft_prompt(model: CausalLM, recipe: Recipe, say: Callable[[str], None]) -> None:
     """Go on from the soft prompt that lies with the model to start from; without one, from tokens."""
     count, source = recipe.train.soft_prompt_tokens, recipe.model.init
-    kept = kept_prompt(source, model.config) if source and isinstance(model.config, GPT2Config) else None
+    folder = soft_prompt_in(source) if source else None
     if isinstance(model, SoftPromptCausalLM):
-        if kept is not None and len(kept) == count:
+        kept = fitting_prompt_of(folder, model.config) if folder else ()
+        if len(kept) == count:
             model.soft_prompt.assign(kept)
             return
         model.start_from_tokens(recipe.train.seed)
-    if kept is not None:
-        say(
-            f"{source}: its soft prompt of {len(kept)} vectors is left out, as train.soft_prompt_tokens is"
-            f" {count}"
-        )
+    if folder:  # whatever it is like, if nobody wants it
+        say(f"{folder}: is left out, as train.soft_prompt_tokens is {count}")
 
 
 @contextmanager

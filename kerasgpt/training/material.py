@@ -52,7 +52,7 @@ def open_material(recipe: Recipe, run: Path, say: Callable[[str], None]) -> tupl
     if data.split == "document" and held_out and not len(corpus.ids("train")):
         raise KerasGPTError(
             f"{', '.join(data.paths)}: nothing is left to train on, as all documents fall to the validation"
-            " or the test part: give more of them, or make those parts of each text's end by data.split=tail"
+            " or the test part: give more of them, or take those parts from the end by data.split=tail"
         )
     require_batch(corpus.ids("train"), sizes.sequence_length, sizes.batch_size, data.paths)
     if data.weights:

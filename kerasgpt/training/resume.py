@@ -83,7 +83,8 @@ class RunState:
     def note_validation(self, loss: float) -> bool:
         """Take in an evaluation; whether it is the best so far."""
         self.validation_loss = loss
-        is_best = math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss)
+        before = math.inf if self.best_loss is None or math.isnan(self.best_loss) else self.best_loss
+        is_best = loss < before  # never of what is no finite number
         if is_best:
             self.best_loss, self.best_step = loss, self.step
         self.evaluations_since_best = 0 if is_best else self.evaluations_since_best + 1
@@ -110,7 +111,8 @@ class RunState:
             before: the settings so far.
             now: those from here on. Where their batches are of another size the data goes on where it was, up
                 to a part of a batch.
-            is_comparable: whether losses of before are on the same validation data, of which there is some.
+            is_comparable: whether losses of before are on the same validation data, of which there is some,
+                and over windows of the same kind.
         """
         self.counted_tokens, self.counted_steps = self.tokens_seen(before), self.step
         read = (self.step + self.data_offset) * before.tokens_per_step

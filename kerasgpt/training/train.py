@@ -160,6 +160,8 @@ def _run(
             say(f"training on {now.get(DEVICES, device)}, by {keras.backend.backend()}")
             sitting.fit()
         if state.best_loss is None:  # without a validation part, the last model is the best there is
+            if state.validation_loss is not None:
+                say("no evaluation gave a finite loss: the last model is kept")
             with averaged(learner.optimizer, learner.model):
                 sitting.save_model(learner.model)
     refit = _refit(recipe, run, device, force=force, quiet=quiet) if recipe.train.refit_steps else None
@@ -237,10 +239,10 @@ def _begin_anew(run: Path, recipe: Recipe, learner: Learner, state: RunState, *,
     """Go on under another recipe, from a checkpoint that knows of the best model before."""
     records = read_journal(run / artifacts.RUN_METRICS)
     begun = _begun(run, recipe)
-    before, now = ((r.train.sequence_length, r.data.document_mask) for r in (begun, recipe))
-    is_comparable = (
-        is_comparable and before == now
-    )  # a validation loss is of windows as long as those learned from
+    if state.step < recipe.train.steps and not recipe.task.name:
+        # Of running text a loss is of windows like those learned from. Where no step is left, none comes.
+        before, now = ((each.train.sequence_length, each.data.document_mask) for each in (begun, recipe))
+        is_comparable = is_comparable and before == now
     state.begin_anew(records, begun.train, recipe.train, is_comparable=is_comparable)
     state.is_over = state.is_enough(recipe.train)
     with together():

@@ -63,6 +63,9 @@ def test_tokens_that_only_the_settings_give_an_id_are_there(folder):
     assert contents.vocabulary["<|pad|>"] == size
     assert contents.vocabulary["<|endoftext|>"] != 3  # the vocabulary's own
     assert Tokenizer.from_preset(folder).encode("<|pad|>", allowed_special="all") == [size]
+    change(folder / TOKENIZER_CONFIG, added_tokens_decoder={"3": pad, "9" * 5000: there})
+    with pytest.raises(KerasGPTError, match=r"has the id 3 for '.*', and the settings beside it for '<\|pad"):
+        files.read(folder)
     change(folder / TOKENIZER_CONFIG, added_tokens_decoder={str(size): {**pad, "special": False}})
     with pytest.raises(
         KerasGPTError, match=rf"{TOKENIZER_CONFIG}: its added token '<\|pad\|>' is not a plain"

@@ -128,6 +128,8 @@ def test_training_goes_on_from_a_soft_prompt_or_says_that_it_does_not(
     shutil.copytree(model_folder, run / "model")
     trained = SoftPromptCausalLM.from_preset(run, num_tokens=3)
     trained.save_soft_prompt(run / "model" / artifacts.SOFT_PROMPT, base=str(model_folder))
+    if not count:
+        (run / "model" / artifacts.SOFT_PROMPT / artifacts.ADAPTER_WEIGHTS).write_text("damaged")
     table = {**recipe().to_dict(), "model": {"init": str(run / inside)}}
     said = []
     settings = Recipe.from_dict(table, [f"train.soft_prompt_tokens={count}"])
@@ -137,7 +139,10 @@ def test_training_goes_on_from_a_soft_prompt_or_says_that_it_does_not(
         np.testing.assert_array_equal(model.prompt, trained.prompt)
         return
     (sentence,) = said
-    assert f"its soft prompt of 3 vectors is left out, as train.soft_prompt_tokens is {count}" in sentence
+    assert f"model/soft_prompt: is left out, as train.soft_prompt_tokens is {count}" in sentence
+    if count:
+        table = model.backbone.embedding.token_embedding.embeddings.numpy()
+        assert all((table == vector).all(1).any() for vector in model.prompt)
 
 
 def _evaluations(run):

@@ -169,4 +169,6 @@ def test_the_state_knows_the_best():
         best.append(state.note_validation(loss))
     assert best == [False, False, True, True, False, False, False, True]
     assert (state.best_step, state.best_loss, state.evaluations_since_best) == (6, 1.0, 0)
+    of_before = RunState(step=1, best_loss=math.nan)  # as checkpoints may still have it
+    assert of_before.note_validation(3.0)
     assert dataclasses.replace(state, seconds=9, evaluation_seconds=2).training_seconds == 7
