@@ -19,8 +19,9 @@ def keep_freed_memory() -> bool:
 
     Each step of training asks for the blocks of the one before. By itself glibc maps them anew each time, and
     the system clears every page again: 29,000 pages in each step of a GPT-2 128 wide, half of its processor
-    time. Kept, they count to the process until it ends, a tenth more than it had at most. In a thread with an arena of its own
-    glibc maps blocks over 64 MiB all the same; ``MALLOC_ARENA_MAX=1`` in the environment would prevent that.
+    time. Kept, they count to the process until it ends, a tenth more than it had at most. In a thread with an
+    arena of its own glibc maps blocks over 64 MiB all the same: ``MALLOC_ARENA_MAX=1 MALLOC_MMAP_MAX_=0
+    MALLOC_TRIM_THRESHOLD_=2147483647`` in the environment keeps these too, see docs/log.md.
 
     Where the environment says how memory is to be had (``MALLOC_MMAP_MAX_``, ``GLIBC_TUNABLES`` and others of
     that manual), that stands.
