@@ -20,7 +20,7 @@ step whose two best logits lie closer is exempt. float32 itself is off by up to 
 layers as with 48, and two engines by twice that."""
 
 WIDEST_SPREAD = 10.0
-"""Beyond it the tolerance does not grow: such logits mask tokens as a rule, more than `spread_of` passes."""
+"""Beyond it the tolerance does not grow: as a rule such logits mask tokens, too many for `spread_of`."""
 
 NUM_FIRST_TOKENS = 16
 """Written by each prompt alone, and compared logit by logit with the cache: what neighbours or the cache do
