@@ -283,6 +283,19 @@ def test_a_refit_needs_a_validation_part(recipe):
         recipe(*REFIT, "data.validation_fraction=0")
 
 
+def test_where_no_evaluation_is_finite_the_last_model_is_kept_and_that_is_told(
+    recipe, tmp_path, monkeypatch, capsys
+):
+    note, plain = RunState.note_validation, train(recipe(), tmp_path / "plain", quiet=True)
+    monkeypatch.setattr(RunState, "note_validation", lambda self, loss: note(self, np.nan))
+    run = train(recipe(), tmp_path / "run")
+    assert "no evaluation gave a finite loss: the last model is kept" in capsys.readouterr().err
+    assert (run.summary["best_step"], "validation_loss" in run.summary) == (8, False)
+    assert plain.summary["best_step"] == 8  # so that it has the last model too
+    for name, array in _weights(run.folder).items():
+        np.testing.assert_array_equal(array, _weights(plain.folder)[name], err_msg=name)
+
+
 @pytest.mark.parametrize("other", ["train.sequence_length=2", "data.document_mask=true"])
 def test_a_loss_over_windows_of_another_kind_is_nothing_to_compare_with(recipe, tmp_path, monkeypatch, other):
     """But the best model stays where no step is left that could bring a better one."""
