@@ -42,9 +42,26 @@ getattr(model, sys.argv[1])(*np.zeros((2, 1, 4), "int32"), verbose=0)
 print(json.dumps([before, freed_memory.keep_freed_memory.cache_info().currsize]))
 """
 
+# Pages cleared for a tensor of 64 MiB, made and dropped ten times, after one of them; and the pool's end.
+TENSORS = """
+import json, os, resource
+import tensorflow as tf
+from kerasgpt import GPT2CausalLM
+
+def cleared():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        tf.fill([16, 2**20], 1.0)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) * resource.getpagesize()
+
+tf.fill([16, 2**20], 1.0)
+memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+print(json.dumps([cleared(), memory // 2**20 - int(os.environ["TF_CPU_BFC_MEM_LIMIT_IN_MB"])]))
+"""
+
 
 def answer(program, *arguments, **variables):
-    outside = ("MALLOC_", "GLIBC_TUNABLES")
+    outside = ("MALLOC_", "GLIBC_TUNABLES", "TF_CPU_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(outside)}
     command = [sys.executable, "-c", program, *arguments]
     child = subprocess.run(command, env=environment | variables, capture_output=True, text=True, check=True)
@@ -67,6 +84,18 @@ def test_what_the_environment_says_stands():
 @pytest.mark.parametrize("method", ["fit", "evaluate"])
 def test_a_model_asks_for_it(method):
     assert answer(FIT, method) == [0, 1]
+
+
+def test_tensors_come_from_a_pool_of_the_machines_size():
+    cleared, difference = answer(TENSORS)
+    assert cleared < 64 * 2**20
+    assert difference == 0
+
+
+def test_a_pool_left_out_or_ended_by_the_environment_stays_so():
+    cleared, difference = answer(TENSORS, TF_CPU_ALLOCATOR_USE_BFC="0", TF_CPU_BFC_MEM_LIMIT_IN_MB="0")
+    assert cleared > 9 * 64 * 2**20
+    assert difference > 0
 
 
 def test_where_there_is_no_such_thing_nothing_happens(monkeypatch):

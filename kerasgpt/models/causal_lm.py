@@ -13,10 +13,12 @@ from kerasgpt import artifacts
 from kerasgpt.architectures import ALL_PRESETS, ARCHITECTURES, AnyConfig, config_of_preset, type_of
 from kerasgpt.engines import CHECKPOINT_ASSIGNER, CHECKPOINT_READER, CHECKPOINT_WRITER, resolve
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
-from kerasgpt.freed_memory import keep_freed_memory
+from kerasgpt.freed_memory import keep_freed_memory, pool_tensors
 from kerasgpt.layers.policies import serialized_policy
 from kerasgpt.layers.trainability import INNER, inner_flags, set_inner_flags
 from kerasgpt.models import token_mean as token_mean  # so that a compiled model comes back from its file
+
+pool_tensors()  # here, since a model's first weight is too late for it
 
 
 class CausalLM(keras.Model):
