@@ -1,15 +1,19 @@
-"""A process keeps the memory that it frees, for its next step."""
+"""A process keeps the memory that it frees, for its next step; and a model outlives a step without memory."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import sys
-from functools import cache
-from typing import Final
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import cache, wraps
+from pathlib import Path
+from typing import Any, Final
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of mallopt, in glibc's malloc.h
 _MOST: Final = 2**31 - 1  # bytes; what is free at the end of the heap beyond that is given back
+_CONTAINER = Path("/sys/fs/cgroup/memory.max")  # bytes, or "max"
 _ENVIRONMENT = ("MALLOC_", "GLIBC_TUNABLES")  # how beginnings of variables set the same from outside
 
 
@@ -40,10 +44,40 @@ def pool_tensors() -> None:
     """Let TensorFlow keep a pool of memory on the CPU, as it does on a GPU; the modules of models call it.
 
     TensorFlow reads this with its first tensor and not again. What was freed comes from the pool again, in
-    whatever thread. The pool ends at the machine's memory, where the C library would go on until the system
-    kills the process. What the environment says of either, such as ``TF_CPU_ALLOCATOR_USE_BFC=0``, stands.
+    whatever thread. The pool ends at the memory of the machine or container, where the C library would go on
+    until the system kills the process. What the environment says stands, such as
+    ``TF_CPU_ALLOCATOR_USE_BFC=0``.
     """
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:  # else TensorFlow ends it at 64 GiB
-        most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
-        os.environ.setdefault("TF_CPU_BFC_MEM_LIMIT_IN_MB", str(most))
+    limits = []
+    with suppress(OSError, ValueError):
+        limits.append(int(_CONTAINER.read_text()))
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    if limits:  # else TensorFlow ends it at 64 GiB
+        os.environ.setdefault("TF_CPU_BFC_MEM_LIMIT_IN_MB", str(min(limits) // 2**20))
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
+
+
+def outlived(step: Callable[..., Any], variables: Callable[[], Iterable[Any]]) -> Callable[..., Any]:
+    """TensorFlow's step, after which the process goes on also where there was no memory for it.
+
+    Its compiled step has freed then what it was to overwrite; freed again with the model, that would end the
+    process, at its exit or before. So the variables stay for good, with values of no use.
+
+    Args:
+        step: what may raise TensorFlow's error.
+        variables: what it may overwrite, Keras variables.
+    """
+
+    @wraps(step)
+    def call(*arguments: Any) -> Any:
+        try:
+            return step(*arguments)
+        except Exception as error:
+            if type(error).__name__ == "ResourceExhaustedError":
+                for variable in variables():
+                    for copy in getattr(variable.value, "values", [variable.value]):  # one on each device
+                        ctypes.pythonapi.Py_IncRef(ctypes.py_object(copy.handle))
+            raise
+
+    return call

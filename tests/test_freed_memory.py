@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from kerasgpt import freed_memory
+
 # Pages cleared while a block of 64 MiB is taken, filled and freed, ten times.
 PROGRAM = """
 import ctypes, json, resource
@@ -59,6 +61,28 @@ memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 print(json.dumps([cleared(), memory // 2**20 - int(os.environ["TF_CPU_BFC_MEM_LIMIT_IN_MB"])]))
 """
 
+# A step that finds no memory, whose model goes, and one of another model that does; 64 MiB in all.
+TOO_LARGE = """
+import gc, json
+import keras, numpy as np
+from kerasgpt import GPT2CausalLM, GPT2Config
+
+def fit(batch_size):
+    model = GPT2CausalLM(GPT2Config(300, 16, 1, 2, 16))
+    model.compile("adamw", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=True)
+    ids = np.zeros((batch_size, 16), "int32")
+    model.fit(ids, ids, batch_size, verbose=0)
+
+try:
+    fit(4000)
+    error = None
+except Exception as caught:
+    error = type(caught).__name__
+gc.collect()
+fit(2)
+print(json.dumps(error))
+"""
+
 
 def answer(program, *arguments, **variables):
     outside = ("MALLOC_", "GLIBC_TUNABLES", "TF_CPU_")
@@ -98,8 +122,23 @@ def test_a_pool_left_out_or_ended_by_the_environment_stays_so():
     assert difference > 0
 
 
-def test_where_there_is_no_such_thing_nothing_happens(monkeypatch):
-    from kerasgpt.freed_memory import keep_freed_memory
+def test_a_process_goes_on_after_a_step_without_memory():
+    assert answer(TOO_LARGE, TF_CPU_BFC_MEM_LIMIT_IN_MB="64") == "ResourceExhaustedError"
 
+
+@pytest.mark.parametrize(("said", "limit"), [("max\n", None), (f"{3 * 2**20}\n", "3"), (f"{2**62}\n", None)])
+def test_a_container_may_have_less_memory_than_its_machine(monkeypatch, tmp_path, said, limit):
+    (tmp_path / "memory.max").write_text(said)
+    monkeypatch.setattr(freed_memory, "_CONTAINER", tmp_path / "memory.max")
+    monkeypatch.setenv("TF_CPU_BFC_MEM_LIMIT_IN_MB", "")  # and afterwards as it was
+    monkeypatch.delenv("TF_CPU_BFC_MEM_LIMIT_IN_MB")
+    monkeypatch.setenv("TF_CPU_ALLOCATOR_USE_BFC", "0")
+    freed_memory.pool_tensors()
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
+    assert os.environ["TF_CPU_BFC_MEM_LIMIT_IN_MB"] == (limit or str(machine))
+    assert os.environ["TF_CPU_ALLOCATOR_USE_BFC"] == "0"
+
+
+def test_where_there_is_no_such_thing_nothing_happens(monkeypatch):
     monkeypatch.setattr("sys.platform", "darwin")
-    assert not keep_freed_memory.__wrapped__()
+    assert not freed_memory.keep_freed_memory.__wrapped__()

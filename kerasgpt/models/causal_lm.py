@@ -13,7 +13,7 @@ from kerasgpt import artifacts
 from kerasgpt.architectures import ALL_PRESETS, ARCHITECTURES, AnyConfig, config_of_preset, type_of
 from kerasgpt.engines import CHECKPOINT_ASSIGNER, CHECKPOINT_READER, CHECKPOINT_WRITER, resolve
 from kerasgpt.errors import KerasGPTError, UsageError, unknown_name
-from kerasgpt.freed_memory import keep_freed_memory, pool_tensors
+from kerasgpt.freed_memory import keep_freed_memory, outlived, pool_tensors
 from kerasgpt.layers.policies import serialized_policy
 from kerasgpt.layers.trainability import INNER, inner_flags, set_inner_flags
 from kerasgpt.models import token_mean as token_mean  # so that a compiled model comes back from its file
@@ -53,7 +53,14 @@ class CausalLM(keras.Model):
     def make_train_function(self, force: bool = False) -> Any:
         """Called by Keras before it trains; steps are faster with memory at hand."""
         keep_freed_memory()
-        return super().make_train_function(force)
+        before = self.train_function
+        super().make_train_function(force)
+        if self.train_function is not before and keras.backend.backend() == "tensorflow":
+            self.train_function = outlived(
+                self.train_function,
+                lambda: (*self.variables, *self.optimizer.variables, *self.metrics_variables),
+            )
+        return self.train_function
 
     def make_test_function(self, force: bool = False) -> Any:
         """The same before it evaluates."""

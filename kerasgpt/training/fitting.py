@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,7 +16,6 @@ from kerasgpt.errors import KerasGPTError
 from kerasgpt.generation.language_model import StepLanguageModel
 from kerasgpt.generation.soft_prompt import with_soft_prompt
 from kerasgpt.generation_config import GenerationConfig
-from kerasgpt.models.causal_lm import CausalLM
 from kerasgpt.models.language_model import step_model
 from kerasgpt.models.soft_prompt import SoftPromptCausalLM
 from kerasgpt.tokenizer.bpe import Tokenizer
@@ -264,7 +262,6 @@ class Sitting:
     def _explained(self, error: Exception) -> Exception:
         """The error as a sentence that says where the run stands."""
         if _is_out_of_memory(error):
-            _keep_forever(self.learner.model)
             error = KerasGPTError(
                 f"a batch of {self.settings.batch_size} x {self.settings.sequence_length} tokens does not fit"
                 " in memory: lower train.batch_size and raise train.accumulation_steps, or lower"
@@ -277,17 +274,6 @@ class Sitting:
             return KerasGPTError(f"{error} (there is no checkpoint yet)")
         how = f"go on from there with 'kerasgpt train --resume --out {self.run}'"
         return KerasGPTError(f"{error}; the checkpoint {saved[0].name} is intact: {how}")
-
-
-def _keep_forever(model: CausalLM) -> None:
-    """Let TensorFlow never free its variables.
-
-    Where its compiled step finds no memory, it has freed those that the step was to overwrite; freed again
-    with the model, they would end the process, at its exit or before.
-    """
-    if keras.backend.backend() == "tensorflow":
-        for variable in (*model.variables, *model.optimizer.variables, *model.metrics_variables):
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(variable.value.handle))
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -56,20 +56,6 @@ elif event == "hash":
 train(Recipe.from_toml(recipe), run, resume=True, quiet=True)
 """
 
-# A batch that does not fit, then in the same process one that does.
-TOO_LARGE = """
-import gc, sys
-from kerasgpt import KerasGPTError, Recipe, train
-
-recipe, too_large, fitting = sys.argv[1:]
-try:
-    train(Recipe.from_toml(recipe, ["train.batch_size=2000"]), too_large, quiet=True)
-except KerasGPTError as error:
-    print(str(error).partition(":")[0])
-gc.collect()
-print(train(Recipe.from_toml(recipe), fitting, quiet=True).summary["steps"])
-"""
-
 EVERYTHING = (
     "model.dropout=0.2",
     "data.vocabulary_size=257",
@@ -222,17 +208,6 @@ def test_a_batch_too_large_for_memory_names_the_settings_to_lower(recipe, tmp_pa
     stopped_at(2, ResourceExhaustedError("OOM when allocating tensor"))
     with pytest.raises(KerasGPTError, match=r"2 x 16 tokens does not fit in memory: lower train\.batch_size"):
         train(recipe(), tmp_path / "run", quiet=True)
-
-
-def test_a_process_goes_on_after_a_batch_too_large_for_memory(recipe, corpus, tmp_path):
-    """TensorFlow's compiled step frees what it was to overwrite, and the model would free it again."""
-    corpus.write_text(30 * corpus.read_text())
-    path = tmp_path / "recipe.toml"
-    path.write_text(recipe("train.jit_compile=true", "train.steps=2").to_toml())
-    command = [sys.executable, "-c", TOO_LARGE, path, tmp_path / "large", tmp_path / "small"]
-    names = {"KERAS_BACKEND": "tensorflow", "TF_CPU_BFC_MEM_LIMIT_IN_MB": "64"}
-    child = subprocess.run(command, env=os.environ | names, capture_output=True, text=True, check=False)
-    assert (child.returncode, child.stdout) == (0, "a batch of 2000 x 16 tokens does not fit in memory\n2\n")
 
 
 @pytest.fixture
