@@ -30,6 +30,7 @@ class CausalLM(keras.Model):
 
     model_type: ClassVar[str]
     config: Any
+    train_function: Any  # Keras's own
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
