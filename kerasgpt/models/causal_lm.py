@@ -52,7 +52,7 @@ class CausalLM(keras.Model):
         super().export(filepath, format, verbose, signature, **kwargs)
 
     def make_train_function(self, force: bool = False) -> Any:
-        """Called by Keras before it trains; steps are faster with memory at hand."""
+        """Called by Keras before it trains; faster with memory at hand, and outliving a lack of it."""
         keep_freed_memory()
         before = self.train_function
         super().make_train_function(force)
